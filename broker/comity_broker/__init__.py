@@ -1,0 +1,1 @@
+"""The broker: services, admission, journal, dispatch, storage and audit logs."""

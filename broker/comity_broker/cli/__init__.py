@@ -1,0 +1,1 @@
+"""The commands that need a broker's parts: `comity broker` and `comity demo`."""

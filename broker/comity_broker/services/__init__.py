@@ -1,0 +1,1 @@
+"""One file a gRPC service: translate, call the engine room, translate back."""

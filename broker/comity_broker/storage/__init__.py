@@ -1,0 +1,1 @@
+"""Where a broker keeps everything: one protocol, one module an engine."""

@@ -1,0 +1,279 @@
+"""Opening: a verified segment's slot becomes a report, or an outcome with its precise reason (design 03, "Open").
+
+In order, for a slot: it came whole; everything inline has the digest the manifest gives; approvals verify and suffice; a
+row names a KEM key of this node; its stanza is here; its packet is here and opens under an `info` built from the signed
+core and the row, never from what the packet says; the stanza opens to exactly the row's keys; every ciphertext of ours is
+here and opens whole; header and padding are as the format says. Portions that the row does not give stay visible as
+withheld. What fails is never shown; its outcome is the one to acknowledge.
+
+The caller has checked batch signature and equalities (`checks.receive` makes the `VerifiedSegment`), and checks what has
+state: key status, agreement and policy at admission and now, replay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from comity.envelope import chunked, limits, packets, padding, reasons
+from comity.envelope.checks import OfficerLookup, VerifiedSegment, check_approvals, check_bodies
+from comity.envelope.core import Core, core_hash
+from comity.envelope.evidence import AckOutcome, Approval
+from comity.envelope.manifest import PortionDigest, StanzaRow
+from comity.envelope.padding import Header
+from comity.envelope.reasons import RejectReason
+from comity.envelope.segment import Absent, PrunedItem, WholeItem
+from comity.errors import MalformedError, RejectedError
+from comity.keys.signer import Decapsulator
+from comity_policy.facts import Profile
+
+_KEKS_KEPT: Final = 4096
+
+OUTCOMES: Final[dict[RejectReason, AckOutcome]] = {
+    RejectReason.PRUNED: AckOutcome.PRUNED,
+    RejectReason.STANZA_DIGEST: AckOutcome.INCOMPLETE,
+    RejectReason.CIPHERTEXT_DIGEST: AckOutcome.INCOMPLETE,
+    RejectReason.STANZA_WITHHELD: AckOutcome.INCOMPLETE,
+    RejectReason.CIPHERTEXT_WITHHELD: AckOutcome.INCOMPLETE,
+    RejectReason.PACKET_WITHHELD: AckOutcome.INCOMPLETE,
+    RejectReason.APPROVALS_MISSING: AckOutcome.INCOMPLETE,
+    RejectReason.APPROVAL_OFFICER: AckOutcome.REFUSED,
+    RejectReason.APPROVAL_ROLE: AckOutcome.REFUSED,
+    RejectReason.APPROVAL_SIGNATURE: AckOutcome.REFUSED,
+    RejectReason.NOT_OURS: AckOutcome.REFUSED,
+    RejectReason.ROW_PARTY: AckOutcome.REFUSED,
+    RejectReason.PACKET_UNREADABLE: AckOutcome.UNREADABLE,
+    RejectReason.STANZA_UNREADABLE: AckOutcome.UNREADABLE,
+    RejectReason.CIPHERTEXT_UNREADABLE: AckOutcome.UNREADABLE,
+    RejectReason.PORTION_MALFORMED: AckOutcome.UNREADABLE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedPortion:
+    """A portion that this node may read, whole."""
+
+    index: int
+    header: Header
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WithheldPortion:
+    """A portion that the originator gave this node no key for; its digest shows that it exists."""
+
+    index: int
+    digest: bytes
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedPortion:
+    """A portion of ours whose ciphertext lies beside the segment. Two passes: `check`, then `decrypt`."""
+
+    index: int
+    digest: bytes
+    length: int
+    _content_key: bytes = field(repr=False)
+    _context: bytes = field(repr=False)
+
+    def check(self, stored: Iterable[bytes]) -> None:
+        """Pass one: hash the stored ciphertext against the signed digest and length; raises RejectedError."""
+        digest = hashlib.sha384()
+        size = 0
+        for piece in stored:
+            size += len(piece)
+            digest.update(piece)
+        same = size == self.length and digest.digest() == self.digest
+        reasons.require(same, RejectReason.UPLOAD_DIGEST)
+
+    def decrypt(self, stored: Iterable[bytes]) -> UploadOpener:
+        """Pass two: decrypt as a stream. Nothing of it may be shown before the stream ended without an error."""
+        return UploadOpener(self._content_key, self._context, self.length, stored)
+
+
+class UploadOpener:
+    """The content of an uploaded portion, piece by piece; `header` is there once iteration began to give content."""
+
+    __slots__ = ("_pieces", "_stream")
+
+    def __init__(self, content_key: bytes, context: bytes, length: int, stored: Iterable[bytes]) -> None:
+        try:
+            self._stream = padding.PortionStream(chunked.plaintext_size(length))
+        except RejectedError as error:
+            raise RejectedError(RejectReason.UPLOAD_UNREADABLE) from error
+        self._pieces = chunked.open_stream(content_key, context, stored)
+
+    @property
+    def header(self) -> Header:
+        """Give the portion's header."""
+        return self._stream.header
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for piece in self._pieces:
+                if content := self._stream.feed(piece):
+                    yield content
+            self._stream.finish()
+        except (RejectedError, MalformedError) as error:
+            raise RejectedError(RejectReason.UPLOAD_UNREADABLE) from error
+
+
+Portion = OpenedPortion | WithheldPortion | UploadedPortion
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedReport:
+    """A report as this node may have it; `approved_by` are the directory identities whose approvals verified."""
+
+    leaf: bytes
+    core: Core
+    portions: tuple[Portion, ...]
+    approvals: tuple[Approval, ...]
+    approved_by: frozenset[str]
+
+    @property
+    def officer_signed(self) -> bool:
+        """Say whether the officer the core names approved it; if not, the officer is "stated by the node"."""
+        officer = self.core.profile.originator.officer_fingerprint
+        return bool(officer) and any(item.officer_fingerprint == officer for item in self.approvals)
+
+
+@dataclass(frozen=True, slots=True)
+class NotOpened:
+    """Why a slot was not opened: the outcome to acknowledge, and the reason for the local operations log."""
+
+    leaf: bytes
+    outcome: AckOutcome
+    reason: RejectReason
+
+
+class Opener:
+    """Opens for one node, which may hold several KEM keys (a rotation). Not for several threads at once.
+
+    A KEK is remembered by (own key, packet id, info), never by the id alone: a known packet under another sealer's name
+    is another thing and does not open.
+    """
+
+    def __init__(self, party: str, keys: Mapping[bytes, Decapsulator], *, capacity: int = _KEKS_KEPT) -> None:
+        self._party = party
+        self._keys = dict(keys)
+        self._capacity = capacity
+        self._keks: dict[tuple[bytes, bytes, bytes], AESGCM] = {}
+        self._last_info: tuple[Profile, str, bytes, bytes] | None = None
+
+    def open_slot(
+        self, verified: VerifiedSegment, slot: int, key_packets: Mapping[bytes, bytes], officers: OfficerLookup
+    ) -> OpenedReport | NotOpened:
+        """Open one slot. `key_packets` are the packets that came, by the ids `packets.packet_id` gives them."""
+        item = verified.segment.items[slot]
+        if isinstance(item, PrunedItem):
+            return NotOpened(item.leaf, OUTCOMES[RejectReason.PRUNED], RejectReason.PRUNED)
+        try:
+            return self.open_item(item, key_packets, officers)
+        except RejectedError as error:
+            reason = RejectReason(error.reason)
+            return NotOpened(item.leaf, OUTCOMES[reason], reason)
+
+    def open_item(self, item: WholeItem, key_packets: Mapping[bytes, bytes], officers: OfficerLookup) -> OpenedReport:
+        """Open a whole item whose signature and equalities hold; raises RejectedError with a RejectReason."""
+        check_bodies(item, complete=False)
+        approved_by = check_approvals(item, officers)
+        position, row = self._row(item)
+        core = core_hash(item.manifest.core)
+        keys = dict(self._content_keys(item, core, position, row, key_packets))
+        portions = tuple(
+            self._portion(core, index, digest, keys.get(index), item.ciphertexts[index])
+            for index, digest in enumerate(item.manifest.portions)
+        )
+        return OpenedReport(item.leaf, item.core, portions, item.approvals, approved_by)
+
+    def forget(self, fingerprint: bytes) -> None:
+        """Drop a KEM key and every KEK that came by it (a rotation has ended, or the key is revoked)."""
+        self._keys.pop(fingerprint, None)
+        for entry in [entry for entry in self._keks if entry[0] == fingerprint]:
+            del self._keks[entry]
+
+    def _row(self, item: WholeItem) -> tuple[int, StanzaRow]:
+        for position, row in enumerate(item.manifest.rows):
+            if row.fingerprint in self._keys:
+                reasons.require(row.party == self._party, RejectReason.ROW_PARTY)
+                return position, row
+        raise RejectedError(RejectReason.NOT_OURS)
+
+    def _content_keys(
+        self, item: WholeItem, core: bytes, position: int, row: StanzaRow, key_packets: Mapping[bytes, bytes]
+    ) -> tuple[tuple[int, bytes], ...]:
+        stanza = item.stanzas[position]
+        if not isinstance(stanza, bytes):
+            raise RejectedError(RejectReason.STANZA_WITHHELD)
+        kek = self._kek(item.core.profile, row, key_packets)
+        context = packets.stanza_context(core, row.packet_id, row.party, row.fingerprint, row.indices)
+        try:
+            return packets.open_stanza(kek, stanza, context, row.indices)
+        except RejectedError as error:
+            raise RejectedError(RejectReason.STANZA_UNREADABLE) from error
+
+    def _kek(self, profile: Profile, row: StanzaRow, key_packets: Mapping[bytes, bytes]) -> AESGCM:
+        info = self._info(profile, row)
+        entry = (row.fingerprint, row.packet_id, info)
+        kek = self._keks.get(entry)
+        if kek is not None:
+            return kek
+        packet = key_packets.get(row.packet_id)
+        if packet is None:
+            raise RejectedError(RejectReason.PACKET_WITHHELD)
+        try:
+            secret = self._keys[row.fingerprint].decapsulate(profile.suite, packet, info)
+        except RejectedError as error:
+            raise RejectedError(RejectReason.PACKET_UNREADABLE) from error
+        reasons.require(len(secret) == limits.KEK, RejectReason.PACKET_UNREADABLE)
+        if len(self._keks) >= self._capacity:
+            del self._keks[next(iter(self._keks))]
+        kek = self._keks[entry] = AESGCM(secret)
+        return kek
+
+    def _info(self, profile: Profile, row: StanzaRow) -> bytes:
+        # Cores of one peer share their parsed profile, so the last answer nearly always serves again.
+        kept = self._last_info
+        if kept is not None and kept[0] is profile and kept[1] == row.party and kept[2] == row.fingerprint:
+            return kept[3]
+        info = packets.packet_info(
+            suite=profile.suite,
+            agreement_id=profile.agreement_id,
+            sealer_party=profile.originator.party,
+            sealer_key_set=profile.key_set,
+            recipient_party=row.party,
+            recipient_fingerprint=row.fingerprint,
+        )
+        self._last_info = (profile, row.party, row.fingerprint, info)
+        return info
+
+    def _portion(
+        self, core: bytes, index: int, digest: PortionDigest, key: bytes | None, ciphertext: bytes | Absent
+    ) -> Portion:
+        if key is None:
+            return WithheldPortion(index, digest.digest, digest.length)
+        context = chunked.portion_context(core, index)
+        if ciphertext is Absent.UPLOADED:
+            return UploadedPortion(index, digest.digest, digest.length, key, context)
+        if ciphertext is Absent.WITHHELD:
+            raise RejectedError(RejectReason.CIPHERTEXT_WITHHELD)
+        try:
+            plaintext = chunked.open_whole(key, context, ciphertext)
+        except RejectedError as error:
+            raise RejectedError(RejectReason.CIPHERTEXT_UNREADABLE) from error
+        try:
+            header, content = padding.decode_portion(plaintext)
+        except MalformedError as error:
+            raise RejectedError(RejectReason.PORTION_MALFORMED) from error
+        return OpenedPortion(index, header, content)
+
+
+def index_packets(data: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Give packets by the ids that their bytes have; an id a peer states is never looked at."""
+    return {packets.packet_id(packet): packet for packet in data}

@@ -1,0 +1,357 @@
+"""Sealing: reports become one segment, with keys only for the recipients given (design 03, "Seal").
+
+In order, for a segment: what its reports must share is compared; content keys, nonces and fresh KEKs are drawn, each in
+a draw of its own, now and never ahead; every portion is padded and encrypted under a content key of its own, bound to
+core and place; every recipient gets a stanza, the sealer's own party always one with all portions; digests go into the
+manifest, manifests into the tree. Signing is apart (`evidence.sign_batch`), so that a worker thread does it for many
+segments at once. An envelope is sealed once; a retry sends the stored bytes again.
+
+Which recipients may have which portions was decided before: here keys are made for those named and for nobody else.
+A KEK serves one (agreement, recipient KEM key), lives in memory only, 10 minutes or 4,096 reports, then a fresh one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from comity.canonical import Json
+from comity.envelope import chunked, limits, packets, padding, tree
+from comity.envelope.core import Core, core_hash, core_size, encode_core
+from comity.envelope.manifest import Manifest, PortionDigest, StanzaRow, encode_manifest
+from comity.envelope.manifest import leaf as manifest_leaf
+from comity.envelope.packets import KeyPacket
+from comity.envelope.profile import encode_profile, transport_class
+from comity.envelope.segment import Absent, Body, SegmentHead, encode_segment, encode_whole_item, segment_id
+from comity.errors import UsageError
+from comity.suites import RandomBytes
+from comity_policy.facts import Profile
+
+_ROW_FIXED: Final = 4 + 48 + 48 + 4 + 48
+_PROFILES_KEPT: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A KEM key that may get portions, as the directory says: `public` is the key, `fingerprint` its 48 bytes."""
+
+    party: str
+    suite: int
+    public: bytes
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PortionInput:
+    """A portion in memory: canonical header bytes (`padding.encode_header`) and content."""
+
+    encoded_header: bytes
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedPortion:
+    """A portion whose ciphertext is uploaded beside the segment; `UploadSealer.portion` makes one."""
+
+    content_key: bytes
+    digest: bytes
+    length: int
+
+    def __repr__(self) -> str:
+        return f"UploadedPortion(length={self.length})"
+
+
+@dataclass(frozen=True, slots=True)
+class SealInput:
+    """One report to seal: its core, its portions in the profile's order, and who gets which of them (ascending)."""
+
+    core: Core
+    portions: tuple[PortionInput | UploadedPortion, ...]
+    recipients: tuple[tuple[Recipient, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSegment:
+    """A sealed segment. `packets` are all that its rows name, `new_packets` those of them nobody can have yet."""
+
+    data: bytes
+    segment_id: bytes
+    leaves: tuple[bytes, ...]
+    packets: tuple[KeyPacket, ...]
+    new_packets: tuple[KeyPacket, ...]
+
+
+@dataclass(slots=True)
+class _Kek:
+    aead: AESGCM = field(repr=False)
+    packet: KeyPacket
+    born: int
+    reports: int = 0
+    announced: bool = False
+
+
+class Sealer:
+    """Seals for one node and key set. Not for several threads at once.
+
+    `now_ms` is a clock for the life of KEKs only; `random_bytes` an `os.urandom`. Where content is to be the same in
+    vectors, note that Cobblestone and HPKE draw their own randomness.
+    """
+
+    def __init__(
+        self,
+        own: Recipient,
+        node: str,
+        key_set: bytes,
+        *,
+        now_ms: Callable[[], int],
+        random_bytes: RandomBytes = os.urandom,
+    ) -> None:
+        self._own = own
+        self._node = node
+        self._key_set = key_set
+        self._now_ms = now_ms
+        self._random_bytes = random_bytes
+        self._keks: dict[tuple[str, bytes], _Kek] = {}
+        self._profiles: dict[int, tuple[Profile, bytes]] = {}
+
+    def size_of(self, report: SealInput) -> int:
+        """Give the bytes this report takes in a segment (of `limits.SEGMENT_BYTES`, less 2 KiB for the rest)."""
+        core = core_size(len(report.core.refers_to), len(self._encoded(report.core.profile)))
+        size = 1 + 4 + 4 + core + 4 + 4 + 4 + 4 + 4
+        for portion in report.portions:
+            size += 56 + 1
+            if isinstance(portion, PortionInput):
+                padded = padding.padded_size(12 + len(portion.encoded_header) + len(portion.content))
+                size += 4 + chunked.ciphertext_size(padded)
+        for recipient, indices in (*report.recipients, (self._own, range(len(report.portions)))):
+            size += _ROW_FIXED + len(recipient.party.encode()) + 4 * len(indices)
+            size += 5 + packets.stanza_size(len(indices))
+        return size
+
+    def seal_segment(self, reports: Sequence[SealInput]) -> SealedSegment:
+        """Seal 1 to 256 reports of one lane, agreement text, addressee set, precedence and exercise flag.
+
+        Raises UsageError where they do not belong together or a recipient is unfit, MalformedError over a limit.
+        """
+        self._check_together(reports)
+        first = reports[0].core
+        portions = sum(len(report.portions) for report in reports)
+        stanzas = sum(len(report.recipients) + 1 for report in reports)
+        content_keys = _pieces(self._random_bytes(limits.CEK * portions), limits.CEK)
+        nonces = _pieces(self._random_bytes(limits.NONCE * stanzas), limits.NONCE)
+        named: dict[bytes, _Kek] = {}
+        leaves: list[bytes] = []
+        items: list[bytes] = []
+        for report in reports:
+            leaf, item = self._seal_report(report, content_keys, nonces, named)
+            leaves.append(leaf)
+            items.append(item)
+        head = SegmentHead(
+            first.profile.agreement_id, first.origin_epoch, transport_class(first.profile), first.origin_sequence
+        )
+        data = encode_segment(head, items)
+        keks = [named[key] for key in sorted(named)]
+        new = tuple(kek.packet for kek in keks if not kek.announced)
+        for kek in keks:
+            # Only now: a segment that failed half way announced nothing.
+            kek.announced = True
+        return SealedSegment(
+            data=data,
+            segment_id=segment_id(
+                head.origin_epoch,
+                head.transport_class,
+                head.first_origin_sequence,
+                len(leaves),
+                tree.root(leaves),
+            ),
+            leaves=tuple(leaves),
+            packets=tuple(kek.packet for kek in keks),
+            new_packets=new,
+        )
+
+    def forget(self) -> None:
+        """Drop every KEK, so that the next report starts fresh ones (a recipient's key was revoked, or a drain)."""
+        self._keks.clear()
+
+    def _seal_report(
+        self,
+        report: SealInput,
+        content_keys: Iterator[bytes],
+        nonces: Iterator[bytes],
+        named: dict[bytes, _Kek],
+    ) -> tuple[bytes, bytes]:
+        core_bytes = encode_core(report.core, self._encoded(report.core.profile))
+        core = core_hash(core_bytes)
+        keys: list[bytes] = []
+        digests: list[PortionDigest] = []
+        ciphertexts: list[Body] = []
+        for index, portion in enumerate(report.portions):
+            key = next(content_keys)
+            if isinstance(portion, UploadedPortion):
+                keys.append(portion.content_key)
+                digests.append(PortionDigest(portion.digest, portion.length))
+                ciphertexts.append(Absent.UPLOADED)
+                continue
+            plaintext = padding.encode_portion(portion.encoded_header, portion.content)
+            ciphertext = chunked.seal(key, chunked.portion_context(core, index), plaintext)
+            keys.append(key)
+            digests.append(PortionDigest(hashlib.sha384(ciphertext).digest(), len(ciphertext)))
+            ciphertexts.append(ciphertext)
+        recipients = [*report.recipients, (self._own, tuple(range(len(keys))))]
+        recipients.sort(key=lambda entry: (entry[0].party.encode(), entry[0].fingerprint))
+        rows: list[StanzaRow] = []
+        stanzas: list[Body] = []
+        for recipient, indices in recipients:
+            kek = self._kek(report.core.profile, recipient)
+            packet = kek.packet
+            named[packet.packet_id] = kek
+            context = packets.stanza_context(core, packet.packet_id, recipient.party, recipient.fingerprint, indices)
+            stanza = packets.seal_stanza(kek.aead, next(nonces), context, [(index, keys[index]) for index in indices])
+            stanzas.append(stanza)
+            digest = hashlib.sha384(stanza).digest()
+            rows.append(StanzaRow(recipient.party, recipient.fingerprint, packet.packet_id, indices, digest))
+        manifest_bytes = encode_manifest(Manifest(core_bytes, tuple(digests), tuple(rows)))
+        return manifest_leaf(manifest_bytes), encode_whole_item(manifest_bytes, stanzas, ciphertexts)
+
+    def _kek(self, profile: Profile, recipient: Recipient) -> _Kek:
+        slot = (profile.agreement_id, recipient.fingerprint)
+        kek = self._keks.get(slot)
+        now = self._now_ms()
+        # A clock that went back gives an age below zero, which ends the life too.
+        if kek is not None and kek.reports < limits.KEK_REPORTS and 0 <= now - kek.born < limits.KEK_LIFE_MS:
+            kek.reports += 1
+            return kek
+        secret = self._random_bytes(limits.KEK)
+        info = packets.packet_info(
+            suite=profile.suite,
+            agreement_id=profile.agreement_id,
+            sealer_party=self._own.party,
+            sealer_key_set=self._key_set,
+            recipient_party=recipient.party,
+            recipient_fingerprint=recipient.fingerprint,
+        )
+        data = packets.seal_packet(recipient.suite, recipient.public, info, secret)
+        packet = KeyPacket(packets.packet_id(data), data, recipient.party, recipient.fingerprint)
+        kek = self._keks[slot] = _Kek(AESGCM(secret), packet, now, 1)
+        return kek
+
+    def _encoded(self, profile: Profile) -> bytes:
+        # Kept by identity, with the object itself so that its identity stays taken; hashing a profile costs more.
+        kept = self._profiles.get(id(profile))
+        if kept is None:
+            if len(self._profiles) >= _PROFILES_KEPT:
+                self._profiles.clear()
+            kept = self._profiles[id(profile)] = (profile, encode_profile(profile))
+        return kept[1]
+
+    def _check_together(self, reports: Sequence[SealInput]) -> None:
+        if not 1 <= len(reports) <= limits.SLOTS:
+            raise UsageError(f"a segment holds 1 to {limits.SLOTS} reports, not {len(reports)}")
+        first = reports[0].core
+        for slot, report in enumerate(reports):
+            core = report.core
+            if core.origin_epoch != first.origin_epoch or core.origin_sequence != first.origin_sequence + slot:
+                raise UsageError("reports of a segment are a dense run of one lane's origin_sequence")
+            if core.profile is not first.profile or slot == 0:
+                self._check_profile(first.profile, core.profile)
+            self._check_recipients(report)
+
+    def _check_profile(self, first: Profile, profile: Profile) -> None:
+        originator = (profile.originator.party, profile.originator.node)
+        if originator != (self._own.party, self._node) or profile.key_set != self._key_set:
+            raise UsageError("a sealer seals for its own node and key set only")
+        if profile.suite != self._own.suite:
+            raise UsageError("the profile names another suite than the sealer's keys have")
+        if _shared(first) != _shared(profile):
+            raise UsageError(
+                "reports of a segment share agreement text, addressees, precedence, exercise flag and class"
+            )
+
+    def _check_recipients(self, report: SealInput) -> None:
+        count = len(report.portions)
+        if count != len(report.core.profile.portions):
+            raise UsageError("a report has as many portions as its profile marks")
+        fingerprints = {self._own.fingerprint}
+        for recipient, indices in report.recipients:
+            if recipient.suite != report.core.profile.suite:
+                raise UsageError(f"the key of a node of {recipient.party} is of another suite than the report")
+            if recipient.party == self._own.party:
+                raise UsageError("the sealer's own party gets its one stanza by itself")
+            if recipient.fingerprint in fingerprints:
+                raise UsageError("one KEM key is named twice for one report")
+            fingerprints.add(recipient.fingerprint)
+            ascending = all(indices[i] < indices[i + 1] for i in range(len(indices) - 1))
+            if not indices or not ascending or not 0 <= indices[0] <= indices[-1] < count:
+                raise UsageError("a recipient gets at least one portion, by ascending index")
+
+
+class UploadSealer:
+    """Encrypts one large portion as a stream, before its segment is sealed (its core must be final).
+
+    Iterate over it once, storing the pieces; `portion` is then what `SealInput` takes.
+    """
+
+    def __init__(
+        self,
+        core_bytes: bytes,
+        index: int,
+        header: Mapping[str, Json],
+        *,
+        length: int,
+        random_bytes: RandomBytes = os.urandom,
+    ) -> None:
+        self._encoded_header = padding.encode_header(header)
+        self._context = chunked.portion_context(core_hash(core_bytes), index)
+        self._length = length
+        self._content_key = random_bytes(limits.CEK)
+        self._portion: UploadedPortion | None = None
+        size = chunked.ciphertext_size(padding.padded_size(12 + len(self._encoded_header) + length))
+        if size > limits.CIPHERTEXT_BYTES:
+            raise UsageError(f"a portion's ciphertext has at most {limits.CIPHERTEXT_BYTES} bytes")
+
+    def encrypt(self, content: Iterable[bytes]) -> Iterator[bytes]:
+        """Give the ciphertext in pieces; raises UsageError when the content is not `length` bytes long."""
+        digest = hashlib.sha384()
+        size = 0
+        for piece in chunked.seal_stream(self._content_key, self._context, self._plaintext(content)):
+            digest.update(piece)
+            size += len(piece)
+            yield piece
+        self._portion = UploadedPortion(self._content_key, digest.digest(), size)
+
+    @property
+    def portion(self) -> UploadedPortion:
+        """Give the sealed portion; raises UsageError before `encrypt` was exhausted."""
+        if self._portion is None:
+            raise UsageError("the portion is not encrypted to its end yet")
+        return self._portion
+
+    def _plaintext(self, content: Iterable[bytes]) -> Iterator[bytes]:
+        yield padding.prefix(self._encoded_header, self._length)
+        seen = 0
+        for piece in content:
+            seen += len(piece)
+            yield piece
+        if seen != self._length:
+            raise UsageError(f"a portion of {self._length} bytes was announced, {seen} came")
+        yield from padding.zeros(self._encoded_header, self._length)
+
+
+def _shared(profile: Profile) -> tuple[object, ...]:
+    return (
+        profile.agreement_id,
+        profile.agreement_digest,
+        frozenset(profile.addressees),
+        profile.precedence,
+        profile.exercise,
+        transport_class(profile),
+    )
+
+
+def _pieces(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[start : start + size] for start in range(0, len(data), size))

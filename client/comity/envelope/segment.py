@@ -1,0 +1,351 @@
+"""Segment: a run of one lane's envelopes, the unit on the wire, in the journal and in delivery (design 03, "Segment").
+
+A report somebody may not have travels as its 48-byte leaf ("pruned"); a stanza or ciphertext somebody may not have is
+tagged withheld; either way the tree recomputes, so the segment id stays and its signature holds. Everything is forwarded
+verbatim otherwise: `prune` and `withhold` copy bytes and decode no manifest.
+
+    segment id = SHA-384(0x00 | PAE(segment, origin_epoch, class, first origin_sequence, leaf count, segment root))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import Final
+
+from comity.envelope import limits, tree
+from comity.envelope.core import Core, decode_core
+from comity.envelope.evidence import Approval, encode_approvals, read_approvals
+from comity.envelope.manifest import Manifest, decode_manifest
+from comity.envelope.manifest import leaf as manifest_leaf
+from comity.envelope.packets import stanza_size
+from comity.envelope.profile import ProfileMemo
+from comity.envelope.records import Reader, bounded, fixed, listed, text, u8, u16, u64, variable
+from comity.errors import ErrorCode, MalformedError
+
+_LAST_CLASS: Final = 9
+_STANZA_BYTES: Final = stanza_size(limits.PORTIONS)
+
+
+class _ItemTag(IntEnum):
+    PRUNED = 0
+    WHOLE = 1
+
+
+class _BodyTag(IntEnum):
+    WITHHELD = 0
+    INLINE = 1
+    UPLOADED = 2
+
+
+class Absent(Enum):
+    """Why a stanza or ciphertext is not among the bytes."""
+
+    WITHHELD = "withheld"
+    UPLOADED = "uploaded"
+
+
+Body = bytes | Absent
+
+
+@dataclass(frozen=True, slots=True)
+class PrunedItem:
+    """A slot of which only the leaf is here."""
+
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WholeItem:
+    """A slot whose manifest is here; stanzas and ciphertexts stand in the manifest's order."""
+
+    leaf: bytes
+    manifest_bytes: bytes
+    manifest: Manifest
+    core: Core
+    stanzas: tuple[Body, ...]
+    ciphertexts: tuple[Body, ...]
+    approvals: tuple[Approval, ...]
+
+
+Item = PrunedItem | WholeItem
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A parsed segment with its exact bytes. `transport_class` is the lane class of design 04."""
+
+    data: bytes
+    agreement_id: str
+    origin_epoch: bytes
+    transport_class: int
+    first_origin_sequence: int
+    items: tuple[Item, ...]
+    segment_id: bytes
+
+    @property
+    def leaves(self) -> tuple[bytes, ...]:
+        """Give the leaf of every slot."""
+        return tuple(item.leaf for item in self.items)
+
+    @property
+    def whole(self) -> tuple[tuple[int, WholeItem], ...]:
+        """Give (slot, item) for every slot that is here whole."""
+        return tuple((slot, item) for slot, item in enumerate(self.items) if isinstance(item, WholeItem))
+
+
+@dataclass(frozen=True, slots=True)
+class Withholding:
+    """What not to hand over of one slot: positions of stanza rows, and portion indices."""
+
+    stanzas: frozenset[int] = frozenset()
+    ciphertexts: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentHead:
+    """What a segment says before its items."""
+
+    agreement_id: str
+    origin_epoch: bytes
+    transport_class: int
+    first_origin_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """One item with nothing decoded that forwarding does not need. `leaf` is empty where a manifest stands."""
+
+    leaf: bytes
+    manifest_bytes: bytes
+    stanzas: tuple[Body, ...]
+    ciphertexts: tuple[Body, ...]
+    approvals: tuple[Approval, ...]
+
+
+# --- ids ------------------------------------------------------------------------------------------------------------
+
+
+def segment_id(
+    origin_epoch: bytes, transport_class: int, first_origin_sequence: int, leaf_count: int, root: bytes
+) -> bytes:
+    """Give a segment's id, which is also its leaf in the tree of its batch."""
+    return tree.labelled_leaf("segment", origin_epoch, transport_class, first_origin_sequence, leaf_count, root)
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def parse_segment(data: bytes, memo: ProfileMemo | None = None) -> Segment:
+    """Parse a segment strictly, recompute its leaves, root and id; raises MalformedError.
+
+    Equalities between its parts are not looked at here: `checks` does that.
+    """
+    head, frames = _frames(data)
+    items = tuple(_item(frame, memo) for frame in frames)
+    root = tree.root([item.leaf for item in items])
+    return Segment(
+        data=data,
+        agreement_id=head.agreement_id,
+        origin_epoch=head.origin_epoch,
+        transport_class=head.transport_class,
+        first_origin_sequence=head.first_origin_sequence,
+        items=items,
+        segment_id=segment_id(head.origin_epoch, head.transport_class, head.first_origin_sequence, len(items), root),
+    )
+
+
+def read_bodies(reader: Reader) -> tuple[tuple[Body, ...], tuple[Body, ...], tuple[Approval, ...]]:
+    """Read what follows a manifest in a whole item: stanzas, ciphertexts, approvals."""
+    stanzas = tuple(
+        _body(reader, _STANZA_BYTES, uploadable=False)
+        for _ in range(reader.count(limits.STANZAS, 1, "stanzas", least=1))
+    )
+    ciphertexts = tuple(
+        _body(reader, limits.EXPORTED_BYTES, uploadable=True)
+        for _ in range(reader.count(limits.PORTIONS, 1, "ciphertexts", least=1))
+    )
+    return stanzas, ciphertexts, read_approvals(reader)
+
+
+def whole_item(
+    manifest_bytes: bytes,
+    bodies: tuple[tuple[Body, ...], tuple[Body, ...], tuple[Approval, ...]],
+    memo: ProfileMemo | None = None,
+) -> WholeItem:
+    """Decode the manifest and core of a whole item."""
+    manifest = decode_manifest(manifest_bytes)
+    stanzas, ciphertexts, approvals = bodies
+    return WholeItem(
+        leaf=manifest_leaf(manifest_bytes),
+        manifest_bytes=manifest_bytes,
+        manifest=manifest,
+        core=decode_core(manifest.core, memo),
+        stanzas=stanzas,
+        ciphertexts=ciphertexts,
+        approvals=approvals,
+    )
+
+
+def _frames(data: bytes) -> tuple[SegmentHead, list[_Frame]]:
+    reader = bounded(data, limits.SEGMENT_BYTES, "segment")
+    version = reader.u16()
+    if version != limits.VERSION:
+        raise reader.malformed(f"version {version} is not known here")
+    head = SegmentHead(reader.text(), reader.raw(limits.UUID), reader.u8(), reader.u64())
+    if head.transport_class > _LAST_CLASS:
+        raise reader.malformed(f"class {head.transport_class} is not declared")
+    if head.first_origin_sequence == 0:
+        raise reader.malformed("origin_sequence counts from 1")
+    frames: list[_Frame] = []
+    for _ in range(reader.count(limits.SLOTS, limits.DIGEST + 1, "items", least=1)):
+        if reader.enum(_ItemTag) is _ItemTag.PRUNED:
+            frames.append(_Frame(reader.raw(limits.DIGEST), b"", (), (), ()))
+        else:
+            manifest_bytes = reader.variable(limits.MANIFEST_BYTES, "a manifest")
+            frames.append(_Frame(b"", manifest_bytes, *read_bodies(reader)))
+    reader.end()
+    return head, frames
+
+
+def _item(frame: _Frame, memo: ProfileMemo | None) -> Item:
+    if frame.leaf:
+        return PrunedItem(frame.leaf)
+    return whole_item(frame.manifest_bytes, (frame.stanzas, frame.ciphertexts, frame.approvals), memo)
+
+
+def _body(reader: Reader, limit: int, *, uploadable: bool) -> Body:
+    tag = reader.u8()
+    if tag == _BodyTag.INLINE:
+        return reader.variable(limit, "a stanza or ciphertext")
+    if tag == _BodyTag.WITHHELD:
+        return Absent.WITHHELD
+    if tag == _BodyTag.UPLOADED and uploadable:
+        return Absent.UPLOADED
+    raise reader.malformed(f"tag {tag} of a stanza or ciphertext is not declared")
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+def encode_whole_item(
+    manifest_bytes: bytes, stanzas: Sequence[Body], ciphertexts: Sequence[Body], approvals: Sequence[Approval] = ()
+) -> bytes:
+    """Encode a whole item."""
+    return b"".join(
+        (
+            b"\x01",
+            variable(manifest_bytes, limits.MANIFEST_BYTES),
+            encode_bodies(stanzas, ciphertexts, approvals),
+        )
+    )
+
+
+def encode_bodies(stanzas: Sequence[Body], ciphertexts: Sequence[Body], approvals: Sequence[Approval]) -> bytes:
+    """Encode what follows a manifest in a whole item."""
+    return b"".join(
+        (
+            listed([_encode_body(body, _STANZA_BYTES) for body in stanzas], limits.STANZAS, least=1),
+            listed([_encode_body(body, limits.EXPORTED_BYTES) for body in ciphertexts], limits.PORTIONS, least=1),
+            encode_approvals(approvals),
+        )
+    )
+
+
+def encode_pruned_item(leaf: bytes) -> bytes:
+    """Encode a pruned item."""
+    return b"\x00" + fixed(leaf, limits.DIGEST)
+
+
+def encode_segment(head: SegmentHead, encoded_items: Sequence[bytes]) -> bytes:
+    """Encode a segment from its items; raises MalformedError over 1 MiB (LIMIT_EXCEEDED)."""
+    data = b"".join(
+        (
+            u16(limits.VERSION),
+            text(head.agreement_id),
+            fixed(head.origin_epoch, limits.UUID),
+            u8(head.transport_class),
+            u64(head.first_origin_sequence),
+            listed(encoded_items, limits.SLOTS, least=1),
+        )
+    )
+    if len(data) > limits.SEGMENT_BYTES:
+        raise MalformedError(
+            f"segment: {len(data)} bytes, at most {limits.SEGMENT_BYTES}", code=ErrorCode.LIMIT_EXCEEDED
+        )
+    return data
+
+
+def prune(data: bytes, slots: Collection[int]) -> bytes:
+    """Give the segment with these slots reduced to their leaves; the segment id stays."""
+    return deliverable(data, slots, {})
+
+
+def withhold(data: bytes, withheld: Mapping[int, Withholding]) -> bytes:
+    """Give the segment without these stanzas and ciphertexts; the segment id stays."""
+    return deliverable(data, (), withheld)
+
+
+def deliverable(data: bytes, pruned: Collection[int], withheld: Mapping[int, Withholding]) -> bytes:
+    """Give a segment as one node may have it: some slots pruned, of others some stanzas and ciphertexts withheld.
+
+    Raises MalformedError for bytes that are no segment, and for slots or positions that it does not have.
+    """
+    head, frames = _frames(data)
+    if any(not 0 <= slot < len(frames) for slot in (*pruned, *withheld)):
+        raise MalformedError("segment: has no such slot")
+    encoded: list[bytes] = []
+    for slot, frame in enumerate(frames):
+        if frame.leaf:
+            encoded.append(encode_pruned_item(frame.leaf))
+        elif slot in pruned:
+            encoded.append(encode_pruned_item(manifest_leaf(frame.manifest_bytes)))
+        else:
+            less = withheld.get(slot, _NOTHING)
+            encoded.append(
+                encode_whole_item(
+                    frame.manifest_bytes,
+                    _without(frame.stanzas, less.stanzas),
+                    _without(frame.ciphertexts, less.ciphertexts),
+                    frame.approvals,
+                )
+            )
+    return encode_segment(head, encoded)
+
+
+def with_approvals(data: bytes, approvals: Mapping[int, Sequence[Approval]]) -> bytes:
+    """Give the segment with these approvals beside the manifests of these slots; the segment id stays."""
+    head, frames = _frames(data)
+    if any(not 0 <= slot < len(frames) or frames[slot].leaf for slot in approvals):
+        raise MalformedError("segment: has no such whole slot")
+    return encode_segment(
+        head,
+        [
+            encode_pruned_item(frame.leaf)
+            if frame.leaf
+            else encode_whole_item(
+                frame.manifest_bytes, frame.stanzas, frame.ciphertexts, approvals.get(slot, frame.approvals)
+            )
+            for slot, frame in enumerate(frames)
+        ],
+    )
+
+
+_NOTHING: Final = Withholding()
+
+
+def _without(bodies: tuple[Body, ...], positions: frozenset[int]) -> tuple[Body, ...]:
+    if not positions:
+        return bodies
+    if not all(0 <= position < len(bodies) for position in positions):
+        raise MalformedError("segment: has no such stanza or ciphertext")
+    return tuple(Absent.WITHHELD if position in positions else body for position, body in enumerate(bodies))
+
+
+def _encode_body(body: Body, limit: int) -> bytes:
+    if body is Absent.WITHHELD:
+        return b"\x00"
+    if body is Absent.UPLOADED:
+        return b"\x02"
+    return b"\x01" + variable(body, limit)

@@ -1,0 +1,1 @@
+"""Private keys: the protocols they sit behind, and encrypted key files."""

@@ -1,0 +1,154 @@
+"""Markings and portions: the parts that users build reports from. Domain objects and validation, no I/O.
+
+A marking is written as a banner line, which the sender's party and levels turn into a label (`comity_policy.banner`), or
+given as a label. What a received header says is never trusted: a file name loses its folders, other types are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from comity.canonical import Json
+from comity.errors import MalformedError
+from comity_policy.banner import banner, parse_banner
+from comity_policy.facts import PersonalData, PortionMarking
+from comity_policy.marking import Label, MarkingError
+
+TEXT: Final = "text/plain;charset=utf-8"
+BINARY: Final = "application/octet-stream"
+_NO_GROUPS: Final[Mapping[str, frozenset[str]]] = {}
+_HEADER_NAMES: Final = ("media_type", "file_name", "title")
+
+
+@dataclass(frozen=True, slots=True)
+class Marking:
+    """A marking as a person writes it (a banner line) or as a label. Exactly one of the two is given."""
+
+    text: str = ""
+    label: Label | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.text) == (self.label is not None):
+            raise MalformedError("a marking is either a banner line or a label", what_to_do="Give one of the two.")
+
+    @classmethod
+    def of(cls, marking: Marking | Label | str) -> Marking:
+        """Take a marking in any of its forms."""
+        if isinstance(marking, Marking):
+            return marking
+        return cls(label=marking) if isinstance(marking, Label) else cls(text=marking)
+
+    @property
+    def banner(self) -> str:
+        """Give the banner line."""
+        return self.text if self.label is None else banner(self.label)
+
+    def to_label(self, policy: str, levels: Sequence[str], groups: Mapping[str, frozenset[str]] = _NO_GROUPS) -> Label:
+        """Give the label, reading the text as party `policy` writes it; raises MalformedError saying what to write."""
+        if self.label is not None:
+            return self.label
+        try:
+            return parse_banner(self.text, policy, levels, groups)
+        except MarkingError as error:
+            raise MalformedError(f"marking {self.text!r}: {error}", what_to_do="Correct the marking.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class StoredContent:
+    """Content too large for memory: where it lies and how long it is. Whoever sends it reads it."""
+
+    path: Path
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """One part of a report with one marking. `extra` are further members of the sealed header (grading and others)."""
+
+    content: bytes | StoredContent
+    marking: Marking
+    media_type: str = BINARY
+    file_name: str = ""
+    title: str = ""
+    personal_data: PersonalData = PersonalData.NONE
+    persons: int = 0
+    warn: bool = False
+    extra: Mapping[str, Json] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if _bare(self.file_name) != self.file_name:
+            raise MalformedError(f"{self.file_name!r} is not a bare file name", what_to_do="Leave its folders out.")
+        if (self.personal_data is PersonalData.NONE) != (self.persons == 0) or not 0 <= self.persons < 1 << 32:
+            raise MalformedError(
+                "a portion with personal data says of how many persons, one without says 0",
+                what_to_do="Set personal_data and persons together.",
+            )
+        if not set(_HEADER_NAMES).isdisjoint(self.extra):
+            raise MalformedError("media type, file name and title of a portion have fields of their own")
+
+    @classmethod
+    def of_text(cls, text: str, marking: Marking | Label | str, *, title: str = "") -> Portion:
+        """Build a portion from text."""
+        return cls(utf8(text), Marking.of(marking), media_type=TEXT, title=title)
+
+    @classmethod
+    def from_header(
+        cls, header: Mapping[str, Json], content: bytes | StoredContent, marking: PortionMarking
+    ) -> Portion:
+        """Build the portion that was received: its opened header and content, its signed marking.
+
+        A file name or other member a sender should not have written is dropped here, never trusted.
+        """
+        name, media_type, title = (header.get(key) for key in ("file_name", "media_type", "title"))
+        return cls(
+            content=content,
+            marking=Marking(label=marking.label),
+            media_type=media_type if isinstance(media_type, str) and media_type else BINARY,
+            file_name=_bare(name) if isinstance(name, str) else "",
+            title=title if isinstance(title, str) else "",
+            personal_data=marking.personal_data,
+            # Made to fit one another: what was really said stays in the signed profile.
+            persons=0 if marking.personal_data is PersonalData.NONE else max(1, marking.persons),
+            warn=marking.warn,
+            extra={key: value for key, value in header.items() if key not in _HEADER_NAMES},
+        )
+
+    @property
+    def header(self) -> dict[str, Json]:
+        """Give the members of the header that is sealed with the content; what is empty is left out."""
+        said = {"media_type": self.media_type, "file_name": self.file_name, "title": self.title}
+        return {**self.extra, **{name: value for name, value in said.items() if value}}
+
+    @property
+    def is_text(self) -> bool:
+        """Say whether the content reads as text."""
+        kind = self.media_type.split(";")[0].strip().lower()
+        return kind.startswith("text/") or kind == "application/json" or kind.endswith(("+json", "+xml", "/xml"))
+
+    @property
+    def text(self) -> str:
+        """Give the content as text, characters that are none replaced; empty for content that is no text."""
+        if not self.is_text or isinstance(self.content, StoredContent):
+            return ""
+        return self.content.decode("utf-8", "replace")
+
+    @property
+    def length(self) -> int:
+        """Give the length of the content in bytes."""
+        return self.content.length if isinstance(self.content, StoredContent) else len(self.content)
+
+
+def utf8(text: str) -> bytes:
+    """Give text as UTF-8; raises MalformedError for a lone surrogate."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise MalformedError("the text holds a lone surrogate") from error
+
+
+def _bare(name: str) -> str:
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    return "" if last in {".", ".."} or not last.isprintable() else last

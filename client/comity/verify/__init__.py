@@ -1,0 +1,1 @@
+"""The offline verifier: stands on the standard library, cryptography and pynacl alone."""

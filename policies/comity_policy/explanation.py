@@ -1,0 +1,169 @@
+"""Why a decision said no, for people: on demand, from the decision and the facts it was taken from.
+
+1. One `ClauseExplanation` a violated clause, in the decision's order: what it means (gloss), what it says (text), which
+   fact, what it was, what was wanted, the nearest that would pass, and the remedy with who of my own party has it.
+2. The full explanation is for the deciding party. `partner_view` is what a recipient's party may be told: its own
+   refusals, by clause and reason. It never names other recipients or third parties, and quotes no fact.
+3. Explaining changes nothing and decides nothing; a permitted portion has no explanation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from comity_policy import lowering
+from comity_policy.clauses import Clause, Status
+from comity_policy.decision import Baseline, Decision, Reason, ReportDecision, Violation
+from comity_policy.document import Document
+from comity_policy.engine import CompiledAgreement
+from comity_policy.facts import Moment, NodeFacts, Profile, Times
+from comity_policy.findings import baseline, clauses
+from comity_policy.findings.case import Case, Remedy, RemedyAction
+from comity_policy.gloss import gloss
+
+__all__ = [
+    "ClauseExplanation",
+    "PartnerExplanation",
+    "Remedy",
+    "RemedyAction",
+    "explain",
+    "explain_report",
+    "partner_view",
+]
+
+BASELINE_KIND = "baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class ClauseExplanation:
+    """Why one clause refused, as the deciding party sees it."""
+
+    clause_id: str
+    kind: str
+    gloss: str
+    text: str
+    status: tuple[Status, ...]
+    reason: Reason
+    fact: str
+    got: str
+    wanted: str
+    nearest: str
+    remedy: Remedy
+    portions: tuple[int, ...]
+    recipient_party: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerExplanation:
+    """Why one clause refused, as the recipient's party may be told."""
+
+    clause_id: str
+    kind: str
+    gloss: str
+    text: str
+    reason: Reason
+
+
+def explain(  # noqa: PLR0917 - the arguments of decide, and its answer
+    compiled: CompiledAgreement,
+    profile: Profile,
+    times: Times,
+    portion_index: int,
+    node: NodeFacts,
+    moment: Moment,
+    decision: Decision,
+) -> tuple[ClauseExplanation, ...]:
+    """Explain a decision taken from exactly these arguments, one explanation a violation, in its order."""
+    return tuple(
+        _explain(compiled, profile, times, portion_index, node, moment, violation) for violation in decision.violations
+    )
+
+
+def explain_report(  # noqa: PLR0917 - the arguments of decide_report, and its answer
+    compiled: CompiledAgreement,
+    profile: Profile,
+    times: Times,
+    nodes: Sequence[NodeFacts],
+    moment: Moment,
+    decision: ReportDecision,
+) -> tuple[ClauseExplanation, ...]:
+    """Explain a report's refusals, the same finding about several portions or nodes of one party told once."""
+    by_name = {(node.party, node.node): node for node in nodes}
+    merged: dict[ClauseExplanation, list[int]] = {}
+    for (party, name, index), violations in decision.violations.items():
+        for violation in violations:
+            one = _explain(compiled, profile, times, index, by_name[party, name], moment, violation)
+            portions = merged.setdefault(replace(one, portions=()), [])
+            if index not in portions:
+                portions.append(index)
+    return tuple(replace(one, portions=tuple(sorted(portions))) for one, portions in merged.items())
+
+
+def partner_view(explanations: Iterable[ClauseExplanation], party: str) -> tuple[PartnerExplanation, ...]:
+    """Give what `party` may be told of its own refusals: clauses both signed and reasons, no fact, nobody else."""
+    return tuple(
+        dict.fromkeys(
+            PartnerExplanation(one.clause_id, one.kind, one.gloss, one.text, one.reason)
+            for one in explanations
+            if one.recipient_party == party
+        )
+    )
+
+
+def _explain(  # noqa: PLR0917 - the arguments of decide, and one violation
+    compiled: CompiledAgreement,
+    profile: Profile,
+    times: Times,
+    portion_index: int,
+    node: NodeFacts,
+    moment: Moment,
+    violation: Violation,
+) -> ClauseExplanation:
+    source = compiled.source
+    document = source.document
+    case = Case(
+        source,
+        profile,
+        times,
+        profile.portions[portion_index].label,
+        node,
+        moment,
+        lowering.table_at(document, profile.originator.party, node.party, times.created_at),
+        violation.reason,
+    )
+    if violation.clause_id in baseline.FINDINGS:
+        kind: str = BASELINE_KIND
+        status: tuple[Status, ...] = (Status.ENFORCED,)
+        meaning, text = baseline.TEXT[Baseline(violation.clause_id)]
+        finding = baseline.FINDINGS[violation.clause_id](case)
+    else:
+        clause = next(one for one in document.clauses if one.id == violation.clause_id)
+        kind, status = _kind(clause), clause.status
+        meaning, text = gloss(clause, document), _text(clause, document)
+        finding = clauses.of_clause(case, clause)
+    return ClauseExplanation(
+        violation.clause_id,
+        kind,
+        meaning,
+        text,
+        status,
+        violation.reason,
+        finding.fact,
+        finding.got,
+        finding.wanted,
+        finding.nearest,
+        finding.remedy,
+        (portion_index,),
+        node.party,
+    )
+
+
+def _kind(clause: Clause) -> str:
+    return str(clause.__struct_config__.tag)
+
+
+def _text(clause: Clause, document: Document) -> str:
+    """Give the clause's text in the language that prevails, else in the first authentic one it has."""
+    prevailing = document.languages.prevailing
+    return clause.text.get(prevailing) or next(iter(clause.text.values()))

@@ -1,0 +1,1 @@
+"""What violated rules found, told to people of the deciding party."""

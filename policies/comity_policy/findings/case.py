@@ -1,0 +1,138 @@
+"""The words of an explanation: the case, what a rule found in it, and the remedy.
+
+What a finding says is read by people of the deciding party only: it may name recipients and third parties. Findings
+explain a decision that was taken; they never take one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from comity_policy.banner import banner
+from comity_policy.decision import Reason
+from comity_policy.document import Document
+from comity_policy.facts import AgreementState, Moment, NodeFacts, Profile, Role, Times
+from comity_policy.lowering import Source, Table
+from comity_policy.marking import Label, Tlp
+
+NOT_ATTESTED = "not attested"
+
+
+class RemedyAction(StrEnum):
+    """What somebody of my own party can do about a refusal."""
+
+    SANITISE = "sanitise"
+    MARK = "mark"
+    ASK_CONSENT = "ask-consent"
+    SECOND_OFFICER = "second-officer"
+    RAISE_WITH_PARTNER = "raise-with-partner"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What to do, the command for it (empty where there is none), and who of my own party may."""
+
+    action: RemedyAction
+    command: str = ""
+    who: str = ""
+
+
+NO_REMEDY = Remedy(RemedyAction.NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one violated rule found."""
+
+    fact: str
+    got: str
+    wanted: str
+    nearest: str
+    remedy: Remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One decision to explain, with what it was taken from."""
+
+    source: Source
+    profile: Profile
+    times: Times
+    label: Label
+    node: NodeFacts
+    moment: Moment
+    table: Table
+    reason: Reason
+
+    @property
+    def document(self) -> Document:
+        return self.source.document
+
+    @property
+    def state(self) -> AgreementState:
+        return self.source.state
+
+    @property
+    def originator(self) -> str:
+        return self.profile.originator.party
+
+    def remedy(self, action: RemedyAction, command: str, role: Role) -> Remedy:
+        return Remedy(action, command, f"{role.word} of {self.originator}")
+
+    def raise_with_partner(self) -> Remedy:
+        return self.remedy(RemedyAction.RAISE_WITH_PARTNER, f"comity agreement show {self.document.id}", Role.LIAISON)
+
+    def mark(self, marking: str) -> Remedy:
+        command = f"comity send FILE --agreement {self.document.id} --marking '{marking}'"
+        return self.remedy(RemedyAction.MARK, command, Role.RELEASE_AUTHORITY)
+
+    def sanitise(self) -> Remedy:
+        return self.remedy(
+            RemedyAction.SANITISE, f"comity preview FILE --agreement {self.document.id}", Role.RELEASE_AUTHORITY
+        )
+
+    def state_otherwise(self, option: str) -> Remedy:
+        command = f"comity send FILE --agreement {self.document.id} {option}"
+        return self.remedy(RemedyAction.MARK, command, Role.LIAISON)
+
+    def released_also(self, *, sanitised: bool = False) -> str:
+        """Give the banner that would release the portion to the recipient: what a release authority may decide."""
+        label = self.label
+        released = (label.releasable_to or frozenset()) | {label.policy, self.node.party}
+        words = label.dissemination & {"ORCON"} if sanitised else label.dissemination - {"NATIONAL-ONLY"}
+        tlp = Tlp.AMBER_STRICT if label.tlp is Tlp.RED else label.tlp
+        displayed = (label.display_only or frozenset()) - released
+        changed = replace(label, dissemination=words, releasable_to=released, display_only=displayed or None, tlp=tlp)
+        return banner(changed)
+
+
+def when(milliseconds: int | None) -> str:
+    """Give a time as RFC 3339 in UTC, to the millisecond where it has any."""
+    if milliseconds is None:
+        return NOT_ATTESTED
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds" if milliseconds % 1000 else "seconds").replace("+00:00", "Z")
+
+
+def span(milliseconds: int | None) -> str:
+    """Give a length of time in its largest whole units, e.g. ``2 d 3 h``."""
+    if milliseconds is None:
+        return NOT_ATTESTED
+    rest, parts = abs(milliseconds), []
+    for size, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms")):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return ("-" if milliseconds < 0 else "") + (" ".join(parts[:2]) or "0 s")
+
+
+def listed(words: object) -> str:
+    """Give words in order, separated by commas; `none` for none at all."""
+    return (
+        ", ".join(sorted(map(str, words))) or "none"
+        if isinstance(words, (set, frozenset, tuple, list, dict))
+        else str(words)
+    )

@@ -1,0 +1,180 @@
+"""The checks only baseline rows use."""
+
+from __future__ import annotations
+
+from comity_policy import rules
+from comity_policy.facts import Moment, NodeFacts, Profile, Times
+from comity_policy.marking import (
+    DISSEMINATION,
+    CategoryKind,
+    Control,
+    Label,
+    Tlp,
+    has_disclosure_marking,
+    is_well_formed,
+)
+from comity_policy.predicates.codes import DENIED, HOLDS, MISSING, Check
+
+_NATIONAL_ONLY = Control.NATIONAL_ONLY.value
+
+
+def never(_test: rules.Never) -> Check:
+    """Deny whatever the facts: the compiled state already decided."""
+
+    def check(_p: Profile, _t: Times, _l: Label, _r: int | None, _n: NodeFacts, _m: Moment) -> int:
+        return DENIED
+
+    return check
+
+
+def agreement(test: rules.Agreement) -> Check:
+    """Hold where the report names this very agreement."""
+    agreement_id, digest = test.agreement_id, test.digest
+
+    def check(profile: Profile, _t: Times, _l: Label, _r: int | None, _n: NodeFacts, _m: Moment) -> int:
+        return HOLDS if profile.agreement_digest == digest and profile.agreement_id == agreement_id else DENIED
+
+    return check
+
+
+def addressed(test: rules.Addressed) -> Check:
+    """Hold where an addressee matches the node; one that names an officer matches nobody."""
+    party = test.party
+
+    def check(profile: Profile, _t: Times, _l: Label, _r: int | None, node: NodeFacts, _m: Moment) -> int:
+        for one in profile.addressees:
+            if (
+                one.party == party
+                and not one.officer
+                and (not one.office or one.office in node.offices)
+                and (not one.community or one.community in node.communities)
+            ):
+                return HOLDS
+        return DENIED
+
+    return check
+
+
+def carried_by(test: rules.CarriedBy) -> Check:
+    """Hold where the broker is one the agreement names."""
+    brokers = test.brokers
+
+    def check(_p: Profile, _t: Times, _l: Label, _r: int | None, _n: NodeFacts, moment: Moment) -> int:
+        broker = moment.broker
+        if broker is None:
+            return MISSING
+        return HOLDS if broker in brokers else DENIED
+
+    return check
+
+
+def node_valid(_test: rules.NodeValid) -> Check:
+    """Hold where the node's bundle is current and not revoked."""
+
+    def check(_p: Profile, _t: Times, _l: Label, _r: int | None, node: NodeFacts, _m: Moment) -> int:
+        return HOLDS if node.valid is True else DENIED
+
+    return check
+
+
+def well_marked(test: rules.WellMarked) -> Check:
+    """Hold where the label is well-formed, disclosable by its own words where classified, and not for named people."""
+    codes, red = test.parties, Tlp.RED
+
+    def check(_p: Profile, _t: Times, label: Label, rank: int | None, _n: NodeFacts, _m: Moment) -> int:
+        if label.tlp is red:
+            return DENIED
+        if rank != 0 and label.releasable_to is None and not has_disclosure_marking(label):
+            return DENIED
+        return HOLDS if is_well_formed(label, codes) else DENIED
+
+    return check
+
+
+def known_words(test: rules.KnownWords) -> Check:
+    """Hold where every word of the report is one the agreement's vocabularies and tables know."""
+    policy, parties, purposes = test.policy, test.parties, test.purposes
+    known_categories = test.categories.issuperset
+
+    def check(profile: Profile, _t: Times, label: Label, rank: int | None, _n: NodeFacts, _m: Moment) -> int:
+        purpose, categories = profile.purpose, profile.categories
+        if not purpose or not categories:
+            return MISSING
+        if rank is None or label.policy != policy or purpose not in purposes or not known_categories(categories):
+            return DENIED
+        words, released, displayed, origins = (
+            label.dissemination,
+            label.releasable_to,
+            label.display_only,
+            label.origin.parties,
+        )
+        if (
+            (not words or words <= DISSEMINATION)
+            and (not released or released <= parties)
+            and (not displayed or displayed <= parties)
+            and (not origins or origins <= parties)
+        ):
+            return HOLDS
+        return DENIED
+
+    return check
+
+
+def category_access(test: rules.CategoryAccess) -> Check:
+    """Hold where no category set of the label shuts the recipient out; what the node holds is not attested."""
+    party = test.party
+
+    def check(_p: Profile, _t: Times, label: Label, _r: int | None, _n: NodeFacts, _m: Moment) -> int:
+        code = HOLDS
+        for one in label.categories:
+            if one.kind == CategoryKind.RESTRICTIVE:
+                if one.values:
+                    return MISSING
+                if one.values is None:
+                    code = DENIED
+            elif one.kind != CategoryKind.INFORMATIVE and (one.values is None or party not in one.values):
+                code = DENIED
+        return code
+
+    return check
+
+
+def not_national_only(_test: rules.NotNationalOnly) -> Check:
+    """Hold where the label is not national-only."""
+
+    def check(_p: Profile, _t: Times, label: Label, _r: int | None, _n: NodeFacts, _m: Moment) -> int:
+        return DENIED if _NATIONAL_ONLY in label.dissemination else HOLDS
+
+    return check
+
+
+def in_time(test: rules.InTime) -> Check:
+    """Hold where the signed times are ordered, not over, and near the clock."""
+    oldest, ahead = test.created_at_oldest, test.created_at_ahead
+
+    def in_order(_p: Profile, times: Times, _l: Label, _r: int | None, _n: NodeFacts, moment: Moment) -> int:
+        created_at = times.created_at
+        return HOLDS if created_at <= times.not_before and created_at < times.expires_at > moment.now else DENIED
+
+    def in_order_and_recent(_p: Profile, times: Times, _l: Label, _r: int | None, _n: NodeFacts, moment: Moment) -> int:
+        created_at, now = times.created_at, moment.now
+        if created_at <= times.not_before and created_at < times.expires_at > now:
+            return HOLDS if now - oldest <= created_at <= now + ahead else DENIED
+        return DENIED
+
+    return in_order_and_recent if test.windowed else in_order
+
+
+def granted(test: rules.Granted) -> Check:
+    """Hold where one grant alone covers the kind of message and all its categories."""
+    grants = tuple((grant.kinds, grant.categories.issuperset) for grant in test.grants)
+
+    def check(profile: Profile, _t: Times, _l: Label, _r: int | None, _n: NodeFacts, _m: Moment) -> int:
+        categories, kind = profile.categories, profile.kind
+        if categories:
+            for kinds, covers in grants:
+                if kind in kinds and covers(categories):
+                    return HOLDS
+        return DENIED
+
+    return check

@@ -1,0 +1,225 @@
+"""Steps of an agreement's life, and the exact JSON objects that officers sign.
+
+A step's *body* is a closed table of keys per kind; every key is there, no other is. Canonical JSON makes it bytes, whose
+SHA-384 is the step's `digest`; both are the caller's business, as are signatures. `log_index` and `at_ms` are not in the body:
+they are where and when the agreement's log took the step, and so nobody can back-date one.
+
+Common keys: type, agreement, agreement_digest, party, officer, role, follows. ``follows`` is the digest of the step before
+in the same chain, empty at its beginning and always for ``agreement-log-opened``, which belongs to no chain.
+
+| type | further keys |
+|---|---|
+| agreement-propose, -review, -sign | |
+| agreement-log-opened | origin, log_vkeys, anchor_slot, anchor_key |
+| agreement-suspend, -resume | clauses (empty: the whole agreement), reason |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from comity_policy.facts import Role
+
+REASON_LIMIT = 1000
+CLAUSES_LIMIT = 1024
+VKEYS_LIMIT = 8
+
+JsonValue = str | int | list[str]
+
+
+class StepError(ValueError):
+    """A body that is not exactly one of the table above."""
+
+
+class StepKind(StrEnum):
+    """What a step does; the value is the body's type."""
+
+    PROPOSE = "agreement-propose"
+    REVIEW = "agreement-review"
+    SIGN = "agreement-sign"
+    LOG_SIGN = "agreement-log-opened"
+    SUSPEND = "agreement-suspend"
+    RESUME = "agreement-resume"
+
+    @property
+    def multilateral(self) -> bool:
+        """Say whether it stands in the chain that all parties share."""
+        return self in {StepKind.PROPOSE, StepKind.REVIEW, StepKind.SIGN}
+
+    @property
+    def unilateral(self) -> bool:
+        """Say whether it stands in its own party's chain."""
+        return self in {StepKind.SUSPEND, StepKind.RESUME}
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        """Give the roles of officers who may take it."""
+        return _ROLES[self]
+
+
+_LIAISON = frozenset({Role.LIAISON, Role.PLENIPOTENTIARY})
+_ROLES: Mapping[StepKind, frozenset[Role]] = {
+    StepKind.PROPOSE: _LIAISON,
+    StepKind.REVIEW: frozenset({Role.LEGAL_REVIEWER}),
+    StepKind.SIGN: frozenset({Role.PLENIPOTENTIARY}),
+    StepKind.LOG_SIGN: frozenset({Role.PLENIPOTENTIARY}),
+    StepKind.SUSPEND: _LIAISON,
+    StepKind.RESUME: _LIAISON,
+}
+_ROLE_OF = {role.word: role for role in Role}
+
+_COMMON = ("type", "agreement", "agreement_digest", "party", "officer", "role", "follows")
+_LOG_KEYS = ("origin", "log_vkeys", "anchor_slot", "anchor_key")
+_SUSPENSION_KEYS = ("clauses", "reason")
+_DIGEST = re.compile(r"[0-9a-f]{96}")
+_ANCHOR_KEY = re.compile(r"[0-9a-f]{64}")
+_AGREEMENT = re.compile(r"[A-Z0-9][A-Z0-9-]{1,63}")
+_PARTY = re.compile(r"[A-Z]{3}")
+_OFFICER = re.compile(r"[A-Z]{3}/[a-z0-9][a-z0-9-]{0,62}")
+_ORIGIN = re.compile(r"[A-Za-z0-9./-]{1,255}")
+_VKEY = re.compile(r"[!-~]{1,8192}")
+_CLAUSE = re.compile(r"[A-Za-z0-9.-]{1,32}")
+
+
+@dataclass(frozen=True, slots=True)
+class LogTerms:
+    """What a party signs of an agreement's log: its name, its keys, and its place in the anchor log."""
+
+    origin: str
+    log_vkeys: tuple[str, ...]
+    anchor_slot: int
+    anchor_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One signed step and its place in the log. `digest` is the SHA-384 of the body's canonical bytes, in hex."""
+
+    kind: StepKind
+    agreement_id: str
+    agreement_digest: str
+    party: str
+    officer: str
+    role: Role
+    follows: str = ""
+    clauses: tuple[str, ...] = ()
+    reason: str = ""
+    log: LogTerms | None = None
+    digest: str = ""
+    log_index: int = 0
+    at_ms: int = 0
+
+    def to_body(self) -> dict[str, JsonValue]:
+        """Give the object an officer signs; raises StepError for a step whose fields its kind does not have."""
+        body: dict[str, JsonValue] = {
+            "type": self.kind.value,
+            "agreement": self.agreement_id,
+            "agreement_digest": self.agreement_digest,
+            "party": self.party,
+            "officer": self.officer,
+            "role": self.role.word,
+            "follows": self.follows,
+        }
+        if self.log is not None:
+            body |= {
+                "origin": self.log.origin,
+                "log_vkeys": list(self.log.log_vkeys),
+                "anchor_slot": self.log.anchor_slot,
+                "anchor_key": self.log.anchor_key,
+            }
+        if self.kind.unilateral:
+            body |= {"clauses": list(self.clauses), "reason": self.reason}
+        elif self.clauses or self.reason:
+            raise StepError(f"{self.kind.value} names neither clauses nor a reason")
+        Step.from_body(body)
+        return body
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, object], *, digest: str = "", log_index: int = 0, at_ms: int = 0) -> Step:
+        """Give the step a body says, taken by the log at that index and Unix millisecond; raises StepError."""
+        kind = _kind(body)
+        _exact_keys(body, kind)
+        follows = _text(body, "follows", _DIGEST, may_be_empty=True)
+        if kind is StepKind.LOG_SIGN and follows:
+            raise StepError(f"{kind.value}: 'follows' must be empty, it belongs to no chain")
+        role = _ROLE_OF.get(_text(body, "role"))
+        if role is None:
+            raise StepError(f"{kind.value}: unknown role")
+        return cls(
+            kind=kind,
+            agreement_id=_text(body, "agreement", _AGREEMENT),
+            agreement_digest=_text(body, "agreement_digest", _DIGEST),
+            party=_text(body, "party", _PARTY),
+            officer=_text(body, "officer", _OFFICER),
+            role=role,
+            follows=follows,
+            clauses=_texts(body, "clauses", _CLAUSE, CLAUSES_LIMIT) if kind.unilateral else (),
+            reason=_reason(body) if kind.unilateral else "",
+            log=_log_terms(body) if kind is StepKind.LOG_SIGN else None,
+            digest=digest,
+            log_index=log_index,
+            at_ms=at_ms,
+        )
+
+
+def _kind(body: Mapping[str, object]) -> StepKind:
+    named = body.get("type")
+    for kind in StepKind:
+        if named == kind.value:
+            return kind
+    raise StepError("unknown type of step")
+
+
+def _exact_keys(body: Mapping[str, object], kind: StepKind) -> None:
+    further: tuple[str, ...] = ()
+    if kind is StepKind.LOG_SIGN:
+        further = _LOG_KEYS
+    elif kind.unilateral:
+        further = _SUSPENSION_KEYS
+    wanted = {*_COMMON, *further}
+    if set(body) != wanted:
+        odd = sorted(map(str, set(body) ^ wanted))
+        raise StepError(f"{kind.value}: missing or unknown {', '.join(odd[:8])}")
+
+
+def _log_terms(body: Mapping[str, object]) -> LogTerms:
+    slot = body["anchor_slot"]
+    if not isinstance(slot, int) or isinstance(slot, bool) or not 0 <= slot < 1 << 32:
+        raise StepError("'anchor_slot' must be a number from 0 to 2^32 - 1")
+    vkeys = _texts(body, "log_vkeys", _VKEY, VKEYS_LIMIT)
+    if not vkeys:
+        raise StepError("'log_vkeys' is empty")
+    return LogTerms(_text(body, "origin", _ORIGIN), vkeys, slot, _text(body, "anchor_key", _ANCHOR_KEY))
+
+
+def _text(
+    body: Mapping[str, object], key: str, shape: re.Pattern[str] | None = None, *, may_be_empty: bool = False
+) -> str:
+    value = body[key]
+    if not isinstance(value, str):
+        raise StepError(f"{key!r} must be text")
+    if shape is not None and not shape.fullmatch(value) and not (may_be_empty and not value):
+        raise StepError(f"{key!r} has not the shape it must have")
+    return value
+
+
+def _reason(body: Mapping[str, object]) -> str:
+    reason = _text(body, "reason")
+    if len(reason) > REASON_LIMIT:
+        raise StepError(f"'reason' has more than {REASON_LIMIT} characters")
+    return reason
+
+
+def _texts(body: Mapping[str, object], key: str, shape: re.Pattern[str], limit: int) -> tuple[str, ...]:
+    values = body[key]
+    if not isinstance(values, list) or len(values) > limit:
+        raise StepError(f"{key!r} must be a list of at most {limit}")
+    texts = [value for value in values if isinstance(value, str) and shape.fullmatch(value)]
+    if len(texts) != len(values):
+        raise StepError(f"{key!r} holds what it must not hold")
+    if len(set(texts)) != len(texts):
+        raise StepError(f"{key!r} holds something twice")
+    return tuple(texts)

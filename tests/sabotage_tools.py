@@ -1,0 +1,107 @@
+"""Putting a named fault into the policy engine, by rewriting a function of it in memory; nothing shipped has a switch for it."""
+
+from __future__ import annotations
+import __future__
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from types import FunctionType, ModuleType
+from typing import Any
+
+import pytest
+
+from comity_policy import lowering, predicates, rules
+from comity_policy.decision import Baseline
+from comity_policy.facts import Point
+from comity_policy.predicates import baseline as baseline_predicates
+from comity_policy.predicates import clauses as clause_predicates
+
+Fault = Callable[[pytest.MonkeyPatch], None]
+
+
+def rewritten(function: Callable[..., object], module: ModuleType, old: str, new: str) -> FunctionType:
+    """Give the function with one place of its source changed, living in the same module."""
+    source = textwrap.dedent(inspect.getsource(function))
+    assert source.count(old) == 1, f"{old!r} stands {source.count(old)} times in {function}"
+    made: dict[str, FunctionType] = {}
+    code = compile(source.replace(old, new), inspect.getfile(function), "exec", __future__.annotations.compiler_flag)
+    exec(code, module.__dict__, made)
+    (result,) = made.values()
+    return result
+
+
+def in_function(module: ModuleType, name: str, old: str, new: str) -> Fault:
+    def put(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(module, name, rewritten(getattr(module, name), module, old, new))
+
+    return put
+
+
+def in_method(cls: type, module: ModuleType, name: str, old: str, new: str) -> Fault:
+    def put(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(cls, name, rewritten(cls.__dict__[name], module, old, new))
+
+    return put
+
+
+def in_check(test: type, old: str, new: str) -> Fault:
+    def put(patch: pytest.MonkeyPatch) -> None:
+        builder = predicates.BUILDERS[test]
+        module = baseline_predicates if builder.__module__ == baseline_predicates.__name__ else clause_predicates
+        patch.setitem(predicates.BUILDERS, test, rewritten(builder, module, old, new))
+
+    return put
+
+
+def in_time_check(old: str, new: str) -> Fault:
+    """Rewrite both forms of the check of times: with the clock window and without."""
+
+    def put(patch: pytest.MonkeyPatch) -> None:
+        source = inspect.getsource(predicates.BUILDERS[rules.InTime])
+        assert source.count(old) == 2, f"{old!r} stands {source.count(old)} times"
+        patch.setitem(
+            predicates.BUILDERS,
+            rules.InTime,
+            rewritten(predicates.BUILDERS[rules.InTime], baseline_predicates, source, source.replace(old, new)),
+        )
+
+    return put
+
+
+def in_controlled(old: str, new: str) -> Fault:
+    return in_function(clause_predicates, "_controlled", old, new)
+
+
+def skipped_clause(kind: type) -> Fault:
+    def put(patch: pytest.MonkeyPatch) -> None:
+        original = lowering.clause_tests
+
+        def faulty(source: Any, clause: Any, direction: Any, point: Point) -> Any:
+            return () if isinstance(clause, kind) else original(source, clause, direction, point)
+
+        patch.setattr(lowering, "clause_tests", faulty)
+
+    return put
+
+
+def skipped_row(row: Baseline) -> Fault:
+    def put(patch: pytest.MonkeyPatch) -> None:
+        original = lowering.baseline
+
+        def faulty(source: Any, direction: Any, point: Point) -> Any:
+            return ((one, test) for one, test in original(source, direction, point) if one is not row)
+
+        patch.setattr(lowering, "baseline", faulty)
+
+    return put
+
+
+def undecided_at(point: Point) -> Fault:
+    def put(patch: pytest.MonkeyPatch) -> None:
+        original = lowering.lower
+        patch.setattr(
+            lowering, "lower", lambda source, direction, at: () if at is point else original(source, direction, at)
+        )
+
+    return put
