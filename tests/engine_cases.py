@@ -23,6 +23,7 @@ from comity_policy import clauses as kinds
 from comity_policy.facts import Addressee, AgreementState, Kind, Originator
 from comity_policy.marking import CategorySet, Label, Origin, OriginKind, Tlp
 from engine_cases_clauses import CLAUSE_CASES
+from engine_cases_types import TYPE_CASES
 from engine_words import (
     FROM_XBO,
     INFORMATIVE,
@@ -126,6 +127,10 @@ CASES: dict[str, Row] = {
     "a REL TO without the originator": (
         Situation(label=marked(releasable_to=codes("XBO", "XDE"))),
         ("baseline/marking DENIED",),
+    ),
+    "a group that is not expanded in REL TO": (
+        Situation(label=marked(releasable_to=codes("XAR", "XBO", "FVEY"))),
+        ("baseline/marking DENIED", "baseline/vocabulary DENIED"),
     ),
     "an empty REL TO": (
         Situation(label=marked(releasable_to=codes())),
@@ -288,4 +293,5 @@ CASES: dict[str, Row] = {
     ),
     "no grant at all": (Situation(clauses=without("1", "2", "3")), ("baseline/grant DENIED",)),
     **CLAUSE_CASES,
+    **TYPE_CASES,
 }

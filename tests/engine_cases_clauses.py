@@ -251,10 +251,6 @@ CLAUSE_CASES: dict[str, Row] = {
         (),
     ),
     "a suspended suites clause": (Situation(label=OPEN, suspended=("13",)), ("13 CLAUSE_SUSPENDED",)),
-    # Ill-typed facts
-    "a region that is no text": (Situation(node={"region": ["xbo"]}), ("9 FACT_MISSING",)),
-    "an age that is no number": (Situation(moment={"key_log_age": "1"}), ("13 FACT_MISSING",)),
-    "roles that are no set": (Situation(profile=URGENT, moment={"sender_roles": 5}), ("12 FACT_MISSING",)),
     # Suspension of what is not there, and several at once
     "a suspended clause nobody wrote": (Situation(suspended=("99",)), ()),
     "an article cannot be suspended": (Situation(suspended=("0",)), ()),

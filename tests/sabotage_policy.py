@@ -160,8 +160,8 @@ FAULTS: dict[str, Fault] = {
     "the unclassified needs an accreditation": in_check(rules.Accredited, "if rank == 0:", "if False:"),
     "an accreditation that is not attested is waved through": in_check(
         rules.Accredited,
-        "if rank is None or level is None or until is None:\n            return MISSING",
-        "if rank is None or level is None or until is None:\n            return HOLDS",
+        "if rank is None or level is None or type(until) is not int:\n            return MISSING",
+        "if rank is None or level is None or type(until) is not int:\n            return HOLDS",
     ),
     "an unknown accreditation is waved through": in_check(
         rules.Accredited,
@@ -269,13 +269,38 @@ FAULTS: dict[str, Fault] = {
     "at opening keys are as old as now": in_function(
         lowering, "suites", "as_admitted=point is Point.OPENING", "as_admitted=False"
     ),
+    # Facts of a wrong type.
+    "the end of an accreditation may be of any type": in_check(
+        rules.Accredited, "type(until) is not int", "until is None"
+    ),
+    "the age of a key-log view may be of any type": in_check(
+        rules.SealedWith, "type(view_age) is int", "view_age is not None"
+    ),
+    "roles may be of any type": in_check(rules.SentBy, "not isinstance(roles, frozenset)", "roles is None"),
+    "a region may be of any type": in_check(
+        rules.RestsIn, "isinstance(at_broker, str) and isinstance(at_node, str)", "at_broker and at_node"
+    ),
+    "an opener's purpose of a wrong type is told as a denial": in_check(
+        rules.PurposeAmong, "DENIED if isinstance(moment.opening_purpose, str) else MISSING", "DENIED"
+    ),
+    "a sender nobody attests is told as a denial": in_check(
+        rules.NotPassedOn, "DENIED if all(one is False for one in attested) else MISSING", "DENIED"
+    ),
+    "a node nobody attests is told as a denial": in_check(
+        rules.NodeValid, "DENIED if valid is False else MISSING", "DENIED"
+    ),
+    "a broker may be of any type": in_check(rules.CarriedBy, "not isinstance(broker, str)", "broker is None"),
+    "an admission may be logged at any type of time": in_check(
+        rules.OpenedWithin, "type(admitted_at) is not int", "admitted_at is None"
+    ),
+    "an office is looked for in whatever there is": in_function(
+        baseline_predicates, "_held", "not isinstance(held, frozenset)", "held is None"
+    ),
     # Baseline rows in detail.
     "the digest is not compared": in_check(rules.Agreement, "profile.agreement_digest == digest and ", ""),
     "the id is not compared": in_check(rules.Agreement, " and profile.agreement_id == agreement_id", ""),
-    "the office is ignored": in_check(rules.Addressed, "(not one.office or one.office in node.offices)", "True"),
-    "the community is ignored": in_check(
-        rules.Addressed, "(not one.community or one.community in node.communities)", "True"
-    ),
+    "the office is ignored": in_check(rules.Addressed, "_held(one.office, node.offices)", "HOLDS"),
+    "the community is ignored": in_check(rules.Addressed, "_held(one.community, node.communities)", "HOLDS"),
     "an addressee that names an officer matches": in_check(rules.Addressed, "not one.officer", "True"),
     "a broker that is not known is waved through": in_check(rules.CarriedBy, "return MISSING", "return HOLDS"),
     "a broker nobody named carries": in_check(rules.CarriedBy, "broker in brokers", "True"),
@@ -294,6 +319,11 @@ FAULTS: dict[str, Fault] = {
         baseline_predicates,
         "is_well_formed",
         rewritten(marking.is_well_formed, marking, "label.policy in released", "True"),
+    ),
+    "the quick look at a label's form does not read the codes": lambda patch: patch.setattr(
+        baseline_predicates,
+        "is_well_formed",
+        rewritten(marking.is_well_formed, marking, "and released <= codes", ""),
     ),
     "a report without purpose or categories is waved through": in_check(
         rules.KnownWords, "return MISSING", "return HOLDS"

@@ -134,14 +134,12 @@ def decide_report(
     addressed = tuple(dict.fromkeys(one.party for one in profile.addressees))
     permitted: dict[tuple[str, str], tuple[int, ...]] = {}
     violations: dict[tuple[str, str, int], tuple[Violation, ...]] = {}
-    deferred: tuple[str, ...] = ()
     for node in nodes:
         if node.party not in addressed or (node.party, node.node) == own:
             continue
         indices = []
         for index in range(len(profile.portions)):
             decision = compiled.decide(profile, times, index, node, moment)
-            deferred = decision.deferred
             if decision.permit:
                 indices.append(index)
             else:
@@ -154,5 +152,5 @@ def decide_report(
         permitted=permitted,
         violations=violations,
         refused_parties=tuple(party for party in addressed if party not in served),
-        deferred=deferred,
+        deferred=lowering.deferred(compiled.source.document, moment.point),
     )

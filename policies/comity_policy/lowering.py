@@ -163,7 +163,7 @@ def baseline(source: Source, direction: Direction, point: Point) -> Iterator[tup
     document, state = source.document, source.state
     from_party, to_party = direction.from_party, direction.to_party
     kinds = {type(clause) for clause in document.clauses}
-    if not state.in_force:
+    if state.in_force is not True:
         yield Baseline.IN_FORCE, rules.Never()
     if from_party not in document.parties or to_party not in document.parties or from_party == to_party:
         yield Baseline.PARTIES, rules.Never()

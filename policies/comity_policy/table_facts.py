@@ -129,12 +129,14 @@ def build(document: Document, digest: bytes, raw: Mapping[str, object], point: P
             raise TableError(f"{word!r} cannot be missing; what can is {', '.join(sorted(_MISSING))}")
     created = _created(document, row)
     now = created + span(row.now)
+    # How old a key is counts when it was used: at opening that was the admission.
+    used_at = created + span(row.admitted) if point is Point.OPENING else now
     return Facts(
         state=_state(document, row),
         profile=_profile(document, digest, row),
         times=Times(created, created + span(row.not_before), created + span(row.expires)),
-        node=_node(document, row, created, now),
-        moment=_moment(document, row, created, now, point),
+        node=_node(document, row, created, used_at),
+        moment=_moment(document, row, (created, now, used_at), point),
     )
 
 
@@ -203,7 +205,7 @@ def _profile(document: Document, digest: bytes, row: _Row) -> Profile:
     )
 
 
-def _node(document: Document, row: _Row, created: int, now: int) -> NodeFacts:
+def _node(document: Document, row: _Row, created: int, used_at: int) -> NodeFacts:
     table = document.equivalence(row.from_party, row.to_party, created)
     highest = table.protected_as[-1] if table is not None else None
     return NodeFacts(
@@ -214,12 +216,13 @@ def _node(document: Document, row: _Row, created: int, now: int) -> NodeFacts:
         communities=frozenset(row.communities),
         accreditation_level=_unless(row, "accreditation", row.accreditation or highest),
         accreditation_until=_unless(row, "accredited_for", created + span(row.accredited_for)),
-        oldest_key_since=_unless(row, "key_age", now - span(row.key_age)),
+        oldest_key_since=_unless(row, "key_age", used_at - span(row.key_age)),
         valid=row.valid,
     )
 
 
-def _moment(document: Document, row: _Row, created: int, now: int, point: Point) -> Moment:
+def _moment(document: Document, row: _Row, times: tuple[int, int, int], point: Point) -> Moment:
+    created, now, used_at = times
     broker = row.broker or next(iter(document.brokers))
     known = document.brokers.get(broker)
     region = row.broker_region or (known.region if known is not None else None)
@@ -235,7 +238,7 @@ def _moment(document: Document, row: _Row, created: int, now: int, point: Point)
         onward_grant=row.onward_grant,
         admitted_at=_unless(row, "admitted", created + span(row.admitted)) if opening else None,
         opening_purpose=_unless(row, "opening_purpose", row.opening_purpose or row.purpose) if opening else None,
-        sender_key_since=_unless(row, "sender_key_age", now - span(row.sender_key_age)),
+        sender_key_since=_unless(row, "sender_key_age", used_at - span(row.sender_key_age)),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from builders_engine import CLAUSES, MOMENT, NODE, OPEN, PROFILE, SECRET, TIMES, Situation, egress, opening, told
 from comity_policy.decision import Reason, Violation
 from comity_policy.engine import decide_report
-from comity_policy.facts import Addressee, PortionMarking
+from comity_policy.facts import Addressee, Point, PortionMarking
 from engine_cases import CASES
 
 
@@ -84,6 +84,12 @@ def test_a_party_without_any_node_is_refused() -> None:
     decision = decide_report(Situation().compiled(), REPORT, TIMES, (), MOMENT)
     assert not decision.permit
     assert decision.refused_parties == ("XBO", "XDE")
+
+
+def test_a_report_lists_the_clauses_left_to_another_point_whoever_receives_it() -> None:
+    for nodes in ((NODE,), ()):
+        decision = decide_report(Situation().compiled(), REPORT, TIMES, nodes, replace(MOMENT, point=Point.EGRESS))
+        assert decision.deferred == ("7", "11")
 
 
 def test_the_originators_own_node_is_no_recipient() -> None:

@@ -35,6 +35,7 @@ from comity_policy.facts import Addressee, AgreementState, PortionMarking, Prece
 from comity_policy.findings.case import span, when
 from comity_policy.marking import Label
 from engine_cases import CASES
+from engine_cases_types import TYPE_CASES
 
 
 def explained(situation: Situation) -> tuple[ClauseExplanation, ...]:
@@ -42,7 +43,7 @@ def explained(situation: Situation) -> tuple[ClauseExplanation, ...]:
     return explain(compiled, *facts, compiled.decide(*facts))
 
 
-WELL_TYPED = {name: row for name, row in CASES.items() if " that is no " not in name and "that are no" not in name}
+WELL_TYPED = {name: row for name, row in CASES.items() if name not in TYPE_CASES}
 
 
 @pytest.mark.parametrize(("situation", "expected"), WELL_TYPED.values(), ids=WELL_TYPED.keys())

@@ -3,7 +3,8 @@
 A check is called with (profile, times, label, rank, node, moment) and gives a code: `HOLDS` or an index into the reasons
 of a violation. `rank` is the label's common rank in the direction, None when unknown. A missing fact gives `MISSING`,
 never `HOLDS`; where a test needs several facts the missing one speaks first (docs/policy-semantics.md). A fact of a wrong
-type raises TypeError or AttributeError out of a comparison, which the engine turns into `MISSING`.
+type is a missing one: a check asks for the type where another type could pass or be told as a denial (a truth value is no
+number); what raises TypeError or AttributeError out of a comparison all the same, the engine turns into `MISSING`.
 
 Each builder takes the lowered test and binds its constants, so that a check reads attributes and compares, nothing else.
 """

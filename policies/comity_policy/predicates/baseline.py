@@ -42,17 +42,26 @@ def addressed(test: rules.Addressed) -> Check:
     party = test.party
 
     def check(profile: Profile, _t: Times, _l: Label, _r: int | None, node: NodeFacts, _m: Moment) -> int:
+        code = DENIED
         for one in profile.addressees:
-            if (
-                one.party == party
-                and not one.officer
-                and (not one.office or one.office in node.offices)
-                and (not one.community or one.community in node.communities)
-            ):
-                return HOLDS
-        return DENIED
+            if one.party == party and not one.officer:
+                if not one.office and not one.community:
+                    return HOLDS
+                matched = max(_held(one.office, node.offices), _held(one.community, node.communities))
+                if matched == HOLDS:
+                    return HOLDS
+                code = max(code, matched)
+        return code
 
     return check
+
+
+def _held(word: str, held: object) -> int:
+    if not word:
+        return HOLDS
+    if not isinstance(held, frozenset):
+        return MISSING
+    return HOLDS if word in held else DENIED
 
 
 def carried_by(test: rules.CarriedBy) -> Check:
@@ -61,7 +70,7 @@ def carried_by(test: rules.CarriedBy) -> Check:
 
     def check(_p: Profile, _t: Times, _l: Label, _r: int | None, _n: NodeFacts, moment: Moment) -> int:
         broker = moment.broker
-        if broker is None:
+        if not isinstance(broker, str):
             return MISSING
         return HOLDS if broker in brokers else DENIED
 
@@ -72,7 +81,10 @@ def node_valid(_test: rules.NodeValid) -> Check:
     """Hold where the node's bundle is current and not revoked."""
 
     def check(_p: Profile, _t: Times, _l: Label, _r: int | None, node: NodeFacts, _m: Moment) -> int:
-        return HOLDS if node.valid is True else DENIED
+        valid: object = node.valid
+        if valid is True:
+            return HOLDS
+        return DENIED if valid is False else MISSING
 
     return check
 

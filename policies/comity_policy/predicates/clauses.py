@@ -75,7 +75,8 @@ def not_passed_on(_test: rules.NotPassedOn) -> Check:
     def check(_p: Profile, _t: Times, label: Label, _r: int | None, _n: NodeFacts, moment: Moment) -> int:
         if _ORCON not in label.dissemination or moment.direct is True or moment.onward_grant is True:
             return HOLDS
-        return DENIED
+        attested: tuple[object, object] = (moment.direct, moment.onward_grant)
+        return DENIED if all(one is False for one in attested) else MISSING
 
     return check
 
@@ -118,7 +119,7 @@ def accredited(test: rules.Accredited) -> Check:
         if rank == 0:
             return HOLDS
         level, until = node.accreditation_level, node.accreditation_until
-        if rank is None or level is None or until is None:
+        if rank is None or level is None or type(until) is not int:
             return MISSING
         highest = covers.get(level)
         if highest is None:
@@ -137,7 +138,7 @@ def purpose_among(test: rules.PurposeAmong) -> Check:
         if not purpose or (asked_again and not moment.opening_purpose):
             return MISSING
         if asked_again and moment.opening_purpose != purpose:
-            return DENIED
+            return DENIED if isinstance(moment.opening_purpose, str) else MISSING
         return HOLDS if purpose in purposes else DENIED
 
     return check
@@ -149,7 +150,7 @@ def rests_in(test: rules.RestsIn) -> Check:
 
     def check(_p: Profile, _t: Times, _l: Label, _r: int | None, node: NodeFacts, moment: Moment) -> int:
         at_broker, at_node = moment.broker_region, node.region
-        if at_broker is None or at_node is None:
+        if not (isinstance(at_broker, str) and isinstance(at_node, str)):
             return MISSING
         return HOLDS if at_broker in regions and at_node in regions else DENIED
 
@@ -172,7 +173,7 @@ def opened_within(test: rules.OpenedWithin) -> Check:
 
     def check(_p: Profile, _t: Times, _l: Label, _r: int | None, _n: NodeFacts, moment: Moment) -> int:
         admitted_at = moment.admitted_at
-        if admitted_at is None:
+        if type(admitted_at) is not int:
             return MISSING
         return HOLDS if moment.now <= admitted_at + longest else DENIED
 
@@ -188,7 +189,7 @@ def sent_by(test: rules.SentBy) -> Check:
         if precedence >= free_from:
             return HOLDS
         roles = moment.sender_roles
-        if roles is None:
+        if not isinstance(roles, frozenset):
             return MISSING
         return DENIED if roles.isdisjoint(flash if precedence == most_urgent else immediate) else HOLDS
 
@@ -202,7 +203,9 @@ def sealed_with(test: rules.SealedWith) -> Check:
     def check(profile: Profile, _t: Times, _l: Label, _r: int | None, node: NodeFacts, moment: Moment) -> int:
         sender_since, node_since, view_age = moment.sender_key_since, node.oldest_key_since, moment.key_log_age
         used_at = moment.admitted_at if as_admitted else moment.now
-        if sender_since is None or node_since is None or view_age is None or used_at is None:
+        if not (
+            type(sender_since) is int and type(node_since) is int and type(view_age) is int and type(used_at) is int
+        ):
             return MISSING
         if (
             profile.suite in allowed

@@ -1,0 +1,101 @@
+"""The reference interpreter: what docs/policy-semantics.md says, as plainly as possible, for tests and second opinions.
+
+It was written from that table and the dataclasses alone, by somebody who had not read the engine, so that a mistake has to
+be made twice to stay hidden; a property test holds both to the same answers. It shares no rule, no table and no helper
+with the engine, and it is slow.
+
+Rules in order:
+
+1. One small function per baseline row (`baseline.py`) and per clause kind (`clauses.py`). Each yields every reason it
+   sees; FACT_MISSING stands before DENIED.
+2. Baseline rows first, then clauses in document order; every row that is decided at the point is evaluated every time.
+3. A suspended clause that can be suspended is not evaluated: it is CLAUSE_SUSPENDED for what it covers.
+4. A fact of a wrong type is a missing one (`case.py`).
+
+    decide(document, digest, state, vocabularies, profile, times, 0, node, moment)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from comity_policy.decision import Decision, Reason, ReportDecision, Violation
+from comity_policy.facts import AgreementState, Moment, NodeFacts, Point, Profile, Times
+from comity_policy.reference.baseline import BASELINE
+from comity_policy.reference.case import Case
+from comity_policy.reference.clauses import judged, points_of
+from comity_policy.sections import Document
+from comity_policy.vocabulary import Vocabularies
+
+__all__ = ["decide", "decide_report"]
+
+
+def decide(  # noqa: PLR0917 - the arguments of the engine, agreement first
+    document: Document,
+    digest: bytes,
+    state: AgreementState,
+    vocabularies: Vocabularies,
+    profile: Profile,
+    times: Times,
+    portion_index: int,
+    node: NodeFacts,
+    moment: Moment,
+) -> Decision:
+    """Give the answer for one portion and one node under the agreement of that digest (48 bytes); times in Unix ms.
+
+    Raises IndexError when the report has no such portion.
+    """
+    if portion_index < 0:
+        raise IndexError(f"portions are counted from 0, not {portion_index}")
+    label = profile.portions[portion_index].label
+    case = Case(document, digest, state, vocabularies, profile, times, label, node, moment)
+    violations: list[Violation] = []
+    for row, points, rule in BASELINE:
+        if moment.point.value in points:
+            violations += _violation(row.value, rule(case))
+    for clause in document.clauses:
+        if moment.point.value in points_of(clause):
+            violations += _violation(clause.id, judged(case, clause))
+    return Decision(not violations, tuple(violations), _deferred(document, moment.point))
+
+
+def decide_report(  # noqa: PLR0917 - the arguments of the engine, agreement first
+    document: Document,
+    digest: bytes,
+    state: AgreementState,
+    vocabularies: Vocabularies,
+    profile: Profile,
+    times: Times,
+    nodes: Iterable[NodeFacts],
+    moment: Moment,
+) -> ReportDecision:
+    """Give the answer for every portion and every node of an addressed party but the originator's own node."""
+    addressed = list(dict.fromkeys(addressee.party for addressee in profile.addressees))
+    permitted: dict[tuple[str, str], tuple[int, ...]] = {}
+    violations: dict[tuple[str, str, int], tuple[Violation, ...]] = {}
+    for node in nodes:
+        own = (node.party, node.node) == (profile.originator.party, profile.originator.node)
+        if node.party not in addressed or own:
+            continue
+        for index in range(len(profile.portions)):
+            decision = decide(document, digest, state, vocabularies, profile, times, index, node, moment)
+            where = (node.party, node.node)
+            if decision.permit:
+                permitted[where] = (*permitted.get(where, ()), index)
+            else:
+                violations[(*where, index)] = decision.violations
+    reached = {party for party, _ in permitted}
+    refused = tuple(party for party in addressed if party not in reached)
+    return ReportDecision(bool(permitted), permitted, violations, refused, _deferred(document, moment.point))
+
+
+def _violation(clause_id: str, reasons: Iterable[Reason]) -> list[Violation]:
+    found = set(reasons)
+    for reason in (Reason.CLAUSE_SUSPENDED, Reason.FACT_MISSING, Reason.DENIED):
+        if reason in found:
+            return [Violation(clause_id, reason)]
+    return []
+
+
+def _deferred(document: Document, point: Point) -> tuple[str, ...]:
+    return tuple(one.id for one in document.clauses if points_of(one) and point.value not in points_of(one))

@@ -1,0 +1,260 @@
+"""The clause kinds in the reference interpreter: where each is decided, what it covers, when it is violated.
+
+Source: docs/policy-semantics.md, "Clauses", one function a row. A clause that needs no typed field takes the case alone,
+so that the baseline can stand in for it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import assert_never
+
+from comity_policy.clauses import (
+    Article,
+    Ceiling,
+    Clause,
+    Clearance,
+    Embargo,
+    OriginatorControl,
+    PrecedenceRule,
+    Purpose,
+    Releasability,
+    Residency,
+    Retention,
+    Scope,
+    Span,
+    Suites,
+)
+from comity_policy.decision import Reason
+from comity_policy.facts import Point, Precedence, Role
+from comity_policy.reference.case import (
+    Case,
+    Reasons,
+    as_number,
+    as_roles,
+    as_text,
+    as_truth,
+    covered_rank,
+    is_classified,
+    is_controlled,
+    rank_of,
+)
+
+
+def points_of(clause: Clause) -> str:
+    """Give the letters of the points at which the clause is decided."""
+    match clause:
+        case Scope() | Ceiling() | Clearance() | Releasability() | Purpose() | Retention() | Suites():
+            return "EAO"
+        case Residency() | PrecedenceRule():
+            return "EA"
+        case OriginatorControl() | Embargo():
+            return "AO"
+        case Article():
+            return ""
+        case _ as never:
+            assert_never(never)
+
+
+def judged(case: Case, clause: Clause) -> Reasons:
+    """Give every reason for which the clause is violated, where it is decided."""
+    if clause.id in case.state.suspended_clauses and not isinstance(clause, OriginatorControl | Retention | Article):
+        if _covers(case, clause):
+            yield Reason.CLAUSE_SUSPENDED
+        return
+    match clause:
+        case Ceiling():
+            yield from _ceiling(case, clause)
+        case Clearance():
+            yield from _clearance(case)
+        case Releasability():
+            yield from releasability(case)
+        case OriginatorControl():
+            yield from originator_control(case)
+        case Purpose():
+            yield from _purpose(case, clause)
+        case Residency():
+            yield from _residency(case, clause)
+        case Retention():
+            yield from _retention(case, clause)
+        case Embargo():
+            yield from embargo(case)
+        case PrecedenceRule():
+            yield from _precedence(case, clause)
+        case Suites():
+            yield from _suites(case, clause)
+        case Scope() | Article():
+            pass
+        case _ as never:
+            assert_never(never)
+
+
+def _covers(case: Case, clause: Clause) -> bool:
+    match clause:
+        case Scope():
+            return _applies(case, clause) and not granted(case)
+        case Clearance():
+            return is_classified(case)
+        case Releasability():
+            return is_controlled(case)
+        case Embargo():
+            return case.times.not_before > case.times.created_at
+        case PrecedenceRule():
+            return case.profile.precedence in (Precedence.FLASH, Precedence.IMMEDIATE)
+        case _:
+            return True
+
+
+def _applies(case: Case, scope: Scope) -> bool:
+    if scope.from_party != case.sender or scope.to_party != case.recipient:
+        return False
+    if case.profile.kind.word not in scope.kinds or not case.profile.categories:
+        return False
+    return all(_is_within(case, category, scope.categories) for category in case.profile.categories)
+
+
+def _is_within(case: Case, category: str, granted: tuple[str, ...]) -> bool:
+    one: str | None = category
+    while one is not None:
+        if one in granted:
+            return True
+        one = case.words.categories.get(one)
+    return False
+
+
+def granted(case: Case) -> bool:
+    """Say whether a scope that is not suspended applies."""
+    for clause in case.document.clauses:
+        if isinstance(clause, Scope) and clause.id not in case.state.suspended_clauses and _applies(case, clause):
+            return True
+    return False
+
+
+def _ceiling(case: Case, clause: Ceiling) -> Reasons:
+    limits = [one for one in clause.limits if (one.from_party, one.to_party) == (case.sender, case.recipient)]
+    if not limits:
+        yield Reason.DENIED
+        return
+    rank = rank_of(case, case.label.classification)
+    for limit in limits:
+        highest = rank_of(case, limit.level)
+        if rank is None or highest is None:
+            yield Reason.FACT_MISSING
+        elif rank > highest:
+            yield Reason.DENIED
+
+
+def _clearance(case: Case) -> Reasons:
+    if not is_classified(case):
+        return
+    rank = rank_of(case, case.label.classification)
+    level = as_text(case.node.accreditation_level)
+    until = as_number(case.node.accreditation_until)
+    covered = None if level is None else covered_rank(case, level)
+    if rank is None or until is None or covered is None:
+        yield Reason.FACT_MISSING
+    elif case.moment.now >= until or covered < rank:
+        yield Reason.DENIED
+
+
+def releasability(case: Case) -> Reasons:
+    """Judge a `releasability` clause, or its stand-in."""
+    if is_controlled(case):
+        released = case.label.releasable_to
+        if released is None or case.recipient not in released:
+            yield Reason.DENIED
+
+
+def originator_control(case: Case) -> Reasons:
+    """Judge an `originator-control` clause, or its stand-in."""
+    if "ORCON" not in case.label.dissemination:
+        return
+    direct, grant = as_truth(case.moment.direct), as_truth(case.moment.onward_grant)
+    if direct or grant:
+        return
+    yield Reason.FACT_MISSING if direct is None or grant is None else Reason.DENIED
+
+
+def _purpose(case: Case, clause: Purpose) -> Reasons:
+    stated = case.profile.purpose
+    if not stated:
+        yield Reason.FACT_MISSING
+    if stated not in clause.purposes:
+        yield Reason.DENIED
+    if case.point is Point.OPENING:
+        asked = as_text(case.moment.opening_purpose)
+        if not asked:
+            yield Reason.FACT_MISSING
+        if asked != stated:
+            yield Reason.DENIED
+
+
+def _residency(case: Case, clause: Residency) -> Reasons:
+    allowed = clause.regions.get(case.sender)
+    if allowed is None:
+        yield Reason.DENIED
+        return
+    for region in (as_text(case.moment.broker_region), as_text(case.node.region)):
+        if region is None:
+            yield Reason.FACT_MISSING
+        elif region not in allowed:
+            yield Reason.DENIED
+
+
+def _milliseconds(span: Span) -> int:
+    length = timedelta(weeks=span.weeks, days=span.days, hours=span.hours, minutes=span.minutes)
+    return length // timedelta(milliseconds=1)
+
+
+def _retention(case: Case, clause: Retention) -> Reasons:
+    longest = _milliseconds(clause.longest)
+    if case.point is not Point.OPENING:
+        if case.times.expires_at > case.times.created_at + longest:
+            yield Reason.DENIED
+        return
+    admitted = as_number(case.moment.admitted_at)
+    if admitted is None:
+        yield Reason.FACT_MISSING
+    elif case.moment.now > admitted + longest:
+        yield Reason.DENIED
+
+
+def embargo(case: Case) -> Reasons:
+    """Judge an `embargo` clause, or its stand-in, at A and O."""
+    if case.point is Point.ADMISSION and case.times.not_before >= case.times.expires_at:
+        yield Reason.DENIED
+    if case.point is Point.OPENING and case.moment.now < case.times.not_before:
+        yield Reason.DENIED
+
+
+def _precedence(case: Case, clause: PrecedenceRule) -> Reasons:
+    if case.profile.precedence is Precedence.FLASH:
+        allowed = clause.flash
+    elif case.profile.precedence is Precedence.IMMEDIATE:
+        allowed = clause.immediate
+    else:
+        return
+    roles = as_roles(case.moment.sender_roles)
+    if roles is None:
+        yield Reason.FACT_MISSING
+    elif not any(role in roles for role in Role if role.word in allowed):
+        yield Reason.DENIED
+
+
+def _suites(case: Case, clause: Suites) -> Reasons:
+    if case.profile.suite not in clause.allowed:
+        yield Reason.DENIED
+    opening = case.point is Point.OPENING
+    used_at = as_number(case.moment.admitted_at) if opening else case.moment.now
+    if used_at is None:
+        yield Reason.FACT_MISSING
+    for since in (as_number(case.moment.sender_key_since), as_number(case.node.oldest_key_since)):
+        if since is None:
+            yield Reason.FACT_MISSING
+        elif used_at is not None and not 0 <= used_at - since <= _milliseconds(clause.oldest_key):
+            yield Reason.DENIED
+    view = as_number(case.moment.key_log_age)
+    if view is None:
+        yield Reason.FACT_MISSING
+    elif not 0 <= view <= _milliseconds(clause.oldest_key_log_view):
+        yield Reason.DENIED
