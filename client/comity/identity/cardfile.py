@@ -1,0 +1,79 @@
+"""Party card files: what `comity party export` writes and `comity party trust` reads (design 03, "Keys and trust").
+
+A file is canonical JSON ``{"card": statement, "directory": [statement, ...]}``: the card, and the party's directory keys in
+the order of their sequences. A file that decodes is consistent: the card is signed by the root it names, and a directory
+that trusts the card takes every directory key, in that order. It still says nothing about who made it: a person compares
+the words of the root's fingerprint over a second channel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from comity import canonical
+from comity.errors import ErrorCode, KeyFault, MalformedError
+from comity.identity.bodies import DirectoryKey, PartyCard, read_body
+from comity.identity.directory import KeyDirectory
+from comity.identity.words import fingerprint_words
+from comity.statement import Statement, from_json, to_json, verify_signature_of
+
+DIRECTORY_LIMIT: Final = 32
+CARD_FILE_LIMIT: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class CardFile:
+    """A verified card and the party's directory-key statements."""
+
+    card: PartyCard
+    directory: tuple[Statement, ...]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Give the sixteen words of the root's fingerprint, to be read aloud."""
+        return fingerprint_words(self.card.root_fingerprint)
+
+    def to_directory(self) -> KeyDirectory:
+        """Give a directory of this party alone, for instance for the authority a first connection trusts."""
+        directory = KeyDirectory({self.card.party: self.card})
+        for index, statement in enumerate(self.directory):
+            body = read_body(statement)
+            if not isinstance(body, DirectoryKey):
+                raise MalformedError("a card file lists directory keys only")
+            # Expired keys stay in the file; each is folded at its own time, and counts by its validity.
+            directory.apply(statement, log_index=index, at_ms=body.valid_from)
+        return directory
+
+
+def read_party_card(statement: Statement) -> PartyCard:
+    """Read a card and check that the root it names signed it, alone; raises MalformedError or KeyFault BUNDLE_REJECTED."""
+    card = read_body(statement)
+    if not isinstance(card, PartyCard):
+        raise MalformedError("not a party's card")
+    root = card.root
+    if len(statement.signatures) != 1 or not verify_signature_of(
+        statement, root.fingerprint, int(root.suite), root.public
+    ):
+        raise KeyFault("the card is not signed by the root it names", code=ErrorCode.BUNDLE_REJECTED)
+    return card
+
+
+def encode_card_file(file: CardFile) -> bytes:
+    """Encode a card file."""
+    return canonical.dumps(
+        {"card": to_json(file.card.statement), "directory": [to_json(one) for one in file.directory]}
+    )
+
+
+def decode_card_file(data: bytes) -> CardFile:
+    """Read a card file and check it; raises MalformedError, ConflictError or KeyFault."""
+    value = canonical.load_object(data, limit=CARD_FILE_LIMIT)
+    if set(value) != {"card", "directory"}:
+        raise MalformedError("a card file is an object of 'card' and 'directory'")
+    listed = value["directory"]
+    if not isinstance(listed, list) or len(listed) > DIRECTORY_LIMIT:
+        raise MalformedError(f"a card file lists at most {DIRECTORY_LIMIT} directory keys")
+    file = CardFile(read_party_card(from_json(value["card"])), tuple(from_json(one) for one in listed))
+    file.to_directory()
+    return file
