@@ -1,1 +1,70 @@
-"""Comity: signed and sealed reports between nations under agreements that a machine enforces."""
+"""Comity: signed and sealed reports between nations under agreements that a machine enforces.
+
+    async with comity.connect("broker:7443", identity="XAR/n1", passphrase_file=path) as node:
+        receipt = await node.send(
+            comity.Report.text("two boats", marking="SECRET//REL TO XAR, XBO", categories=["terrorism"], purpose="analysis"),
+            agreement="XAR-XBO-1",
+        )
+        async for delivery in node.receive():
+            async with delivery as report:
+                print(report.banner, report.text)
+
+Without an event loop: `comity.node.sync` has the same names. Importing this package loads nothing else; a name loads its module
+when it is first used (PEP 562). All other modules are open to read, and may change.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from comity.errors import ComityError, RefusedError
+    from comity.node.delivery import Delivery
+    from comity.node.egress import Preview
+    from comity.node.node import Node, connect
+    from comity.node.receipts import Receipt, Sent
+    from comity.portion import Marking, Portion
+    from comity.report import ReceivedReport, Report
+
+__all__ = [
+    "ComityError",
+    "Delivery",
+    "Marking",
+    "Node",
+    "Portion",
+    "Preview",
+    "Receipt",
+    "ReceivedReport",
+    "RefusedError",
+    "Report",
+    "Sent",
+    "connect",
+]
+
+_HOME = {
+    "ComityError": "comity.errors",
+    "Delivery": "comity.node.delivery",
+    "Marking": "comity.portion",
+    "Node": "comity.node.node",
+    "Portion": "comity.portion",
+    "Preview": "comity.node.egress",
+    "Receipt": "comity.node.receipts",
+    "ReceivedReport": "comity.report",
+    "RefusedError": "comity.errors",
+    "Report": "comity.report",
+    "Sent": "comity.node.receipts",
+    "connect": "comity.node.node",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - importing this package loads nothing
+
+    found: object = getattr(import_module(home), name)
+    # Found once, it is an ordinary name: a program makes many reports.
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

@@ -1,0 +1,370 @@
+"""Admission: whether a segment's reports may enter, slot by slot (design 03 "Admit", design 04 "Idempotency").
+
+In order, for a segment: it parses strictly; its key set is the caller's newest; batch signature, equalities and bodies
+(`comity.envelope.checks`); nothing is pruned, uploaded or exercise traffic (not in this release); the agreement is one of the
+caller's, its log is signed by all and not frozen; key packets are there; every KEM key belongs to a node of the party it is
+named for. Any of these refuses the segment whole: nothing of it is stored and its lane does not move.
+
+Then, for a slot: approvals verify; the views of the logs that the sender signed are parts of ours; every recipient node is
+decided; a stanza gives exactly the portions that were decided for its node. What fails here refuses the slot alone. Duplicates,
+replays and the lane are settled where it is committed (`admitting`), since only there they are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from comity.envelope import checks, limits, tree
+from comity.envelope.checks import OfficerKey, SigningNode
+from comity.envelope.core import LogSeen
+from comity.envelope.evidence import BatchSignature, SlotCode, VerifiedBatches, decode_batch_signature
+from comity.envelope.packets import packet_id
+from comity.envelope.profile import ProfileMemo
+from comity.envelope.reasons import RejectReason
+from comity.envelope.segment import Absent, Segment, WholeItem, parse_segment
+from comity.errors import (
+    AccessError,
+    ComityError,
+    ErrorCode,
+    KeyFault,
+    MalformedError,
+    RefusedError,
+    RejectedError,
+    StorageError,
+    UnreachableError,
+    VerificationError,
+)
+from comity.identity.directory import KeyDirectory
+from comity.identity.names import IdentityKind
+from comity.identity.records import NodeRecord, RecordedKey
+from comity.suites import KeyRole
+from comity_broker.access import Caller
+from comity_broker.deciding import Candidate, Decider
+from comity_broker.ledger import Ledger, Standing
+from comity_broker.logs import Logs
+from comity_broker.storage.protocol import KEYS, Reader, Reads
+from comity_policy.decision import ReportDecision
+from comity_policy.explanation import explain_report
+from comity_policy.facts import Moment, Profile, Role
+
+_RETRY_SECONDS: Final = 1.0
+_FROZEN_RETRY_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFrame:
+    """One frame of a publish stream, as it came."""
+
+    batch_signature: bytes
+    segment_ids: Sequence[bytes]
+    segments: Sequence[bytes]
+    indices: Sequence[int]
+    key_packets: Sequence[bytes]
+
+
+@dataclass(slots=True)
+class Publisher:
+    """What is remembered of one publishing stream: parsed profiles, verified batches, packets that came on it."""
+
+    caller: Caller
+    memo: ProfileMemo = field(default_factory=ProfileMemo)
+    verified: VerifiedBatches = field(default_factory=VerifiedBatches)
+    packets: dict[bytes, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRefused:
+    """Why a slot does not enter: the code for receipts, and what its sender is told."""
+
+    code: SlotCode
+    error: ComityError
+
+
+@dataclass(frozen=True, slots=True)
+class SlotDecision:
+    """What was decided of one slot; `refused` None lets it in, if the commit finds it new."""
+
+    slot: int
+    item: WholeItem
+    moment: Moment
+    decision: ReportDecision
+    refused: SlotRefused | None
+    explained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Admissible:
+    """A segment that is sound as a whole, with its decisions, ready to be committed under `epoch`."""
+
+    segment: Segment
+    standing: Standing
+    epoch: int
+    signed_by: SigningNode
+    key: RecordedKey
+    batch: bytes
+    batch_index: int
+    batch_path: tuple[bytes, ...]
+    packets: Mapping[bytes, bytes]
+    candidates: tuple[Candidate, ...]
+    slots: tuple[SlotDecision, ...]
+    received_at: int
+    decided_at: int
+    key_log_size: int
+
+
+class DiskGuard:
+    """Says whether a class may still be written (design of exchange, "Disk")."""
+
+    def __init__(self, reader: Reader, full: Mapping[int, float]) -> None:
+        self._reader = reader
+        self._full = full
+
+    async def check(self, transport_class: int) -> None:
+        """Raise StorageError STORAGE_FULL, to be tried again, when the disk is past the reserve of this class."""
+        usage = await self._reader.usage()
+        used = 1 - usage.free_bytes / max(1, usage.total_bytes)
+        if used > self._full.get(transport_class, 1.0):
+            raise StorageError(
+                f"the broker's disk is {used:.0%} full, past the reserve of this precedence",
+                what_to_do="Nothing was accepted. Its operator has to make room; the report stays in the outbox.",
+                code=ErrorCode.STORAGE_FULL,
+                retry_after_seconds=_FROZEN_RETRY_SECONDS,
+            )
+
+
+class Admission:
+    """Decides what may enter; writes nothing."""
+
+    def __init__(
+        self, *, keys: KeyDirectory, ledger: Ledger, logs: Logs, decider: Decider, reader: Reader, disk: DiskGuard
+    ) -> None:
+        self._keys = keys
+        self._ledger = ledger
+        self._logs = logs
+        self._decider = decider
+        self._reader = reader
+        self._disk = disk
+
+    async def examine(
+        self, publisher: Publisher, frame: BatchFrame, number: int, received_at: int, now_ms: int
+    ) -> Admissible:
+        """Examine segment `number` of a frame; raises the ComityError that refuses it whole."""
+        batch = decode_batch_signature(frame.batch_signature)
+        segment = self._parsed(publisher, frame, number)
+        record, key = self._sender(publisher.caller, batch, now_ms)
+        signed_by = SigningNode(record.party, record.node, batch.key_set, key.suite, key.public)
+        index = frame.indices[number]
+        checks.admit(
+            segment,
+            batch,
+            frame.segment_ids,
+            index,
+            signed_by,
+            caller=(publisher.caller.party, publisher.caller.identity.name),
+            memo=publisher.verified,
+        )
+        items = self._whole_items(segment)
+        standing = self._standing(segment.agreement_id, publisher.caller.party, items[0].core.profile, now_ms)
+        await self._disk.check(segment.transport_class)
+        packets = await self._packets(publisher, frame, segment.agreement_id, items)
+        self._check_rows(items)
+        profile = items[0].core.profile
+        candidates = self._decider.candidates(standing.parties, signed_by.party, profile.suite, now_ms)
+        epoch = standing.epoch
+        slots = [await self._slot(standing, key, candidates, (slot, item), now_ms) for slot, item in enumerate(items)]
+        path = tree.path(tree.levels(frame.segment_ids), index)
+        return Admissible(
+            segment=segment,
+            standing=standing,
+            epoch=epoch,
+            signed_by=signed_by,
+            key=key,
+            batch=frame.batch_signature,
+            batch_index=index,
+            batch_path=path,
+            packets=packets,
+            candidates=candidates,
+            slots=tuple(slots),
+            received_at=received_at,
+            decided_at=now_ms,
+            key_log_size=self._keys.size,
+        )
+
+    # --- the segment as a whole -------------------------------------------------------------------------------------
+
+    def _parsed(self, publisher: Publisher, frame: BatchFrame, number: int) -> Segment:
+        if not len(frame.indices) == len(frame.segments) > number:
+            raise MalformedError("a frame has as many indices as segments")
+        if len(frame.segment_ids) > limits.BATCH_SEGMENTS or any(
+            len(one) != limits.DIGEST for one in frame.segment_ids
+        ):
+            raise MalformedError(f"a batch lists at most {limits.BATCH_SEGMENTS} segment ids of {limits.DIGEST} bytes")
+        return parse_segment(frame.segments[number], publisher.memo)
+
+    def _sender(self, caller: Caller, batch: BatchSignature, now_ms: int) -> tuple[NodeRecord, RecordedKey]:
+        record, key = self._keys.signing_node(batch.key_set, batch.suite, now_ms)
+        if (record.party, record.node) != (caller.party, caller.identity.name):
+            raise AccessError(
+                f"{caller.identity} brings a batch of {record.identity}",
+                what_to_do="Each node publishes what it sealed itself.",
+                code=ErrorCode.ACTING_FOR_ANOTHER,
+            )
+        return record, key
+
+    def _whole_items(self, segment: Segment) -> list[WholeItem]:
+        items = [item for _, item in segment.whole]
+        if len(items) != len(segment.items):
+            raise MalformedError(
+                "a slot came pruned",
+                what_to_do="A node publishes every report of a segment with its content.",
+                code=ErrorCode.PRUNED,
+            )
+        if any(body is Absent.UPLOADED for item in items for body in item.ciphertexts):
+            raise MalformedError(
+                "a portion is named as uploaded, and this release takes no uploads",
+                what_to_do="Send portions of at most about 1 MiB, inside their segment.",
+            )
+        if items[0].core.profile.exercise:
+            raise MalformedError(
+                "exercise traffic is not carried by this release", what_to_do="Leave the exercise flag out."
+            )
+        return items
+
+    def _standing(self, agreement_id: str, party: str, profile: Profile, now_ms: int) -> Standing:
+        standing = self._ledger.require(agreement_id, party)
+        if standing.frozen_reason:
+            raise StorageError(
+                f"the log of {agreement_id} is frozen: {standing.frozen_reason}",
+                what_to_do="Nothing is accepted under it until both parties have compared their mirrors.",
+                code=ErrorCode.LOG_FROZEN,
+                retry_after_seconds=_FROZEN_RETRY_SECONDS,
+            )
+        if profile.statements_seen > len(standing.steps):
+            raise UnreachableError(
+                f"the sender has seen {profile.statements_seen} statements of {agreement_id}, "
+                f"this broker {len(standing.steps)}",
+                code=ErrorCode.STATEMENTS_BEHIND,
+                retry_after_seconds=_RETRY_SECONDS,
+            )
+        if not standing.admits(now_ms):
+            raise AccessError(
+                f"not every party has signed the terms of the log of {agreement_id}",
+                what_to_do=f"comity agreement sign {agreement_id}",
+                code=ErrorCode.AGREEMENT_NOT_IN_FORCE,
+            )
+        return standing
+
+    async def _packets(
+        self, publisher: Publisher, frame: BatchFrame, agreement_id: str, items: Sequence[WholeItem]
+    ) -> dict[bytes, bytes]:
+        named = {row.packet_id for item in items for row in item.manifest.rows}
+        if len(frame.key_packets) > limits.KEY_PACKETS:
+            raise MalformedError(f"a frame brings at most {limits.KEY_PACKETS} key packets")
+        for data in frame.key_packets:
+            publisher.packets[packet_id(data)] = data
+        missing = [one for one in named if one not in publisher.packets]
+        if missing:
+            known = (await self._reader.known(agreement_id, Reads(packets=missing))).packets
+            if any(one not in known for one in missing):
+                raise RejectedError(RejectReason.PACKET_MISSING)
+        here = {one: publisher.packets[one] for one in named if one in publisher.packets}
+        while len(publisher.packets) > limits.KEY_PACKETS:
+            del publisher.packets[next(iter(publisher.packets))]
+        return here
+
+    def _check_rows(self, items: Sequence[WholeItem]) -> None:
+        checked: set[tuple[str, bytes]] = set()
+        for item in items:
+            for row in item.manifest.rows:
+                if (row.party, row.fingerprint) in checked:
+                    continue
+                owner = self._keys.owner(row.fingerprint)
+                of_party = (
+                    owner is not None
+                    and owner.party == row.party
+                    and owner.identity is not None
+                    and owner.identity.kind is IdentityKind.NODE
+                    and owner.key.role is KeyRole.NODE_KEM
+                )
+                if not of_party or not self._keys.counts(row.fingerprint):
+                    raise KeyFault(
+                        f"a stanza is for a key that no node of {row.party} has now",
+                        what_to_do="Fetch the key log and seal again.",
+                        code=ErrorCode.KEY_UNKNOWN,
+                    )
+                checked.add((row.party, row.fingerprint))
+
+    # --- one slot ---------------------------------------------------------------------------------------------------
+
+    async def _slot(
+        self,
+        standing: Standing,
+        key: RecordedKey,
+        candidates: tuple[Candidate, ...],
+        place: tuple[int, WholeItem],
+        now_ms: int,
+    ) -> SlotDecision:
+        slot, item = place
+        profile, times = item.core.profile, item.core.times
+        refused: SlotRefused | None = None
+        roles: frozenset[Role] = frozenset()
+        try:
+            await self._check_seen(standing.agreement_id, item.core.agreement_log_seen)
+            await self._check_seen(KEYS, item.core.key_log_seen)
+        except VerificationError as error:
+            refused = SlotRefused(SlotCode.LOG_SEEN, error)
+        if item.approvals or profile.approvals_required:
+            try:
+                roles = self._approved_as(standing.agreement_id, item, now_ms)
+            except RejectedError as error:
+                refused = refused or SlotRefused(SlotCode.MALFORMED, error)
+        moment = self._decider.moment(now_ms, key, roles)
+        compiled = standing.compiled(now_ms)
+        decision = self._decider.decide(compiled, profile, times, candidates, moment)
+        if refused is None and (not decision.permit or self._exceeds(item, candidates, decision)):
+            explanations = explain_report(compiled, profile, times, [one.facts for one in candidates], moment, decision)
+            refused = _denied(standing, decision, explanations)
+        return SlotDecision(slot, item, moment, decision, refused)
+
+    async def _check_seen(self, shard: str, seen: LogSeen) -> None:
+        await self._logs.check_seen(shard, seen)
+
+    def _approved_as(self, agreement_id: str, item: WholeItem, now_ms: int) -> frozenset[Role]:
+        def officer(fingerprint: bytes) -> OfficerKey | None:
+            try:
+                record = self._keys.officer_by_key(fingerprint, now_ms)
+            except KeyFault:
+                return None
+            held = frozenset(role for role in record.roles if record.holds(role, agreement_id))
+            key = next(key for key in record.keys if key.fingerprint == fingerprint)
+            return OfficerKey(str(record.identity), record.party, key.suite, key.public, held)
+
+        checks.check_approvals(item, officer)
+        return frozenset(approval.role for approval in item.approvals)
+
+    @staticmethod
+    def _exceeds(item: WholeItem, candidates: Sequence[Candidate], decision: ReportDecision) -> bool:
+        """Say whether a stanza gives a node other portions than were decided for it."""
+        decided = {
+            key.fingerprint: decision.permitted.get((one.record.party, one.record.node), ())
+            for one in candidates
+            for key in one.record.keys_of(KeyRole.NODE_KEM)
+        }
+        own = item.core.profile.originator.party
+        return any(
+            row.party != own and tuple(row.indices) != decided.get(row.fingerprint, ()) for row in item.manifest.rows
+        )
+
+
+def _denied(standing: Standing, decision: ReportDecision, explanations: Sequence[object]) -> SlotRefused:
+    state = ", ".join(dict.fromkeys(getattr(one, "clause_id", "") for one in explanations))
+    if not decision.permit:
+        message = f"{standing.agreement_id} does not permit this report (clauses: {state or 'no recipient node'})"
+        what = "Each clause names what would make it pass."
+    else:
+        message = f"a stanza gives a node other portions than {standing.agreement_id} permits it ({state})"
+        what = "Fetch agreement and key log, then decide and seal again."
+    error = RefusedError(message, what_to_do=what, clauses=tuple(explanations))
+    return SlotRefused(SlotCode.POLICY, error)

@@ -1,0 +1,370 @@
+"""From a decided segment to the unit that admits it: one transaction for reports, inboxes, log entry and receipt.
+
+What only the commit can know is settled here, in order: a segment known whole gets its stored receipt again; a lane has no
+gap; a report known under the same leaf is a duplicate, under another ID_REUSED; a number at or below the lane's highest is
+REPLAYED. Refused and duplicate slots are stored as their leaves, so the segment's id stays. A segment of which nothing entered
+is stored too, all leaves: its numbers are explained to every recipient. Pure: salts are drawn before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from comity.envelope.evidence import SlotCode
+from comity.envelope.limits import SALT
+from comity.envelope.profile import encode_profile
+from comity.envelope.receipts import Receipt, SlotOutcome, SlotRecord, encode_receipt, encode_slot_record
+from comity.envelope.segment import prune
+from comity.errors import ComityError, ConflictError, ErrorCode
+from comity.suites import RandomBytes
+from comity_broker.admission import Admissible, SlotDecision, SlotRefused
+from comity_broker.auditlog.bodies import Caller as LogCaller
+from comity_broker.auditlog.bodies import Event
+from comity_broker.auditlog.events import id_reused
+from comity_broker.auditlog.kinds import SHARED
+from comity_broker.auditlog.log import Log, record_tree
+from comity_broker.auditlog.submissions import LoggedDecision, SegmentAdmission, submitted
+from comity_broker.dispatch.withheld import encode_due, encode_withheld
+from comity_broker.entries import Salts, add_events
+from comity_broker.storage.protocol import (
+    BatchRow,
+    BodyRow,
+    EntryRow,
+    Head,
+    InboxRow,
+    Known,
+    LaneKey,
+    LaneRow,
+    PacketRow,
+    Reads,
+    ReportOutcome,
+    ReportRow,
+    Rows,
+    SegmentRow,
+    Unit,
+)
+from comity_policy.decision import ReportDecision
+
+_GAP_RETRY_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What a commit made of a segment: its row, which slots were refused and why, and whether it was there before.
+
+    `entry` and `bodies` (the shared part and the sender's own) are those of the entry, where it is new.
+    """
+
+    row: SegmentRow
+    refused: Mapping[int, SlotRefused]
+    known: bool
+    admitted: int
+    entry: EntryRow | None = None
+    bodies: tuple[BodyRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """The random bytes of one admission: slot records' salts and entries' salts (for one entry, and for each of two)."""
+
+    records: bytes
+    entries: bytes
+
+    @classmethod
+    def draw(cls, admissible: Admissible, log: Log, random_bytes: RandomBytes) -> Draws:
+        """Draw as much as any outcome may take: each slot may add an ID_REUSED entry."""
+        slots = len(admissible.slots)
+        return cls(random_bytes(SALT * slots), random_bytes(SALT * (1 + len(log.parties)) * (1 + slots)))
+
+
+def unit_of(admissible: Admissible, log: Log, caller: LogCaller, draws: Draws) -> Unit[Admitted]:
+    """Give the unit that admits this segment."""
+    segment = admissible.segment
+    node = f"{admissible.signed_by.party}/{admissible.signed_by.node}"
+    lane = LaneKey(node, segment.origin_epoch, segment.transport_class)
+
+    def build(head: Head, known: Known) -> Rows[Admitted]:
+        before = known.segments.get(segment.segment_id)
+        if before is not None:
+            return Rows(head, Admitted(before, {}, known=True, admitted=0))
+        return _Building(admissible, log, caller, draws).rows(head, known, lane)
+
+    return Unit(
+        shard=segment.agreement_id,
+        build=build,
+        reads=Reads(
+            report_ids=[one.item.core.report_id for one in admissible.slots],
+            segment_ids=[segment.segment_id],
+            lanes=[lane],
+            packets=list(admissible.packets),
+        ),
+        urgency=segment.transport_class,
+        expected_epoch=admissible.epoch,
+    )
+
+
+class _Building:
+    """One run of the build function."""
+
+    def __init__(self, admissible: Admissible, log: Log, caller: LogCaller, draws: Draws) -> None:
+        self._of = admissible
+        self._log = log
+        self._caller = caller
+        self._draws = draws
+
+    def rows(self, head: Head, known: Known, key: LaneKey) -> Rows[Admitted]:
+        segment = self._of.segment
+        lane = known.lanes.get(key) or LaneRow(key, head.lane_next, 0)
+        if segment.first_origin_sequence > lane.last_origin_sequence + 1:
+            raise ConflictError(
+                f"origin_sequence {segment.first_origin_sequence} leaves a gap: this lane has come to "
+                f"{lane.last_origin_sequence}",
+                what_to_do="Send what is missing first, in the order of its numbers.",
+                code=ErrorCode.SEQUENCE_GAP,
+                retry_after_seconds=_GAP_RETRY_SECONDS,
+            )
+        now = max(head.broker_time, self._of.decided_at)
+        duplicates, refused, reused = self._settle(known, lane, now)
+        admitted = [one for one in self._of.slots if one.slot not in refused and one.slot not in duplicates]
+        first_sequence = head.agreement_sequence_next
+        decisions, index_of = _decisions(self._of)
+        records = record_tree(
+            [
+                encode_slot_record(_record(one, duplicates, refused, index_of.get(one.slot, 0)))
+                for one in self._of.slots
+            ],
+            lambda _: self._draws.records,
+        )
+        admission = SegmentAdmission(
+            time=now,
+            received_at=self._of.received_at,
+            key_log_size=self._of.key_log_size,
+            state_epoch=head.state_epoch,
+            transport_class=segment.transport_class,
+            origin_epoch=segment.origin_epoch,
+            first_origin_sequence=segment.first_origin_sequence,
+            segment_id=segment.segment_id,
+            slots=len(self._of.slots),
+            first_agreement_sequence=first_sequence,
+            records=records.root,
+            agreement_digest=self._of.standing.digest,
+            duplicates=tuple(sorted(duplicates.items())),
+            refusals=tuple((slot, one.code) for slot, one in sorted(refused.items())),
+        )
+        grown = replace(
+            head,
+            broker_time=now,
+            item_next=head.item_next + 1,
+            agreement_sequence_next=first_sequence + len(admitted),
+            lane_next=max(head.lane_next, lane.lane + 1),
+        )
+        rows: Rows[Admitted] = Rows(grown, _NOTHING)
+        events: list[Event] = [submitted(admission, self._caller, decisions), *reused]
+        salts = Salts(self._draws.entries[: SALT * (1 + len(self._log.parties)) * len(events)])
+        add_events(rows, self._log, events, salts, {0: records})
+        receipt = encode_receipt(
+            Receipt(
+                origin=self._log.origin,
+                agreement_id=segment.agreement_id,
+                segment_id=segment.segment_id,
+                first_agreement_sequence=first_sequence,
+                count=len(admitted),
+                log_index=head.leaf_next,
+                leaf_hash=rows.entries[0].leaf_hash,
+                received_at=self._of.received_at,
+                admitted_at=now,
+                duplicates=admission.duplicates,
+                refusals=admission.refusals,
+            )
+        )
+        row = self._segment_row(
+            before=head, lane=lane.lane, now=now, receipt=receipt, admitted=[one.slot for one in admitted]
+        )
+        self._report_rows(rows, row, admitted, first_sequence)
+        self._inbox_rows(rows, row, admitted)
+        rows.segments.append(row)
+        rows.lanes.append(lane._replace(last_origin_sequence=max(lane.last_origin_sequence, _last(self._of))))
+        rows.batches.append(BatchRow(row.batch, self._of.batch))
+        rows.packets.extend(self._packet_rows(known, row.expires_at))
+        rows.result = Admitted(
+            row,
+            refused,
+            known=False,
+            admitted=len(admitted),
+            entry=rows.entries[0],
+            bodies=tuple(
+                one
+                for one in rows.bodies
+                if one.log_index == row.log_index and one.part in {SHARED, self._caller.party}
+            ),
+        )
+        return rows
+
+    def _settle(
+        self, known: Known, lane: LaneRow, now: int
+    ) -> tuple[dict[int, int], dict[int, SlotRefused], list[Event]]:
+        duplicates: dict[int, int] = {}
+        refused: dict[int, SlotRefused] = {}
+        reused: list[Event] = []
+        for one in self._of.slots:
+            core = one.item.core
+            before = known.reports.get(core.report_id)
+            if before is not None and before.leaf == one.item.leaf:
+                duplicates[one.slot] = before.log_index
+            elif before is not None:
+                refused[one.slot] = SlotRefused(SlotCode.ID_REUSED, _reused(core.report_id))
+                reused.append(
+                    id_reused(
+                        time=now,
+                        caller=self._caller,
+                        report_id=core.report_id,
+                        leaf=one.item.leaf,
+                        known_leaf=before.leaf,
+                        known_log_index=before.log_index,
+                    )
+                )
+            elif core.origin_sequence <= lane.last_origin_sequence:
+                refused[one.slot] = SlotRefused(SlotCode.REPLAYED, _replayed(core.origin_sequence))
+            elif one.refused is not None:
+                refused[one.slot] = one.refused
+        return duplicates, refused, reused
+
+    def _segment_row(self, *, before: Head, lane: int, now: int, receipt: bytes, admitted: Sequence[int]) -> SegmentRow:
+        segment = self._of.segment
+        pruned = set(range(len(segment.items))) - set(admitted)
+        return SegmentRow(
+            item=before.item_next,
+            segment_id=segment.segment_id,
+            data=prune(segment.data, pruned) if pruned else segment.data,
+            batch=hashlib.sha384(self._of.batch).digest(),
+            batch_index=self._of.batch_index,
+            batch_path=b"".join(self._of.batch_path),
+            lane=lane,
+            transport_class=segment.transport_class,
+            first_origin_sequence=segment.first_origin_sequence,
+            slots=len(segment.items),
+            log_index=before.leaf_next,
+            admitted_at=now,
+            expires_at=max(one.item.core.expires_at for one in self._of.slots),
+            epoch=before.state_epoch,
+            receipt=receipt,
+        )
+
+    def _report_rows(
+        self, rows: Rows[Admitted], row: SegmentRow, admitted: Sequence[SlotDecision], first_sequence: int
+    ) -> None:
+        for number, one in enumerate(admitted):
+            core = one.item.core
+            rows.reports.append(
+                ReportRow(
+                    report_id=core.report_id,
+                    leaf=one.item.leaf,
+                    item=row.item,
+                    slot=one.slot,
+                    origin_sequence=core.origin_sequence,
+                    agreement_sequence=first_sequence + number,
+                    outcome=ReportOutcome.ADMITTED,
+                    not_before=core.not_before,
+                    expires_at=core.expires_at,
+                    log_index=row.log_index,
+                )
+            )
+
+    def _inbox_rows(self, rows: Rows[Admitted], row: SegmentRow, admitted: Sequence[SlotDecision]) -> None:
+        given: dict[str, set[bytes]] = {}
+        for candidate in self._of.candidates:
+            given.setdefault(candidate.name, set()).update(candidate.record.fingerprints)
+        for candidate in self._of.candidates:
+            due: list[int] = []
+            withheld: dict[int, tuple[int, ...]] = {}
+            for one in admitted:
+                if not any(each.fingerprint in given[candidate.name] for each in one.item.manifest.rows):
+                    continue
+                due.append(one.slot)
+                kept = _of_party(one.decision, candidate.record.party)
+                lacking = tuple(i for i in range(len(one.item.core.profile.portions)) if i not in kept)
+                if lacking:
+                    withheld[one.slot] = lacking
+            rows.inboxes.append(
+                InboxRow(candidate.name, row.lane, row.item, encode_due(due, row.slots), encode_withheld(withheld))
+            )
+
+    def _packet_rows(self, known: Known, expires_at: int) -> list[PacketRow]:
+        recipients = {each.packet_id: each.fingerprint for one in self._of.slots for each in one.item.manifest.rows}
+        return [
+            PacketRow(packet, data, recipients[packet], expires_at)
+            for packet, data in self._of.packets.items()
+            if packet not in known.packets
+        ]
+
+
+def _decisions(of: Admissible) -> tuple[list[LoggedDecision], dict[int, int]]:
+    """Group slots by equal (profile, moment, result): each group is recorded once."""
+    facts = [one.facts for one in of.candidates]
+    groups: list[tuple[SlotDecision, list[int]]] = []
+    index_of: dict[int, int] = {}
+    for one in of.slots:
+        for number, (first, slots) in enumerate(groups):
+            same = first.item.core.profile is one.item.core.profile or first.item.core.profile == one.item.core.profile
+            if same and first.moment == one.moment and first.decision == one.decision:
+                slots.append(one.slot)
+                index_of[one.slot] = number
+                break
+        else:
+            index_of[one.slot] = len(groups)
+            groups.append((one, [one.slot]))
+    decisions = [
+        LoggedDecision(
+            slots,
+            hashlib.sha384(encode_profile(first.item.core.profile)).digest(),
+            first.moment,
+            facts,
+            first.decision,
+        )
+        for first, slots in groups
+    ]
+    return decisions, index_of
+
+
+def _record(
+    one: SlotDecision, duplicates: Mapping[int, int], refused: Mapping[int, SlotRefused], decision: int
+) -> SlotRecord:
+    outcome = SlotOutcome.ADMITTED
+    code = None
+    if one.slot in duplicates:
+        outcome = SlotOutcome.DUPLICATE
+    elif one.slot in refused:
+        outcome, code = SlotOutcome.REFUSED, refused[one.slot].code
+    return SlotRecord(one.slot, outcome, one.item.leaf, one.item.core.report_id, code, decision)
+
+
+def _of_party(decision: ReportDecision, party: str) -> set[int]:
+    return {index for (of, _), indices in decision.permitted.items() if of == party for index in indices}
+
+
+def _last(of: Admissible) -> int:
+    return of.segment.first_origin_sequence + len(of.segment.items) - 1
+
+
+def _reused(report_id: bytes) -> ComityError:
+    return ConflictError(
+        f"report id {report_id.hex()} was used for another report",
+        what_to_do="A new report takes a new id.",
+        code=ErrorCode.ID_REUSED,
+    )
+
+
+def _replayed(sequence: int) -> ComityError:
+    return ConflictError(
+        f"origin_sequence {sequence} ended before",
+        what_to_do="A new try is a new envelope with the next number.",
+        code=ErrorCode.REPLAYED,
+    )
+
+
+_NOTHING: Final = Admitted(
+    SegmentRow(0, b"", b"", b"", 0, b"", 0, 0, 0, 0, 0, 0, 0, 0, b""), {}, known=False, admitted=0
+)

@@ -1,0 +1,270 @@
+"""`comity broker`: make a broker, run it, ask how it is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import msgspec
+
+from comity.cli.base import Group, Invocation, now_ms
+from comity.errors import ComityError, ErrorCode, NotFoundError, UsageError
+from comity.identity.cardfile import CardFile, decode_card_file
+from comity.identity.names import Identity, IdentityKind
+from comity.node.connection import Connection
+from comity.node.files import read_file, write_file
+from comity.node.home import CARD_LIMIT
+from comity.node.operations import BrokerStatus, broker_status, drain_broker
+from comity.node.party import PartyKeys
+from comity.node.requests import FILE_LIMIT, decode_issued, decode_request, encode_issued, encode_request
+from comity.node.times import rfc3339
+from comity_broker.installation import install, open_installation, prepare
+from comity_broker.settings import read_settings
+from comity_broker.storage.sqlite import open_storage
+
+DATA_HELP = "The broker's data directory (default: $STATE_DIRECTORY, else /var/lib/comity)."
+SETTINGS_HELP = "The settings (default: $CONFIGURATION_DIRECTORY/broker.toml, else /etc/comity/broker.toml)."
+
+
+@click.group(cls=Group)
+def broker() -> None:
+    """Brokers: make one, run it, ask how it is.
+
+    A broker carries sealed reports under signed agreements. It reads no report, and is trusted with nothing that it cannot
+    be caught at.
+    """
+
+
+@broker.does(
+    "init",
+    example="""comity broker init XAR/hub --region xar --trust XAR.card --trust XBO.card
+comity broker init --issue request.json --into issued.json
+comity broker init --install issued.json""",
+)
+@click.argument("identity", required=False)
+@click.option("--region", help="The region its data rests in, as agreements name it.")
+@click.option("--trust", "cards", multiple=True, metavar="CARD", help="A party card whose words you compared.")
+@click.option("--data", metavar="DIR", help=DATA_HELP)
+@click.option("--issue", metavar="REQUEST", help="On the party's machine: issue what this request asks for.")
+@click.option("--install", "installed", metavar="ISSUED", help="Put in place what the party issued.")
+@click.option("--into", metavar="FILE", help="Where to write the request, or what was issued.")
+@click.option(
+    "--party-passphrase-file", metavar="FILE", help="The passphrase of the party's keys, where they are here."
+)
+def init(  # noqa: PLR0917 - the options of the command
+    run: Invocation,
+    identity: str | None,
+    region: str | None,
+    cards: tuple[str, ...],
+    data: str | None,
+    issue: str | None,
+    installed: str | None,
+    into: str | None,
+    party_passphrase_file: str | None,
+) -> None:
+    """Make a broker's keys, and have the party that operates it issue its certificate and bundle.
+
+    Where that party's directory key is on this machine, everything is done at once. Otherwise a request is written, which
+    its machine answers with --issue, and --install puts the answer in place.
+    """
+    if issue is not None:
+        _issue(run, Path(issue), into, party_passphrase_file)
+        return
+    where = data_directory(data)
+    if installed is not None:
+        body = install(
+            where, decode_issued(read_file(Path(installed), FILE_LIMIT, f"{installed} does not exist")), now_ms()
+        )
+        run.output.record(identity=str(body.identity), valid_until=rfc3339(body.valid_until))
+        run.output.say(f"{body.identity} is ready until {rfc3339(body.valid_until)}: comity broker run --data {where}")
+        return
+    if identity is None or region is None:
+        raise UsageError("a broker has an identity and a region", what_to_do="comity broker init XAR/hub --region xar")
+    name = Identity.parse(identity, IdentityKind.BROKER)
+    request = prepare(
+        where,
+        name,
+        region,
+        _cards(run, cards),
+        passphrase=run.fresh_passphrase(f"the keys of {identity}"),
+        now_ms=now_ms(),
+    )
+    place = run.home.party(name.party)
+    if not place.exists:
+        path = Path(into or where / "request.json")
+        write_file(path, encode_request(request))
+        run.output.record(identity=identity, request=str(path), data=str(where))
+        run.output.say(
+            f"Made the keys of {identity} in {where}.",
+            f"Its request, for the machine of {name.party}: {path}",
+        )
+        return
+    party = PartyKeys.open(
+        run.home, name.party, run.passphrase(f"the keys of {name.party}", party_passphrase_file or ""), now_ms=now_ms()
+    )
+    body = install(where, party.issue_broker(request, now_ms=now_ms()), now_ms())
+    run.output.record(identity=identity, data=str(where), valid_until=rfc3339(body.valid_until))
+    run.output.say(
+        f"Made {identity} in {where}; its certificate and bundle end {rfc3339(body.valid_until)}.",
+        f"Start it: comity broker run --data {where}",
+    )
+
+
+@broker.does("run", example="comity broker run --data /var/lib/comity --listen 127.0.0.1:7443")
+@click.option("--data", metavar="DIR", help=DATA_HELP)
+@click.option("--settings", "settings_file", metavar="FILE", help=SETTINGS_HELP)
+@click.option("--listen", metavar="HOST:PORT", help="Where to listen (default: loopback, port 7443; port 0 takes any).")
+@click.option("--port-file", metavar="FILE", help="Write HOST:PORT here once it serves.")
+def run_broker(
+    run: Invocation, data: str | None, settings_file: str | None, listen: str | None, port_file: str | None
+) -> None:
+    """Run the broker until SIGTERM, which drains it: nothing is lost, sessions go on at the next start."""
+    from comity_broker.logging import log_to_stderr  # noqa: PLC0415 - only a running broker logs
+    from comity_broker.server import serve  # noqa: PLC0415 - the server's parts are loaded where one runs
+
+    where = data_directory(data)
+    settings = read_settings(
+        _settings_path(settings_file), os.environ, {"listen": listen}, required=settings_file is not None
+    )
+    installation = open_installation(where, run.passphrase(f"the broker in {where}"), now_ms())
+    log_to_stderr()
+    create = not (where / "store.sqlite").exists()
+    with open_storage(where, create=create) as storage:
+        serve(installation, storage, settings, port_file=None if port_file is None else Path(port_file))
+
+
+@broker.does("status", example="comity broker status --as XAR/operator1")
+def status(run: Invocation) -> None:
+    """Say how a running broker is; for operators of its own party."""
+
+    async def ask() -> BrokerStatus:
+        async with _connected(run) as connection:
+            return await broker_status(connection)
+
+    _show_status(run, asyncio.run(ask()))
+
+
+@broker.does("drain", example="comity broker drain --as XAR/operator1")
+def drain(run: Invocation) -> None:
+    """Have a running broker finish what is open and stop; for operators of its own party."""
+
+    async def ask() -> None:
+        async with _connected(run) as connection:
+            await drain_broker(connection)
+
+    asyncio.run(ask())
+    run.output.record(state="DRAINING")
+    run.output.say("The broker drains and stops.")
+
+
+@broker.does("config", example="comity broker config --settings /etc/comity/broker.toml")
+@click.option("--settings", "settings_file", metavar="FILE", help=SETTINGS_HELP)
+def config(run: Invocation, settings_file: str | None) -> None:
+    """Print the settings a start would use: file, environment (COMITY_BROKER_*) and defaults. None is a secret."""
+    settings = read_settings(_settings_path(settings_file), os.environ, {}, required=settings_file is not None)
+    values = msgspec.structs.asdict(settings)
+    run.output.record(**values)
+    run.output.show(*(f"{key} = {_toml(value)}" for key, value in values.items()))
+
+
+@broker.does("check", example="comity broker check --data /var/lib/comity")
+@click.option("--data", metavar="DIR", help=DATA_HELP)
+def check(run: Invocation, data: str | None) -> None:
+    """Check the whole store of a broker that does not run: database, numbers, trees. Repairs nothing."""
+    where = data_directory(data)
+    if not (where / "store.sqlite").exists():
+        raise NotFoundError(f"there is no store in {where}", code=ErrorCode.FILE_UNKNOWN)
+
+    async def look() -> list[str]:
+        with open_storage(where) as storage:
+            return await storage.reader.check()
+
+    wrong = asyncio.run(look())
+    run.output.record(wrong=wrong)
+    if wrong:
+        raise ComityError(
+            f"{len(wrong)} faults: " + "; ".join(wrong[:5]),
+            what_to_do="Copy the directory before anything else; the verifier tells what the evidence still proves.",
+            code=ErrorCode.STORAGE_FAILED,
+        )
+    run.output.say(f"The store in {where} is sound.")
+
+
+def data_directory(given: str | None) -> Path:
+    """Give the data directory: as said, else what systemd made, else the usual place."""
+    return Path(given or os.environ.get("STATE_DIRECTORY", "").split(":")[0] or "/var/lib/comity")
+
+
+def _connected(run: Invocation) -> Connection:
+    place = run.acting(IdentityKind.OFFICER)
+    passphrase = run.passphrase(str(place.identity))
+    return Connection.of_identity(run.home, str(place.identity), passphrase, run.broker or None)
+
+
+def _settings_path(given: str | None) -> Path:
+    directory = os.environ.get("CONFIGURATION_DIRECTORY", "").split(":")[0] or "/etc/comity"
+    return Path(given) if given is not None else Path(directory) / "broker.toml"
+
+
+def _cards(run: Invocation, files: tuple[str, ...]) -> dict[str, CardFile]:
+    if not files:
+        return run.home.trusted_cards()
+    read = [decode_card_file(read_file(Path(file), CARD_LIMIT, f"{file} does not exist")) for file in files]
+    return {one.card.party: one for one in read}
+
+
+def _issue(run: Invocation, request_file: Path, into: str | None, passphrase_file: str | None) -> None:
+    request = decode_request(read_file(request_file, FILE_LIMIT, f"{request_file} does not exist"))
+    code = request.identity.party
+    party = PartyKeys.open(
+        run.home, code, run.passphrase(f"the keys of {code}", passphrase_file or ""), now_ms=now_ms()
+    )
+    path = Path(into or "issued.json")
+    write_file(path, encode_issued(party.issue_broker(request, now_ms=now_ms())))
+    run.output.record(identity=str(request.identity), issued=str(path))
+    run.output.say(f"Issued for {request.identity}: {path}. On the broker: comity broker init --install {path}")
+
+
+def _show_status(run: Invocation, answer: BrokerStatus) -> None:
+    record = asdict(answer)
+    for name in ("started_at", "now"):
+        record[name] = rfc3339(record[name])
+    for one in record["consumers"]:
+        one["oldest_waiting_at"] = rfc3339(one["oldest_waiting_at"]) if one["oldest_waiting_at"] else None
+    run.output.record(**record)
+    free = answer.disk_free_bytes / max(1, answer.disk_total_bytes)
+    run.output.show(
+        f"{answer.broker} ({answer.tls_name}), {answer.state} since {rfc3339(answer.started_at)}, version {answer.version}",
+        f"disk {free:.0%} free; commits {answer.commit_p50_ms:.1f} ms, 99 of 100 within {answer.commit_p99_ms:.1f} ms",
+    )
+    run.output.table(
+        ("AGREEMENT", "PHASE", "REPORTS", "LOG", "FROZEN"),
+        [
+            (one.agreement_id, one.phase, str(one.reports), str(one.log_size), one.frozen_reason or "-")
+            for one in answer.agreements
+        ],
+        "No agreement yet.",
+    )
+    run.output.table(
+        ("NODE", "CONSUMER", "CONNECTED", "BACKLOG", "IN FLIGHT", "PARKED", "HELD"),
+        [
+            (
+                one.node,
+                one.consumer,
+                "yes" if one.connected else "no",
+                str(one.backlog),
+                str(one.in_flight),
+                str(one.parked),
+                str(one.held),
+            )
+            for one in answer.consumers
+        ],
+        "No consumer yet.",
+    )
+
+
+def _toml(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)

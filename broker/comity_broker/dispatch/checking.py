@@ -1,0 +1,170 @@
+"""Whether reports may be handed over now: their times, suspensions with what their originator said since, and the decision anew.
+
+In order, for a slot: withdrawn by its originator while it was held; expired; held by a suspension that came before it was handed
+over and after which its originator said nothing; not permitted to this node any more; not yet to be handed over (`not_before`).
+Else it may go. What was handed over once is not held by a suspension any more: its age and the decision are looked at.
+
+The decision is taken anew (`Rechecker`) where it may have changed since admission: another state_epoch, an accreditation that
+ended meanwhile, or an hour. A report goes only if this node may still have every portion that its stanza gives it. A suspension
+of clauses holds what it would have denied. A sender's key that was revoked holds too; one that was rotated does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from comity.envelope.segment import Segment, WholeItem
+from comity.errors import ErrorCode, StorageError
+from comity.identity.directory import KeyDirectory
+from comity.identity.records import NodeRecord, RecordedKey
+from comity.suites import KeyRole
+from comity_broker.deciding import Candidate, Decider
+from comity_broker.dispatch.withheld import slots_of
+from comity_broker.ledger import Standing
+from comity_broker.storage.protocol import HoldingRow, HoldingState, HoldRow, ReportRow, SegmentRow
+from comity_policy.engine import CompiledAgreement, compile_agreement
+from comity_policy.facts import AgreementState, Profile
+from comity_policy.vocabulary import bundled
+
+_TRUSTED_MS: Final = 3_600_000
+_SLICE: Final = 32
+_COMPILED_KEPT: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """A suspension that came before an item was handed over, and the slots that it holds."""
+
+    log_index: int
+    slots: int
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """What may be done with slots of one item. `hold` and `withdrawn` give the log entry that says so, 0 where none does.
+
+    From the first slot on that waits for its `not_before` nothing more is said; `until_ms` is that time, else 0.
+    """
+
+    hand: int = 0
+    expired: int = 0
+    hold: dict[int, int] = field(default_factory=dict)
+    withdrawn: dict[int, int] = field(default_factory=dict)
+    until_ms: int = 0
+
+
+def judge(
+    slots: int,
+    reports: Mapping[int, ReportRow],
+    now_ms: int,
+    *,
+    denied: int = 0,
+    suspensions: Sequence[Suspension] = (),
+    words: Mapping[int, HoldingRow] | None = None,
+) -> Verdicts:
+    """Say what may be done with slots of an item; `reports`, `words` by slot. Raises StorageError where a report is missing."""
+    verdicts = Verdicts()
+    for slot in slots_of(slots):
+        row = reports.get(slot)
+        if row is None:
+            raise StorageError(
+                "the store lacks a report that an inbox names",
+                what_to_do="Nothing was lost by this: stop, copy the data directory, run comity broker check.",
+                code=ErrorCode.STORAGE_FAILED,
+            )
+        word = (words or {}).get(slot)
+        binding = [
+            one.log_index
+            for one in suspensions
+            if one.slots >> slot & 1 and (word is None or word.log_index < one.log_index)
+        ]
+        if word is not None and word.state == HoldingState.WITHDRAWN:
+            verdicts.withdrawn[slot] = word.log_index
+        elif row.expires_at <= now_ms:
+            verdicts.expired |= 1 << slot
+        elif binding:
+            verdicts.hold[slot] = binding[-1]
+        elif denied >> slot & 1:
+            verdicts.hold[slot] = 0
+        elif row.not_before > now_ms:
+            verdicts.until_ms = row.not_before
+            break
+        else:
+            verdicts.hand |= 1 << slot
+    return verdicts
+
+
+class Rechecker:
+    """Takes decisions anew at hand-over, by the same kind of facts as admission."""
+
+    def __init__(self, decider: Decider, keys: KeyDirectory) -> None:
+        self._decider = decider
+        self._keys = keys
+        self._compiled: dict[tuple[bytes, str], CompiledAgreement] = {}
+
+    def may_have_changed(self, row: SegmentRow, epoch: int, node: NodeRecord, now_ms: int) -> bool:
+        """Say whether a decision of a segment's admission may be another one now."""
+        until = None if node.accreditation is None else node.accreditation.until
+        lapsed = until is not None and row.admitted_at < until <= now_ms
+        return row.epoch != epoch or lapsed or now_ms - row.admitted_at >= _TRUSTED_MS
+
+    async def denied(
+        self,
+        compiled: CompiledAgreement,
+        segment: Segment,
+        slots: int,
+        node: NodeRecord,
+        now_ms: int,
+        *,
+        breathe: Callable[[], Awaitable[None]],
+    ) -> int:
+        """Give those of the slots of which this node may not have now what their stanzas give it.
+
+        `breathe` is awaited after every 32 reports, so that what is more urgent passes.
+        """
+        denied = 0
+        for number, slot in enumerate(slots_of(slots)):
+            if number % _SLICE == _SLICE - 1:
+                await breathe()
+            item = segment.items[slot]
+            if not isinstance(item, WholeItem) or not self._permits(compiled, item, node, now_ms):
+                denied |= 1 << slot
+        return denied
+
+    def while_suspended(self, standing: Standing, hold: HoldRow) -> CompiledAgreement:
+        """Give the agreement as it decided while a suspension of clauses held."""
+        key = (standing.digest, hold.clauses)
+        found = self._compiled.get(key)
+        if found is None:
+            if len(self._compiled) >= _COMPILED_KEPT:
+                self._compiled.clear()
+            state = AgreementState(in_force=True, suspended_clauses=frozenset(hold.clauses.split(",")))
+            found = compile_agreement(standing.document, standing.digest, state, bundled())
+            self._compiled[key] = found
+        return found
+
+    def owns(self, node: NodeRecord, fingerprint: bytes) -> bool:
+        """Say whether a KEM key is or was this node's."""
+        owner = self._keys.owner(fingerprint)
+        return owner is not None and owner.identity == node.identity
+
+    def _permits(self, compiled: CompiledAgreement, item: WholeItem, node: NodeRecord, now_ms: int) -> bool:
+        profile = item.core.profile
+        key = self._sender(profile)
+        if key is None:
+            return False
+        given = {index for row in item.manifest.rows if self.owns(node, row.fingerprint) for index in row.indices}
+        candidate = Candidate(node, self._keys.node_facts(node, now_ms, profile.suite))
+        moment = self._decider.moment(now_ms, key, frozenset(one.role for one in item.approvals))
+        decision = self._decider.decide(compiled, profile, item.core.times, [candidate], moment)
+        return given <= set(decision.permitted.get((node.party, node.node), ()))
+
+    def _sender(self, profile: Profile) -> RecordedKey | None:
+        bundle = self._keys.key_set(profile.key_set)
+        key = None if bundle is None else bundle.key(KeyRole.NODE_SIGNING, profile.suite)
+        if bundle is None or key is None:
+            return None
+        revoked = self._keys.revocation(key.fingerprint) or self._keys.revocation(bundle.signed_by)
+        return None if revoked else key

@@ -1,0 +1,267 @@
+"""What one round hands over: the lanes of one class under one agreement, as far as credit and the size of a unit go.
+
+In order, for each lane, another one first each time: what was handed over too often is parked; what is to be handed over again;
+replays; what is new, until a report waits for its `not_before` or credit ends. Nothing is changed here but credit, which the
+caller gives back where the unit is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from comity.envelope.profile import ProfileMemo
+from comity.envelope.segment import Segment, parse_segment
+from comity.identity.records import NodeRecord
+from comity_broker.dispatch.checking import Suspension, Verdicts, judge
+from comity_broker.dispatch.credits import Credits
+from comity_broker.dispatch.desk import Desk
+from comity_broker.dispatch.floors import Change
+from comity_broker.dispatch.handover import ItemPlan
+from comity_broker.dispatch.lanes import LaneCursor, Pending, Reference
+from comity_broker.dispatch.logged import Recipient
+from comity_broker.dispatch.shared import Shared
+from comity_broker.dispatch.withheld import mask_of, slots_of
+from comity_broker.dispatch.words import withdrawal_of
+from comity_broker.ledger import Standing
+from comity_broker.storage.protocol import Reads, ReportRow, SegmentRow
+
+BATCH_SEGMENTS: Final = 16
+BATCH_BYTES: Final = 2 << 20
+_REPLAY_AGAIN_SECONDS: Final = 60.0
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """One item of a round. `first` says that its turn comes for the first time, `explained` that its reasons are told again."""
+
+    cursor: LaneCursor
+    reference: Reference
+    row: SegmentRow
+    reports: Mapping[int, ReportRow]
+    plan: ItemPlan
+    holds: Mapping[int, int] = field(default_factory=dict)
+    first: bool = False
+    explained: bool = False
+    size: int = 0
+
+    @property
+    def has_frame(self) -> bool:
+        """Say whether a frame of the item follows."""
+        return bool(self.plan.slots) or self.first or self.explained
+
+    @property
+    def has_effect(self) -> bool:
+        """Say whether the store changes by it."""
+        plan = self.plan
+        told = plan.change is not None and plan.change.told
+        return bool(plan.slots or plan.expired or plan.hold or plan.withdrawn or plan.parked) or self.first or told
+
+
+@dataclass(slots=True)
+class Round:
+    """One round in the making."""
+
+    shared: Shared
+    to: Recipient
+    credits: Credits
+    memo: ProfileMemo
+    desk: Desk
+    standing: Standing
+    node: NodeRecord
+    transport_class: int
+    drafts: list[Draft] = field(default_factory=list)
+    size: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether no more goes into one unit."""
+        return len(self.drafts) >= BATCH_SEGMENTS or self.size >= BATCH_BYTES
+
+    async def plan(self) -> None:
+        """Fill the round."""
+        for cursor in self.desk.of_class(self.transport_class):
+            if self.is_full:
+                return
+            spent = cursor.exhausted(self.shared.settings.attempts)
+            for pending in spent:
+                await self._park(cursor, pending)
+            for reference in cursor.overdue():
+                await self._told(cursor, reference)
+            if not spent:
+                await self._plan_again(cursor)
+                await self._plan_fresh(cursor)
+
+    def give_back(self) -> None:
+        """Undo what planning took: the unit was refused."""
+        for draft in self.drafts:
+            self.credits.use(self.transport_class, -draft.plan.slots.bit_count(), -draft.size)
+            if draft.plan.change is not None and draft.plan.change.told:
+                draft.reference.told = False
+
+    # --- what goes in -----------------------------------------------------------------------------------------------
+
+    async def _plan_again(self, cursor: LaneCursor) -> None:
+        now = self.shared.clock.monotonic()
+        for pending in (*cursor.again(now), *cursor.replayable(now)):
+            free = self.credits.free(self.transport_class)
+            if self.is_full or not free:
+                return
+            await self._draft_again(cursor, pending, free)
+
+    async def _plan_fresh(self, cursor: LaneCursor) -> None:
+        if cursor.waits_until_ms > self.shared.clock.now_ms():
+            return
+        cursor.waits_until_ms = 0
+        for pending in cursor.fresh():
+            free = self.credits.free(self.transport_class)
+            if self.is_full or not free:
+                return
+            cursor.waits_until_ms, whole = await self._draft_fresh(cursor, pending, free)
+            if cursor.waits_until_ms or not whole:
+                return
+        cursor.look_again = False
+
+    def _take_in(self, draft: Draft) -> None:
+        if not (draft.has_effect or draft.has_frame):
+            return
+        draft.size = len(draft.row.data) if draft.has_frame else 0
+        self.drafts.append(draft)
+        self.size += draft.size
+        self.credits.use(self.transport_class, draft.plan.slots.bit_count(), draft.size)
+
+    async def _draft_fresh(self, cursor: LaneCursor, pending: Pending, free: int) -> tuple[int, bool]:
+        """Take in an item that was not handed over; give until when it waits, and whether all of it that may go does."""
+        reference = pending.reference
+        row, reports = await self._rows(reference, pending.slots)
+        verdicts = await self._judge(row, reports, pending.slots, first_time=True)
+        hand = mask_of(list(slots_of(verdicts.hand))[:free])
+        withdrawn = await self._withdrawn(row, verdicts)
+        settle = verdicts.expired | mask_of(withdrawn)
+        hold = mask_of(verdicts.hold) & ~cursor.state.held(reference.item)
+        first = reference.item > cursor.state.handed and bool(hand | settle | hold or not reference.due)
+        plan = self._item(
+            cursor,
+            row,
+            reference.change(hand=hand, settle=settle, hold=hold, owes=bool(settle)),
+            hand=hand,
+            attempts={slot: reference.attempts[slot] + 1 for slot in slots_of(hand) if slot in reference.attempts},
+            expired=verdicts.expired,
+            hold=hold,
+            withdrawn=withdrawn,
+        )
+        self._take_in(Draft(cursor, reference, row, reports, plan, verdicts.hold, first=first))
+        return verdicts.until_ms, hand == verdicts.hand
+
+    async def _draft_again(self, cursor: LaneCursor, pending: Pending, free: int) -> None:
+        reference = pending.reference
+        is_replay = cursor.replays.get(reference.item) is reference
+        row, reports = await self._rows(reference, pending.slots)
+        verdicts = await self._judge(row, reports, pending.slots, first_time=False)
+        again = mask_of(list(slots_of(verdicts.hand))[:free])
+        hold = 0 if is_replay else mask_of(verdicts.hold)
+        if is_replay:
+            for slot in verdicts.hold:
+                reference.retry[slot] = self.shared.clock.monotonic() + _REPLAY_AGAIN_SECONDS
+        plan = self._item(
+            cursor,
+            row,
+            None if is_replay else reference.change(settle=verdicts.expired, hold=hold, owes=bool(verdicts.expired)),
+            again=again,
+            attempts={slot: reference.attempts.get(slot, 1) + 1 for slot in slots_of(again)},
+            expired=verdicts.expired,
+            hold=hold,
+        )
+        self._take_in(Draft(cursor, reference, row, reports, plan, verdicts.hold, explained=not pending.slots))
+
+    async def _park(self, cursor: LaneCursor, pending: Pending) -> None:
+        reference = pending.reference
+        is_replay = cursor.replays.get(reference.item) is reference
+        row, reports = await self._rows(reference, pending.slots)
+        change = None if is_replay else reference.change(settle=pending.slots, owes=True)
+        parked = {slot: reference.attempts.get(slot, 1) for slot in slots_of(pending.slots)}
+        self._take_in(Draft(cursor, reference, row, reports, self._item(cursor, row, change, parked=parked)))
+
+    async def _told(self, cursor: LaneCursor, reference: Reference) -> None:
+        row, reports = await self._rows(reference, 0)
+        self._take_in(Draft(cursor, reference, row, reports, self._item(cursor, row, reference.change())))
+
+    def _item(
+        self,
+        cursor: LaneCursor,
+        row: SegmentRow,
+        change: Change | None,
+        *,
+        hand: int = 0,
+        again: int = 0,
+        attempts: Mapping[int, int] | None = None,
+        expired: int = 0,
+        hold: int = 0,
+        withdrawn: Mapping[int, int] | None = None,
+        parked: Mapping[int, int] | None = None,
+    ) -> ItemPlan:
+        return ItemPlan(
+            lane=cursor.row.lane,
+            originator=cursor.party,
+            item=row.item,
+            segment_id=row.segment_id,
+            change=change,
+            hand=hand,
+            again=again,
+            attempts=attempts or {},
+            expired=expired,
+            hold=hold,
+            withdrawn=withdrawn or {},
+            parked=parked or {},
+        )
+
+    async def _withdrawn(self, row: SegmentRow, verdicts: Verdicts) -> dict[int, int]:
+        reader, agreement_id = self.shared.reader, self.desk.agreement_id
+        entries = {
+            first: await withdrawal_of(reader, agreement_id, self.to, row.segment_id, first)
+            for first in set(verdicts.withdrawn.values())
+        }
+        return {slot: entries[first] for slot, first in verdicts.withdrawn.items()}
+
+    # --- what is looked at ------------------------------------------------------------------------------------------
+
+    async def _rows(self, reference: Reference, slots: int) -> tuple[SegmentRow, dict[int, ReportRow]]:
+        agreement_id = self.desk.agreement_id
+        row = await self.shared.shelf.segment(agreement_id, reference.item)
+        reference.segment_id = row.segment_id
+        if not slots:
+            return row, {}
+        found = await self.shared.reader.reports_of(agreement_id, [reference.item])
+        return row, {one.slot: one for one in found.get(reference.item, ())}
+
+    async def _judge(
+        self, row: SegmentRow, reports: Mapping[int, ReportRow], slots: int, *, first_time: bool
+    ) -> Verdicts:
+        now_ms, rechecker = self.shared.clock.now_ms(), self.shared.rechecker
+        segment: Segment | None = None
+        denied = 0
+        if slots and rechecker.may_have_changed(row, self.standing.epoch, self.node, now_ms):
+            segment = parse_segment(row.data, self.memo)
+            compiled = self.standing.compiled(now_ms)
+            denied = await rechecker.denied(compiled, segment, slots, self.node, now_ms, breathe=_breathe)
+        holds = [one for one in self.desk.holds if row.item < one.item_next] if first_time and slots else []
+        if not holds:
+            return judge(slots, reports, now_ms, denied=denied)
+        keys = [(row.item, slot) for slot in slots_of(slots)]
+        words = (await self.shared.reader.known(self.desk.agreement_id, Reads(holdings=keys))).holdings
+        suspensions: list[Suspension] = []
+        for hold in holds:
+            held = slots
+            if hold.clauses:
+                segment = segment or parse_segment(row.data, self.memo)
+                suspended = rechecker.while_suspended(self.standing, hold)
+                held = await rechecker.denied(suspended, segment, slots, self.node, now_ms, breathe=_breathe)
+            suspensions.append(Suspension(hold.log_index, held))
+        by_slot = {slot: word for (_, slot), word in words.items()}
+        return judge(slots, reports, now_ms, denied=denied, suspensions=suspensions, words=by_slot)
+
+
+async def _breathe() -> None:
+    await asyncio.sleep(0)

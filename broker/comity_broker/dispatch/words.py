@@ -1,0 +1,32 @@
+"""Which entry says of a node's report that its originator withdrew it: a word on a report is one entry for each recipient node.
+
+The store keeps where the word's first entry is; those for other nodes follow it, and each is read by its own recipient's party.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from comity_broker.auditlog.kinds import EventKind, LogKind, read_body
+from comity_broker.dispatch.logged import Recipient
+from comity_broker.storage.protocol import Reader
+
+_RECIPIENTS: Final = 256
+
+
+async def withdrawal_of(reader: Reader, agreement_id: str, to: Recipient, segment_id: bytes, first: int) -> int:
+    """Give the entry from `first` on that tells this recipient of the withdrawal of a segment's reports; else `first`."""
+    kind = EventKind.HELD_WITHDRAWN.value
+    rows = await reader.entries(agreement_id, first, _RECIPIENTS)
+    named = [row.log_index for row in rows if row.kind == kind]
+    for row in await reader.bodies(agreement_id, named, [to.party]):
+        body = read_body(LogKind.AGREEMENT, kind, to.party, row.body)
+        if body.get("recipient") == {"party": to.party, "node": to.name} and _names(body.get("segments"), segment_id):
+            return row.log_index
+    return first
+
+
+def _names(segments: object, segment_id: bytes) -> bool:
+    return isinstance(segments, list) and any(
+        isinstance(one, dict) and one.get("segment_id") == segment_id.hex() for one in segments
+    )

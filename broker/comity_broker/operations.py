@@ -1,0 +1,161 @@
+"""The operations log: what has no agreement, and the precise reason behind what peers are told in one word (design of audit).
+
+Records are queued and written in groups by one task, so that a flood of failures costs neither memory nor the event loop:
+beyond the bound, and beyond so many a second for one peer and reason, they are counted, and the count is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from comity.errors import ComityError, RejectedError
+from comity.suites import RandomBytes
+from comity_broker.access import Caller
+from comity_broker.auditlog.bodies import Caller as LogCaller
+from comity_broker.auditlog.bodies import Event
+from comity_broker.auditlog.operations import admin_action, authn_failed, authz_denied, clock_stepped, rejected
+from comity_broker.clock import BrokerClock
+from comity_broker.entries import Salts, add_events
+from comity_broker.journal import Journal
+from comity_broker.logs import Logs
+from comity_broker.outcomes import settled
+from comity_broker.storage.protocol import OPERATIONS, Head, Known, Rows, Unit
+
+_LOG: Final = logging.getLogger(__name__)
+_WAITING: Final = 1024
+_GROUP: Final = 64
+_COUNT_SECONDS: Final = 60.0
+_PEER_BYTES: Final = 256
+
+
+@dataclass(slots=True)
+class _Failures:
+    since_ms: int
+    until: float
+    count: int = 0
+
+
+def log_caller(caller: Caller | None, request: bytes = b"") -> LogCaller:
+    """Give what audit bodies say of a caller."""
+    if caller is None:
+        return LogCaller()
+    officer = caller.identity.kind.value == "officer"
+    return LogCaller(
+        party=caller.party,
+        node="" if officer else caller.identity.name,
+        officer=str(caller.identity) if officer else "",
+        certificate=caller.certificate,
+        request=request,
+    )
+
+
+@dataclass(slots=True)
+class OperationsLog:
+    """The writer of the operations log. `run` must be running, in a task group of the server's."""
+
+    journal: Journal
+    logs: Logs
+    clock: BrokerClock
+    random_bytes: RandomBytes
+    dropped: int = 0
+    _waiting: deque[Callable[[int], Event]] = field(default_factory=deque)
+    _failures: dict[tuple[str, str], _Failures] = field(default_factory=dict)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    # --- what is recorded -------------------------------------------------------------------------------------------
+
+    def denied(self, method: str, caller: Caller | None, peer: str, error: ComityError) -> None:
+        """Record a call that was refused before it was served."""
+        if caller is None:
+            self._failed(peer, error)
+            return
+        by = log_caller(caller)
+        self._put(lambda at: authz_denied(time=at, caller=by, action=method, agreement_id="", reason=error.code.name))
+
+    def rejected(
+        self, caller: Caller, agreement_id: str, target: bytes, error: ComityError, slots: tuple[int, ...] = ()
+    ) -> None:
+        """Record why something of a peer's was refused, precisely."""
+        by = log_caller(caller)
+        reason = error.reason if isinstance(error, RejectedError) else f"{error.code.name}: {error.message}"
+        self._put(
+            lambda at: rejected(
+                time=at, caller=by, agreement_id=agreement_id, target=target, slots=slots, reason=str(reason)[:1000]
+            )
+        )
+
+    def acted(self, caller: Caller, action: str, target: str, outcome: str) -> None:
+        """Record an operator's act."""
+        by = log_caller(caller)
+        self._put(lambda at: admin_action(time=at, caller=by, action=action, target=target, outcome=outcome))
+
+    def stepped(self, before: int, after: int) -> None:
+        """Record a step of the wall clock, Unix milliseconds."""
+        self._put(lambda at: clock_stepped(time=at, before=before, after=after))
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Write what waits, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                await self.flush()
+
+    async def flush(self) -> None:
+        """Write one group of what waits."""
+        group = [self._waiting.popleft() for _ in range(min(_GROUP, len(self._waiting)))]
+        if not group:
+            return
+        log = self.logs.log(OPERATIONS)
+        salts = Salts.draw(log, len(group), self.random_bytes)
+        now = self.clock.now_ms()
+
+        def build(head: Head, _: Known) -> Rows[int]:
+            at = max(head.broker_time, now)
+            rows = Rows(replace(head, broker_time=at), at)
+            add_events(rows, log, [make(at) for make in group], salts)
+            return rows
+
+        try:
+            settled(await self.journal.submit(Unit(OPERATIONS, build, urgency=9)))
+        except ComityError as error:
+            self.dropped += len(group)
+            _LOG.error("operations_log_failed", extra={"lost": len(group), "code": error.code.name})
+
+    def _put(self, make: Callable[[int], Event]) -> None:
+        if len(self._waiting) >= _WAITING:
+            self.dropped += 1
+            return
+        self._waiting.append(make)
+        self._wake.set()
+
+    def _failed(self, peer: str, error: ComityError) -> None:
+        key = (peer.rpartition(":")[0][:_PEER_BYTES], error.code.name)
+        now = self.clock.monotonic()
+        counted = self._failures.get(key)
+        if counted is None or counted.until <= now:
+            if len(self._failures) >= _WAITING:
+                self._failures.clear()
+            more = 0 if counted is None else counted.count
+            since = self.clock.now_ms() if counted is None else counted.since_ms
+            self._failures[key] = _Failures(self.clock.now_ms(), now + _COUNT_SECONDS)
+            self._put(
+                lambda at: authn_failed(
+                    time=at,
+                    certificate=b"",
+                    peer=key[0],
+                    identity="",
+                    reason=f"{error.code.name}: {error.message}"[:1000],
+                    count=1 + more,
+                    since=since,
+                )
+            )
+        else:
+            counted.count += 1

@@ -1,0 +1,399 @@
+"""A running broker: its parts wired together, its port, its life from start to drained (design of exchange, "Inside").
+
+Start, in order: keys and cards; journal; logs (made at the first start, compared with what was signed last at every other);
+directory; agreements; dispatch; then the port. Drain: no new work is taken, streams are told, the open commit and its
+receipts finish, a while for acknowledgements, a last checkpoint of every log, exit 0. A commit whose outcome nobody knows ends
+the process at once with exit code 18: the next start recovers by reading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+
+from comity.errors import ComityError, UnreachableError
+from comity.identity.bodies import Body
+from comity.identity.directory import KeyDirectory
+from comity.node.files import write_file
+from comity.statement import Statement
+from comity.suites import RandomBytes
+from comity_broker import systemd
+from comity_broker.access import AccessInterceptor, LiveStreams
+from comity_broker.admission import Admission, DiskGuard
+from comity_broker.agreements import Agreements
+from comity_broker.clock import BrokerClock
+from comity_broker.deciding import Decider, Place
+from comity_broker.directory import Directory
+from comity_broker.dispatch.checking import Rechecker
+from comity_broker.dispatch.dispatcher import Dispatcher
+from comity_broker.dispatch.shared import Shared
+from comity_broker.dispatch.shelf import Shelf
+from comity_broker.handshake import Credentials
+from comity_broker.installation import Installation
+from comity_broker.journal import Journal
+from comity_broker.ledger import Ledger
+from comity_broker.logs import Logs
+from comity_broker.operations import OperationsLog
+from comity_broker.receipts import ReceiptSigner
+from comity_broker.services.agreements import AgreementService
+from comity_broker.services.audit import AuditService
+from comity_broker.services.declarations import declarations
+from comity_broker.services.directory import DirectoryService
+from comity_broker.services.exchange import ExchangeService
+from comity_broker.services.operations import OperationsService, Self
+from comity_broker.services.publishing import Publishing
+from comity_broker.services.refusals import Refusals
+from comity_broker.services.registered import register
+from comity_broker.services.reports import Reports
+from comity_broker.services.subscribing import Subscribing
+from comity_broker.settings import Settings
+from comity_broker.starting import Starting
+from comity_broker.storage.protocol import KEYS, SESSIONS, Reader, Storage
+from comity_policy.lifecycle import Phase
+
+_LOG: Final = logging.getLogger(__name__)
+_MESSAGE_BYTES: Final = 8 << 20
+_UNKNOWN_EXIT: Final = 18
+_SWITCH_SECONDS: Final = 0.0005
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a broker consists of, for whoever starts one; tests replace clock, randomness and fault points."""
+
+    clock: BrokerClock
+    random_bytes: RandomBytes = os.urandom
+    journal: Callable[[Storage, Callable[[BaseException], None]], Journal] = field(
+        default=lambda storage, fatal: Journal(storage.writer, on_fatal=fatal)
+    )
+
+
+def serve(installation: Installation, storage: Storage, settings: Settings, *, port_file: Path | None = None) -> None:
+    """Serve until drained; SIGTERM and SIGINT drain."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    parts = Parts(BrokerClock(step_ms=int(settings.clock_step * 1000)))
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(installation, storage, settings, parts, port_file))
+
+
+async def _serve(
+    installation: Installation, storage: Storage, settings: Settings, parts: Parts, port_file: Path | None
+) -> None:
+    async with RunningBroker(installation, storage, settings, parts).running() as broker:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, broker.drain)
+        if port_file is not None:
+            write_file(port_file, f"{broker.address}\n".encode())
+        systemd.notify("READY=1", f"STATUS=serving on {broker.address}")
+        await broker.drained()
+
+
+class RunningBroker:
+    """One broker from start to drained. Use it as ``async with RunningBroker(...).running() as broker``."""
+
+    def __init__(self, installation: Installation, storage: Storage, settings: Settings, parts: Parts) -> None:
+        self._installation = installation
+        self._storage = storage
+        self._settings = settings
+        self._parts = parts
+        self._clock = parts.clock
+        self._random = parts.random_bytes
+        self._drain_asked = asyncio.Event()
+        self.address = ""
+        self.journal = parts.journal(storage, self._fatal)
+        self.keys = KeyDirectory(installation.roots)
+        self.ledger = Ledger(self.keys)
+        self.logs = Logs(
+            tls_name=installation.tls_name,
+            incarnation=storage.incarnation,
+            keys=installation.log_keys,
+            folder=installation.last_signed,
+            reader=storage.reader,
+            monotonic=parts.clock.monotonic,
+            every_seconds=settings.checkpoint_every,
+            frozen=self._freeze,
+        )
+        self.directory = Directory(
+            keys=self.keys,
+            journal=self.journal,
+            logs=self.logs,
+            clock=self._clock,
+            random_bytes=self._random,
+            tls_name=installation.tls_name,
+        )
+        self.agreements = Agreements(
+            ledger=self.ledger,
+            directory=self.directory,
+            journal=self.journal,
+            logs=self.logs,
+            reader=storage.reader,
+            clock=self._clock,
+            random_bytes=self._random,
+            broker=installation.identity.name,
+            operator=installation.identity.party,
+            region=installation.region,
+        )
+        self.operations = OperationsLog(self.journal, self.logs, self._clock, self._random)
+        self.receipts = ReceiptSigner(installation.signer, self._random)
+        self.decider = Decider(Place(installation.identity.name, installation.region), self.keys)
+        self.streams = LiveStreams(settings.streams_per_node)
+        self.dispatcher = Dispatcher(
+            Shared(
+                reader=storage.reader,
+                journal=self.journal,
+                logs=self.logs,
+                ledger=self.ledger,
+                keys=self.keys,
+                rechecker=Rechecker(self.decider, self.keys),
+                shelf=Shelf(storage.reader),
+                clock=self._clock,
+                settings=settings,
+                rejections=self.operations,
+                freeze=self._freeze,
+                random_bytes=self._random,
+                incarnation=storage.incarnation,
+            )
+        )
+        self._background: set[asyncio.Task[Any]] = set()
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[RunningBroker]:
+        """Start, give the broker, and drain it at the end."""
+        self.journal.start()
+        try:
+            await Starting(
+                installation=self._installation,
+                storage=self._storage,
+                keys=self.keys,
+                journal=self.journal,
+                logs=self.logs,
+                directory=self.directory,
+                agreements=self.agreements,
+                clock=self._clock,
+                random_bytes=self._random,
+            ).read_back()
+            self.directory.on_statement(self._key_changed)
+            async with asyncio.TaskGroup() as tasks:
+                workers = [tasks.create_task(self.receipts.run()), tasks.create_task(self.operations.run())]
+                workers.append(tasks.create_task(self.dispatcher.run()))
+                server = await self._listening()
+                workers += [tasks.create_task(self._watch()), tasks.create_task(self._show_checkpoints())]
+                try:
+                    yield self
+                finally:
+                    await self._stop(server)
+                    for worker in workers:
+                        worker.cancel()
+        finally:
+            self.journal.stop()
+
+    def drain(self) -> None:
+        """Ask for a drain; `drained` returns."""
+        self._drain_asked.set()
+
+    async def drained(self) -> None:
+        """Wait until somebody asked for a drain."""
+        await self._drain_asked.wait()
+
+    async def _stop(self, server: grpc.aio.Server) -> None:
+        systemd.notify("STOPPING=1")
+        await self.health.enter_graceful_shutdown()
+        self.publishing.drain()
+        await self.dispatcher.drain(self._settings.drain)
+        await server.stop(self._settings.drain)
+        while self._background:
+            await asyncio.gather(*self._background, return_exceptions=True)
+        await self.operations.flush()
+        for head in await self._storage.reader.shards():
+            if head.shard != SESSIONS and not head.frozen_reason:
+                with contextlib.suppress(ComityError):  # a frozen log has said so already
+                    await self.logs.checkpoint(head.shard, head.leaf_next)
+
+    def _fatal(self, error: BaseException) -> None:
+        """End the process: nobody may be told anything after a commit whose outcome is unknown."""
+        _LOG.critical("journal_failed", exc_info=error)
+        logging.shutdown()
+        os._exit(_UNKNOWN_EXIT)
+
+    # --- the port ---------------------------------------------------------------------------------------------------
+
+    async def _listening(self) -> grpc.aio.Server:
+        access = AccessInterceptor(
+            declarations=declarations(),
+            authenticator=self.directory,
+            denials=self.operations,
+            streams=self.streams,
+            operator_party=self._installation.identity.party,
+            failing=Refusals(),
+        )
+        server = grpc.aio.server(interceptors=(access,), options=_options(self._settings))
+        self._add_services(server)
+        host, _ = self._settings.address
+        credentials = Credentials(self._installation, self.keys, self._clock)
+        bound = server.add_secure_port(self._settings.listen, credentials.server())
+        if bound == 0:
+            raise UnreachableError(
+                f"{self._settings.listen} cannot be listened on",
+                what_to_do="Is another process there? Choose --listen.",
+            )
+        await server.start()
+        self.address = f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}"
+        _LOG.info("serving", extra={"address": self.address, "broker": str(self._installation.identity)})
+        return server
+
+    def _add_services(self, server: grpc.aio.Server) -> None:
+        reader = self._storage.reader
+        self.publishing = Publishing(
+            admission=Admission(
+                keys=self.keys,
+                ledger=self.ledger,
+                logs=self.logs,
+                decider=self.decider,
+                reader=reader,
+                disk=_disk_guard(reader, self._settings),
+            ),
+            journal=self.journal,
+            logs=self.logs,
+            receipts=self.receipts,
+            operations=self.operations,
+            reader=reader,
+            clock=self._clock,
+            settings=self._settings,
+            random_bytes=self._random,
+            incarnation=self._storage.incarnation,
+            admitted=self.dispatcher.admitted,
+        )
+        broker = Self(
+            str(self._installation.identity),
+            self._installation.tls_name,
+            self._storage.incarnation,
+            self._clock.now_ms(),
+        )
+        self.health = register(
+            server,
+            directory=DirectoryService(self.directory, self._installation.tls_name, self._request_id),
+            agreements=AgreementService(self.agreements, self.ledger, reader, self._clock, self._request_id),
+            audit=AuditService(
+                ledger=self.ledger,
+                logs=self.logs,
+                reader=reader,
+                agreements=self.agreements,
+                operator_party=self._installation.identity.party,
+            ),
+            exchange=ExchangeService(
+                self.publishing, Subscribing(self.dispatcher), Reports(self.dispatcher, self._request_id)
+            ),
+            operations=OperationsService(
+                broker=broker,
+                ledger=self.ledger,
+                reader=reader,
+                journal=self.journal,
+                dispatcher=self.dispatcher,
+                operations=self.operations,
+                clock=self._clock,
+                drain=self.drain,
+                draining=self._drain_asked.is_set,
+            ),
+        )
+
+    # --- while it runs ----------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Look around at a fixed beat: streams that time ended, clock steps, the watchdog."""
+        beat = min(self._settings.revocation_poll, systemd.watchdog_seconds() or self._settings.revocation_poll)
+        phases: dict[str, Phase] = {}
+        while True:
+            await asyncio.sleep(beat)
+            for standing in self.ledger.standings():
+                phase = standing.state(self._clock.now_ms()).phase
+                if phases.setdefault(standing.agreement_id, phase) is not phase:
+                    # A date has passed: nobody's step, and yet what may be handed over is another.
+                    phases[standing.agreement_id] = phase
+                    self.ledger.changed(standing.agreement_id)
+            self.streams.expel(self.directory.still)
+            step = self._clock.stepped()
+            if step:
+                _LOG.warning("clock_stepped", extra={"milliseconds": step})
+                self.operations.stepped(self._clock.wall() - step, self._clock.wall())
+            if self.journal.last_commit_age() < self._settings.commit_timeout:
+                systemd.notify("WATCHDOG=1")
+
+    async def _show_checkpoints(self) -> None:
+        """Sign what has grown, at a fixed beat, and show it to the streams that are open."""
+        shown: dict[str, int] = {}
+        while True:
+            await asyncio.sleep(self._settings.checkpoint_every)
+            for shard in (KEYS, *(one.agreement_id for one in self.ledger.standings() if not one.frozen_reason)):
+                try:
+                    note, size = await self.logs.checkpoint(shard)
+                except ComityError as error:
+                    _LOG.error("checkpoint_failed", extra={"log": shard, "reason": error.message})
+                    continue
+                if shown.get(shard) != size:
+                    shown[shard] = size
+                    self.dispatcher.checkpoint("" if shard == KEYS else shard, note)
+
+    def _key_changed(self, body: Body, log_index: int, statement: Statement) -> None:
+        self.streams.expel(self.directory.still)
+        self._spawn(self.agreements.keys_changed(body, log_index, statement))
+
+    async def _freeze(self, shard: str, reason: str) -> None:
+        _LOG.critical("log_frozen", extra={"log": shard, "reason": reason})
+        await self.agreements.freeze(shard, reason)
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        async def kept() -> None:
+            try:
+                await work
+            except ComityError as error:
+                _LOG.error("background_failed", extra={"code": error.code.name, "reason": error.message})
+
+        task = asyncio.create_task(kept())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _request_id(self) -> bytes:
+        return self._random(16)
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    age = int(settings.connection_age * 1000)
+    return [
+        ("grpc.max_receive_message_length", _MESSAGE_BYTES),
+        ("grpc.max_send_message_length", _MESSAGE_BYTES),
+        ("grpc.max_connection_age_ms", age),
+        ("grpc.max_connection_age_grace_ms", 60_000),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.max_concurrent_streams", 64),
+        ("grpc.so_reuseport", 0),
+    ]
+
+
+def _disk_guard(reader: Reader, settings: Settings) -> DiskGuard:
+    urgent = settings.urgent_full
+    return DiskGuard(
+        reader,
+        {0: urgent, 1: urgent, 2: urgent, 3: settings.priority_full, 4: settings.routine_full},
+    )
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    import uvloop  # noqa: PLC0415 - an extra of the broker's; only a running one loads it
+
+    return uvloop.new_event_loop

@@ -1,0 +1,203 @@
+"""AuditService: checkpoints, entries, proofs, tiles and evidence, each for whoever may see it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import grpc
+
+from comity.envelope.core import LogSeen
+from comity.envelope.segment import Withholding, deliverable, parse_segment
+from comity.errors import AccessError, ErrorCode, MalformedError, NotFoundError, VerificationError
+from comity.v1 import audit_pb2, audit_pb2_grpc
+from comity.verify.notes import NoteError, Policy, verify_checkpoint
+from comity.verify.trees import TILE_WIDTH
+from comity_broker.access import Caller, caller
+from comity_broker.agreements import Agreements
+from comity_broker.entries import decode_records
+from comity_broker.ledger import Ledger
+from comity_broker.logs import Logs
+from comity_broker.services.agreements import require_agreement
+from comity_broker.storage.protocol import KEYS, OPERATIONS, BodyRow, Reader, SegmentRow
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+ENTRIES_LIMIT: Final = 1024
+EVIDENCE_LIMIT: Final = 64
+ANSWER_BYTES: Final = 256 << 10
+_TILE: Final = re.compile(r"tile/(entries|\d{1,2})/((?:x\d{3}/)*\d{3})(?:\.p/(\d{1,3}))?")
+_DIGEST: Final = 48
+
+
+class AuditService(audit_pb2_grpc.AuditServiceServicer):
+    """Translates to `comity_broker.logs` and the reading side of the store."""
+
+    def __init__(
+        self, *, ledger: Ledger, logs: Logs, reader: Reader, agreements: Agreements, operator_party: str
+    ) -> None:
+        self._ledger = ledger
+        self._logs = logs
+        self._reader = reader
+        self._agreements = agreements
+        self._operator_party = operator_party
+
+    async def GetCheckpoint(
+        self, request: audit_pb2.GetCheckpointRequest, _: Context
+    ) -> audit_pb2.GetCheckpointResponse:
+        shard = self._shard(request.log)
+        # On request the newest tree is signed: whoever acted reads what it did. Streams carry one at most once a second.
+        newest = (await self._logs.seen(shard)).size
+        note, size = await self._logs.checkpoint(shard, max(newest, request.known_size))
+        if size < request.known_size:
+            raise NotFoundError(
+                f"this log has {size} entries, fewer than the {request.known_size} the caller has seen",
+                what_to_do="Present the checkpoint you hold: the broker may have lost what it signed.",
+                code=ErrorCode.RANGE_INVALID,
+            )
+        proof = await self._logs.consistency(shard, request.known_size, size)
+        return audit_pb2.GetCheckpointResponse(checkpoint=note, consistency=proof)
+
+    async def GetEntries(self, request: audit_pb2.GetEntriesRequest, _: Context) -> audit_pb2.GetEntriesResponse:
+        who = caller()
+        shard = self._shard(request.log)
+        limit = min(max(1, request.limit), ENTRIES_LIMIT)
+        rows = await self._reader.entries(shard, request.first, limit)
+        parts = ["shared", who.party]
+        bodies: dict[int, list[BodyRow]] = {}
+        for body in await self._reader.bodies(shard, [row.log_index for row in rows], parts):
+            bodies.setdefault(body.log_index, []).append(body)
+        answer = audit_pb2.GetEntriesResponse()
+        size = 0
+        for row in rows:
+            entry = audit_pb2.LogEntry(
+                log_index=row.log_index, entry=row.entry, parts=[part_of(one) for one in bodies.get(row.log_index, [])]
+            )
+            size += entry.ByteSize()
+            if size > ANSWER_BYTES and answer.entries:
+                break
+            answer.entries.append(entry)
+        head = await self._reader.head(shard)
+        answer.log_size = 0 if head is None else head.leaf_next
+        return answer
+
+    async def GetInclusionProof(
+        self, request: audit_pb2.GetInclusionProofRequest, _: Context
+    ) -> audit_pb2.GetInclusionProofResponse:
+        shard = self._shard(request.log)
+        hashes = await self._logs.inclusion(shard, request.log_index, request.tree_size)
+        return audit_pb2.GetInclusionProofResponse(hashes=hashes)
+
+    async def GetTile(self, request: audit_pb2.GetTileRequest, _: Context) -> audit_pb2.GetTileResponse:
+        shard = self._shard(request.log)
+        match = _TILE.fullmatch(request.path)
+        if match is None:
+            raise MalformedError("not a path of C2SP tlog-tiles", what_to_do="For example: tile/0/x001/067")
+        level, number = match[1], int(match[2].replace("x", "").replace("/", ""))
+        width = TILE_WIDTH if match[3] is None else int(match[3])
+        head = await self._reader.head(shard)
+        log_size = 0 if head is None else head.leaf_next
+        if not 1 <= width <= TILE_WIDTH:
+            raise MalformedError(f"a tile has 1 to {TILE_WIDTH} hashes")
+        if level == "entries":
+            rows = await self._reader.entries(shard, number * TILE_WIDTH, width)
+            if len(rows) < width:
+                raise NotFoundError(
+                    f"the log has no such tile, it has {log_size} entries", code=ErrorCode.RANGE_INVALID
+                )
+            return audit_pb2.GetTileResponse(
+                data=b"".join(len(row.entry).to_bytes(2, "big") + row.entry for row in rows)
+            )
+        size = (number * TILE_WIDTH + width) * TILE_WIDTH ** int(level)
+        data = await self._logs.tile(shard, int(level), number, size)
+        return audit_pb2.GetTileResponse(data=data[: 32 * width])
+
+    async def PresentCheckpoint(
+        self, request: audit_pb2.PresentCheckpointRequest, _: Context
+    ) -> audit_pb2.PresentCheckpointResponse:
+        shard = self._shard(request.log)
+        try:
+            presented = verify_checkpoint(request.checkpoint, Policy(self._logs.verifier_keys(shard)))
+        except NoteError as error:
+            raise MalformedError(f"this is no checkpoint of the log of {shard}: {error}") from error
+        own = await self._logs.seen(shard)
+        try:
+            await self._logs.check_seen(shard, LogSeen(own.incarnation, presented.size, presented.root))
+        except VerificationError as error:
+            # It carries this broker's own signatures: this log has lost or changed what it signed.
+            await self._agreements.freeze(
+                shard, f"a checkpoint of {presented.size} entries was shown that it cannot extend"
+            )
+            raise VerificationError(error.message, what_to_do=error.what_to_do, code=ErrorCode.FORK) from error
+        note, size = await self._logs.checkpoint(shard, presented.size)
+        proof = await self._logs.consistency(shard, presented.size, size)
+        return audit_pb2.PresentCheckpointResponse(consistency=proof, checkpoint=note)
+
+    async def GetEvidence(self, request: audit_pb2.GetEvidenceRequest, _: Context) -> audit_pb2.GetEvidenceResponse:
+        who = caller()
+        require_agreement(who, request.agreement_id)
+        self._ledger.require(request.agreement_id, who.party)
+        limit = min(max(1, request.limit), EVIDENCE_LIMIT)
+        rows = await self._reader.segments_from(request.agreement_id, request.first_log_index, limit)
+        answer = audit_pb2.GetEvidenceResponse()
+        records = await self._reader.batches(request.agreement_id, sorted({row.batch for row in rows}))
+        size = 0
+        for row in rows:
+            evidence = audit_pb2.SegmentEvidence(
+                log_index=row.log_index,
+                segment=_without_content(row),
+                batch_signature=records.get(row.batch, b""),
+                batch_index=row.batch_index,
+                batch_path=[row.batch_path[i : i + _DIGEST] for i in range(0, len(row.batch_path), _DIGEST)],
+            )
+            size += evidence.ByteSize()
+            if size > ANSWER_BYTES and answer.segments:
+                answer.next_log_index = row.log_index
+                return answer
+            answer.segments.append(evidence)
+        answer.next_log_index = rows[-1].log_index + 1 if len(rows) == limit else 0
+        return answer
+
+    # --- who may see what -------------------------------------------------------------------------------------------
+
+    def _shard(self, log: audit_pb2.LogSelector) -> str:
+        who = caller()
+        kind = log.WhichOneof("log")
+        if kind == "agreement_id":
+            require_agreement(who, log.agreement_id)
+            return self._ledger.require(log.agreement_id, who.party).agreement_id
+        if kind == "keys" and log.keys:
+            return KEYS
+        if kind == "operations" and log.operations:
+            self._require_operations(who)
+            return OPERATIONS
+        raise MalformedError("no log is named", what_to_do="Name an agreement, the key log or the operations log.")
+
+    def _require_operations(self, who: Caller) -> None:
+        if who.party != self._operator_party or who.roles.isdisjoint({"auditor", "operator"}):
+            raise AccessError(
+                "the operations log is for auditors and operators of the party that operates this broker",
+                code=ErrorCode.LOG_UNKNOWN,
+            )
+
+
+def part_of(body: BodyRow) -> audit_pb2.LogPart:
+    """Give a part of an entry as it travels."""
+    return audit_pb2.LogPart(
+        part=body.part,
+        salt=body.salt,
+        body=body.body,
+        records=[audit_pb2.LogRecord(salt=salt, record=record) for salt, record in decode_records(body.records)],
+    )
+
+
+def _without_content(row: SegmentRow) -> bytes:
+    segment = parse_segment(row.data)
+    return deliverable(
+        row.data,
+        (),
+        {
+            slot: Withholding(frozenset(range(len(item.stanzas))), frozenset(range(len(item.ciphertexts))))
+            for slot, item in segment.whole
+        },
+    )

@@ -1,0 +1,210 @@
+"""`comity report`: the reports of a party as the broker lists them, and what becomes of those parked or held."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import UUID
+
+import click
+
+import comity
+from comity.cli.base import Group, Invocation
+from comity.cli.output import safe
+from comity.errors import ErrorCode, NotFoundError, UsageError
+from comity.identity.names import IdentityKind
+from comity.node.home import Place
+from comity.node.reports import HeldAction, ParkedAction, ReportRow, ReportState
+from comity.node.times import rfc3339
+
+T = TypeVar("T")
+_STATES = {state.name.lower(): state for state in ReportState}
+_CONSUMER = click.option("--consumer", default="default", show_default=True, help="The cursor's name.")
+
+
+@click.group(cls=Group)
+def report() -> None:
+    """List and show reports, and settle those parked or held.
+
+    A broker sees no content and no title: only what routes and proves. What a report says is in the files that `comity receive`
+    wrote.
+    """
+
+
+@report.does(
+    "list",
+    example="""comity report list --as XAR/n1
+comity report list --agreement XAR-XBO-1 --state parked --as XBO/n1""",
+)
+@click.option("--agreement", "agreement_id", help="Of one agreement only.")
+@click.option("--state", "states", multiple=True, type=click.Choice(list(_STATES)), help="Only these; may be repeated.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most so many.")
+def list_(run: Invocation, *, agreement_id: str | None, states: tuple[str, ...], limit: int) -> None:
+    """List the reports that this party sent or may receive, the newest last."""
+    wanted = _Wanted(agreement_id or "", tuple(_STATES[word] for word in states), limit=limit)
+    rows = _rows(run, wanted)
+    for row in rows:
+        run.output.record(**_facts(row))
+    run.output.table(
+        ("REPORT", "AGREEMENT", "FROM", "ADMITTED", "WHERE IT STANDS"),
+        (
+            (str(row.report_id), row.agreement_id, row.originator, rfc3339(row.admitted_at), _standing(row))
+            for row in rows
+        ),
+        "No report.",
+    )
+
+
+@report.does("show", example="comity report show 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --as XAR/n1")
+@click.argument("report_id", type=click.UUID)
+def show(run: Invocation, *, report_id: UUID) -> None:
+    """Show where one report stands, for every consumer this party may know of."""
+    row = _one(_rows(run, _Wanted(report_id=report_id)), report_id)
+    facts = _facts(row)
+    run.output.record(**facts)
+    for name, value in facts.items():
+        if name != "consumers":
+            run.output.show(f"{name.replace('_', ' '):17}{value}")
+    for one in row.consumers:
+        reason = f": {safe(one.reason)}" if one.reason else ""
+        attempts = f", handed over {one.attempts} times" if one.attempts else ""
+        run.output.show(f"{one.node} ({one.consumer}): {one.state.name}{attempts}{reason}")
+
+
+@report.does("replay", example="comity report replay 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --as XBO/n1")
+@click.argument("report_ids", metavar="REPORT_ID...", type=click.UUID, nargs=-1, required=True)
+@_CONSUMER
+def replay(run: Invocation, *, report_ids: tuple[UUID, ...], consumer: str) -> None:
+    """Hand parked reports over again, from the first attempt on. By the node that parked them."""
+    _parked(run, report_ids, ParkedAction.REPLAY, consumer)
+
+
+@report.does("drop", example="comity report drop 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --as XBO/n1")
+@click.argument("report_ids", metavar="REPORT_ID...", type=click.UUID, nargs=-1, required=True)
+@_CONSUMER
+def drop(run: Invocation, *, report_ids: tuple[UUID, ...], consumer: str) -> None:
+    """Give parked reports up for good. By the node that parked them; the log says so."""
+    _parked(run, report_ids, ParkedAction.DROP, consumer)
+
+
+@report.does("confirm", example="comity report confirm 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --as XAR/n1")
+@click.argument("report_ids", metavar="REPORT_ID...", type=click.UUID, nargs=-1, required=True)
+def confirm(run: Invocation, *, report_ids: tuple[UUID, ...]) -> None:
+    """Have reports handed over that a suspension held, after the resume. By the node that sent them."""
+    _held(run, report_ids, HeldAction.CONFIRM)
+
+
+@report.does("withdraw", example="comity report withdraw 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --as XAR/n1")
+@click.argument("report_ids", metavar="REPORT_ID...", type=click.UUID, nargs=-1, required=True)
+def withdraw(run: Invocation, *, report_ids: tuple[UUID, ...]) -> None:
+    """Never have reports handed over that a suspension held. By the node that sent them."""
+    _held(run, report_ids, HeldAction.WITHDRAW)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    agreement_id: str = ""
+    states: tuple[ReportState, ...] = ()
+    report_id: UUID | None = None
+    limit: int = 500
+
+
+def _parked(run: Invocation, report_ids: tuple[UUID, ...], action: ParkedAction, consumer: str) -> None:
+    async def resolve(node: comity.Node, rows: list[ReportRow]) -> int:
+        return await node.resolve_parked([row.ref for row in rows], action, consumer=consumer)
+
+    _resolve(run, report_ids, resolve, {ParkedAction.REPLAY: "comes again", ParkedAction.DROP: "is dropped"}[action])
+
+
+def _held(run: Invocation, report_ids: tuple[UUID, ...], action: HeldAction) -> None:
+    async def resolve(node: comity.Node, rows: list[ReportRow]) -> int:
+        return await node.resolve_held([row.ref for row in rows], action)
+
+    words = {HeldAction.CONFIRM: "is handed over", HeldAction.WITHDRAW: "is withdrawn"}
+    _resolve(run, report_ids, resolve, words[action])
+
+
+def _resolve(
+    run: Invocation,
+    report_ids: tuple[UUID, ...],
+    resolve: Callable[[comity.Node, list[ReportRow]], Awaitable[int]],
+    words: str,
+) -> None:
+    async def act(node: comity.Node) -> tuple[list[ReportRow], int]:
+        rows = [_one([row async for row in node.reports(report_id=report_id)], report_id) for report_id in report_ids]
+        if len({row.agreement_id for row in rows}) != 1:
+            raise UsageError("these reports are of several agreements", what_to_do="Name those of one at a time.")
+        return rows, await resolve(node, rows)
+
+    rows, log_index = _with_node(run, run.acting(IdentityKind.NODE), act)
+    for row in rows:
+        run.output.record(report_id=str(row.report_id), agreement_id=row.agreement_id, log_index=log_index)
+        run.output.say(f"Report {row.report_id} {words}: entry {log_index} of the log of {row.agreement_id}.")
+
+
+def _rows(run: Invocation, wanted: _Wanted) -> list[ReportRow]:
+    async def ask(node: comity.Node) -> list[ReportRow]:
+        found: list[ReportRow] = []
+        async for row in node.reports(wanted.agreement_id, states=wanted.states, report_id=wanted.report_id):
+            found.append(row)
+            if len(found) == wanted.limit:
+                break
+        return found
+
+    return _with_node(run, run.acting(), ask)
+
+
+def _with_node(run: Invocation, place: Place, act: Callable[[comity.Node], Awaitable[T]]) -> T:
+    passphrase = run.passphrase(str(place.identity))
+
+    async def go() -> T:
+        async with comity.connect(
+            run.broker or None, identity=str(place.identity), home=run.home.path, passphrase=passphrase
+        ) as node:
+            return await act(node)
+
+    return asyncio.run(go())
+
+
+def _one(rows: list[ReportRow], report_id: UUID) -> ReportRow:
+    for row in rows:
+        if row.report_id == report_id:
+            return row
+    raise NotFoundError(
+        f"the broker lists no report {report_id} for this party",
+        what_to_do="comity report list shows those there are.",
+        code=ErrorCode.REPORT_UNKNOWN,
+    )
+
+
+def _standing(row: ReportRow) -> str:
+    return ", ".join(f"{one.node} {one.state.name}" for one in row.consumers) or "-"
+
+
+def _facts(row: ReportRow) -> dict[str, object]:
+    return {
+        "report_id": str(row.report_id),
+        "agreement_id": row.agreement_id,
+        "originator": row.originator,
+        "transport_class": row.transport_class,
+        "origin_sequence": row.origin_sequence,
+        "created_at": rfc3339(row.created_at),
+        "admitted_at": rfc3339(row.admitted_at),
+        "expires_at": rfc3339(row.expires_at),
+        "log_index": row.log_index,
+        "leaf": row.leaf.hex(),
+        "segment_id": row.segment_id.hex(),
+        "slot": row.slot,
+        "consumers": [
+            {
+                "node": one.node,
+                "consumer": one.consumer,
+                "state": one.state.name,
+                "attempts": one.attempts,
+                "reason": one.reason,
+            }
+            for one in row.consumers
+        ],
+    }

@@ -1,0 +1,169 @@
+"""Audit bundles: everything that proves what happened under an agreement, as a folder to take away (design 05, "The verifier").
+
+    logs/<origin>/policy, checkpoint, tile/..., body/<index>.<part>, record/<index>.shared/<slot>     the two logs
+    agreements/<ID>.toml        the text that was signed        parties/XAR.json        the cards of its parties
+    envelopes/<index>-<slot>    the signed manifest of each admitted report, with the batch signature and paths
+
+Rules in order:
+1. The logs come from the auditor's own mirror, which verified them; what a bundle is worth, `comity.verify` says, not this.
+2. No plaintext, no content key and no key packet: envelopes come with every stanza and ciphertext withheld.
+3. A bundle is a new folder. It is written beside its name and renamed when it is whole.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from comity.envelope.evidence import decode_batch_signature
+from comity.envelope.exported import encode_exported, export
+from comity.envelope.segment import WholeItem, parse_segment
+from comity.errors import ConflictError, ErrorCode, NotFoundError
+from comity.identity.cardfile import CardFile, encode_card_file
+from comity.node.agreements import AgreementView
+from comity.node.connection import Connection
+from comity.node.files import storage_error
+from comity.node.logs import LogPin
+from comity.node.mirror import Mirror
+from comity.v1 import audit_pb2 as pb
+from comity.verify.notes import policy_without_witnesses
+from comity.verify.trees import TILE_WIDTH, leaf_hash, root_of, tile_path
+
+EVIDENCE_SEGMENTS: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a bundle holds: entries of each log by origin, and how many envelopes."""
+
+    directory: Path
+    entries: Mapping[str, int]
+    envelopes: int
+
+
+async def write_bundle(
+    connection: Connection, mirror: Mirror, agreement_id: str, cards: Mapping[str, CardFile], directory: Path
+) -> Written:
+    """Write a bundle of an agreement from a mirror that was just refreshed; the evidence of its reports is fetched.
+
+    Raises ConflictError FILE_EXISTS where the folder exists, NotFoundError for an agreement that is not mirrored, StorageError.
+    """
+    view = mirror.agreement(agreement_id)
+    temporary = _begun(directory)
+    try:
+        entries = {}
+        for name in (agreement_id, None):
+            pin = mirror.pin(name)
+            if pin is None:
+                raise NotFoundError("the mirror has not fetched this log yet", code=ErrorCode.LOG_UNKNOWN)
+            _write_log(temporary / "logs" / pin.origin, pin, _entries(mirror, name, pin.size))
+            entries[pin.origin] = pin.size
+        _write_texts(temporary, view, cards)
+        envelopes = await _write_envelopes(temporary / "envelopes", connection, agreement_id)
+        temporary.rename(directory)
+    except OSError as error:
+        raise storage_error(directory, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Written(directory, entries, envelopes)
+
+
+def _begun(directory: Path) -> Path:
+    """Make the folder that a bundle is written into before it has its name."""
+    if directory.exists():
+        raise ConflictError(
+            f"{directory} exists already", what_to_do="A bundle is a new folder.", code=ErrorCode.FILE_EXISTS
+        )
+    temporary = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
+    try:
+        temporary.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        raise storage_error(directory, error) from error
+    return temporary
+
+
+def _entries(
+    mirror: Mirror, name: str | None, size: int
+) -> Iterator[tuple[bytes, dict[str, tuple[bytes, bytes]], list[bytes]]]:
+    """Give each entry, its parts as (salt, body), and its records as salt || record."""
+    first = 0
+    while first < size:
+        page = mirror.entries(name, first)
+        for entry in page:
+            parts = {part: (one.salt, one.body) for part, one in entry.parts.items()}
+            records = [salt + record for one in entry.parts.values() for salt, record in one.records]
+            yield entry.entry, parts, records
+        first += len(page)
+
+
+def _write_log(
+    folder: Path, pin: LogPin, entries: Iterator[tuple[bytes, dict[str, tuple[bytes, bytes]], list[bytes]]]
+) -> None:
+    folder.mkdir(parents=True)
+    (folder / "policy").write_bytes(policy_without_witnesses(pin.vkeys))
+    (folder / "checkpoint").write_bytes(pin.note)
+    leaves: list[bytes] = []
+    run: list[bytes] = []
+    for index, (entry, parts, records) in enumerate(entries):
+        leaves.append(leaf_hash(entry))
+        run.append(len(entry).to_bytes(2, "big") + entry)
+        if len(run) == TILE_WIDTH or index == pin.size - 1:
+            _put(folder / tile_path(None, index // TILE_WIDTH, len(run)), b"".join(run))
+            run = []
+        for part, (salt, body) in parts.items():
+            _put(folder / "body" / f"{index}.{part}", salt + body)
+        for slot, record in enumerate(records):
+            _put(folder / "record" / f"{index}.shared" / str(slot), record)
+    _write_tiles(folder, leaves)
+
+
+def _write_tiles(folder: Path, leaves: list[bytes]) -> None:
+    level, hashes = 0, leaves
+    while hashes:
+        tiles = [hashes[start : start + TILE_WIDTH] for start in range(0, len(hashes), TILE_WIDTH)]
+        for number, tile in enumerate(tiles):
+            _put(folder / tile_path(level, number, len(tile)), b"".join(tile))
+        level, hashes = level + 1, [root_of(tile) for tile in tiles if len(tile) == TILE_WIDTH]
+
+
+def _write_texts(folder: Path, view: AgreementView, cards: Mapping[str, CardFile]) -> None:
+    _put(folder / "agreements" / f"{view.agreement_id}.toml", view.document_bytes)
+    for party in view.parties:
+        _put(folder / "parties" / f"{party}.json", encode_card_file(cards[party]))
+
+
+async def _write_envelopes(folder: Path, connection: Connection, agreement_id: str) -> int:
+    count = 0
+    following = 0
+    while True:
+        answer = await connection.call(
+            connection.audit.GetEvidence,
+            pb.GetEvidenceRequest(agreement_id=agreement_id, first_log_index=following, limit=EVIDENCE_SEGMENTS),
+        )
+        for one in answer.segments:
+            count += _write_segment(one, lambda name, data: _put(folder / name, data))
+        # It always goes on: an answer that does not is the last one.
+        if answer.next_log_index <= following:
+            return count
+        following = answer.next_log_index
+
+
+def _write_segment(one: pb.SegmentEvidence, put: Callable[[str, bytes], None]) -> int:
+    segment = parse_segment(one.segment)
+    batch = decode_batch_signature(one.batch_signature)
+    whole = [slot for slot, item in enumerate(segment.items) if isinstance(item, WholeItem)]
+    for slot in whole:
+        exported = export(
+            segment, slot, batch=batch, index=one.batch_index, batch_path=tuple(one.batch_path), key_packets=()
+        )
+        put(f"{one.log_index}-{slot}", encode_exported(exported))
+    return len(whole)
+
+
+def _put(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)

@@ -1,0 +1,79 @@
+"""Who waits for what became of a report: pending reports in the order in which they were given, and their outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+from comity.errors import ComityError
+from comity.node.receipts import Receipt, Sent
+from comity.report import Report
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A report on its way; `since` is the event loop's time. `resealed` says that it is sealed a second time."""
+
+    number: int
+    report: Report
+    agreement_id: str
+    collector: Collector
+    since: float
+    sent: Sent | None = None
+    resealed: bool = False
+
+    def accept(self, receipt: Receipt) -> None:
+        """Give the receipt; `Collector.wake` then wakes whoever waits, once for many."""
+        if self.sent is None:
+            self.sent = Sent(self.number, self.report, receipt=receipt)
+
+    def refuse(self, error: ComityError) -> None:
+        """Give a refusal and wake whoever waits."""
+        if self.sent is None:
+            self.sent = Sent(self.number, self.report, refusal=error)
+            self.collector.wake()
+
+
+@dataclass(slots=True, eq=False)
+class Collector:
+    """Pending reports of one caller, the oldest first; bounded by whoever fills it (`room`)."""
+
+    pendings: deque[Pending] = field(default_factory=deque)
+    size: int = 0
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _taken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, pending: Pending) -> None:
+        """Take a report on."""
+        self.pendings.append(pending)
+        self.size += length_of(pending.report)
+
+    def wake(self) -> None:
+        """Say that something may have changed."""
+        self._changed.set()
+
+    async def changed(self) -> None:
+        """Wait until something may have changed."""
+        await self._changed.wait()
+        self._changed.clear()
+
+    def take(self) -> Sent | None:
+        """Give the oldest report's outcome and drop it, if it has come to an end."""
+        if not self.pendings or self.pendings[0].sent is None:
+            return None
+        self._taken.set()
+        pending = self.pendings.popleft()
+        self.size -= length_of(pending.report)
+        return pending.sent
+
+    async def room(self, reports: int, size: int) -> None:
+        """Wait until fewer reports, and fewer bytes of content, are pending."""
+        while len(self.pendings) >= reports or self.size >= size:
+            self._taken.clear()
+            await self._taken.wait()
+
+
+def length_of(report: Report) -> int:
+    """Give the bytes of a report's content."""
+    return sum(portion.length for portion in report.portions)

@@ -1,0 +1,174 @@
+"""One report in the application's hands: what it is, and what the application makes of it (designs 01 and 04).
+
+    async with delivery as report:      # leaves: acknowledged; raises: handed over again later; delivery.park(reason)
+        print(report.banner, report.text)
+
+Leaving the block acknowledges at once in memory: the report is not shown again by this process. It is on disk, and then signed
+and sent, within 50 ms or when the application waits for the next one; `settled` waits for the disk. What is raised inside goes
+on to the application after the report was given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from types import TracebackType
+from typing import Final, Protocol
+
+from comity.errors import UsageError
+from comity.node.inbox import InboxLane
+from comity.report import ReceivedReport
+
+REASON_LIMIT: Final = 1000
+_FIRST_RETRY_SECONDS: Final = 1.0
+_LAST_RETRY_SECONDS: Final = 60.0
+
+
+class _Fate(Enum):
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    PARKED = "parked"
+    GIVEN_BACK = "given back"
+
+
+class Desk(Protocol):
+    """What takes a delivery's end."""
+
+    def acknowledged(self, delivery: Delivery, waiter: asyncio.Future[None] | None) -> None:
+        """Take that the application is done with it."""
+
+    def parked(self, delivery: Delivery, reason: str) -> None:
+        """Take that it is to be parked."""
+
+    def given_back(self, delivery: Delivery, after_seconds: float) -> None:
+        """Take that it is to be handed over again, not before so many seconds."""
+
+
+class Delivery:
+    """A report handed over, and where it stands. `origin` is PARTY/NODE; `attempt` counts from 1; times in Unix ms.
+
+    `approved_by` are the officers whose approvals verified.
+    """
+
+    __slots__ = (
+        "_desk",
+        "_fate",
+        "admitted_at",
+        "approved_by",
+        "attempt",
+        "expires_at",
+        "lane",
+        "log_index",
+        "origin_sequence",
+        "report",
+        "report_id",
+        "segment_id",
+        "segment_slots",
+        "slot",
+    )
+
+    def __init__(
+        self,
+        desk: Desk,
+        report: ReceivedReport,
+        *,
+        lane: InboxLane,
+        origin_sequence: int,
+        attempt: int,
+        admitted_at: int,
+        log_index: int,
+        approved_by: frozenset[str],
+        segment_id: bytes,
+        slot: int,
+        segment_slots: int,
+        report_id: bytes,
+        expires_at: int,
+    ) -> None:
+        self._desk = desk
+        self._fate = _Fate.OPEN
+        self.report = report
+        self.lane = lane
+        self.origin_sequence = origin_sequence
+        self.attempt = attempt
+        self.admitted_at = admitted_at
+        self.log_index = log_index
+        self.approved_by = approved_by
+        self.segment_id = segment_id
+        self.slot = slot
+        self.segment_slots = segment_slots
+        self.report_id = report_id
+        self.expires_at = expires_at
+
+    @property
+    def agreement_id(self) -> str:
+        """Give the agreement it came under."""
+        return self.lane.agreement_id
+
+    @property
+    def origin(self) -> str:
+        """Give the node that sent it, PARTY/NODE."""
+        return self.lane.originator
+
+    @property
+    def transport_class(self) -> int:
+        """Give the class of its lane, 0 to 9."""
+        return self.lane.transport_class
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether nothing was made of it yet."""
+        return self._fate is _Fate.OPEN
+
+    async def __aenter__(self) -> ReceivedReport:
+        return self.report
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self.is_open:
+            return
+        if error is None:
+            self.acknowledge()
+        elif isinstance(error, Exception):
+            self.retry()
+        # A cancellation or an exit says nothing about the report: it comes again in the next session.
+
+    def acknowledge(self) -> None:
+        """Acknowledge; does nothing when it was before."""
+        if self._fate is not _Fate.ACKNOWLEDGED:
+            self._end(_Fate.ACKNOWLEDGED)
+            self._desk.acknowledged(self, None)
+
+    async def settled(self) -> None:
+        """Acknowledge, and wait until that is on this machine's disk."""
+        if self._fate is _Fate.ACKNOWLEDGED:
+            raise UsageError(
+                "the report was acknowledged before", what_to_do="Call settled() instead of acknowledge()."
+            )
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._end(_Fate.ACKNOWLEDGED)
+        self._desk.acknowledged(self, waiter)
+        await waiter
+
+    def park(self, reason: str) -> None:
+        """Put it aside for an officer to look at; its lane goes on. Raises UsageError for a reason over 1,000 characters."""
+        if not 0 < len(reason) <= REASON_LIMIT:
+            raise UsageError(f"a reason has 1 to {REASON_LIMIT} characters")
+        self._end(_Fate.PARKED)
+        self._desk.parked(self, reason)
+
+    def retry(self, after_seconds: float | None = None) -> None:
+        """Give it back, to be handed over again; without a time after 1 s, doubling with each attempt up to 60 s."""
+        seconds = after_seconds
+        if seconds is None:
+            seconds = min(_LAST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2 ** min(self.attempt - 1, 16))
+        self._end(_Fate.GIVEN_BACK)
+        self._desk.given_back(self, max(0.0, seconds))
+
+    def _end(self, fate: _Fate) -> None:
+        if self._fate is not _Fate.OPEN:
+            raise UsageError(f"the report was {self._fate.value} before")
+        self._fate = fate
+
+    def __repr__(self) -> str:
+        return f"Delivery({self.origin} {self.agreement_id} class {self.transport_class} number {self.origin_sequence})"

@@ -1,0 +1,127 @@
+"""From received reports to files: neither repeated nor lost, whatever kills the process (design 04, promise 2).
+
+Rules in order:
+1. A file's name follows from the report's id and the portion's place alone: ``<report id>-<portion><ending>``, and
+   ``<report id>.json`` for what is to be known of the report, its banner first. What a sender calls a file is inside only.
+2. A file is written under another name, flushed and linked into place, then the directory is flushed; ``<report id>.json`` comes
+   last, so a report is whole when it is there. Only then is the report acknowledged.
+3. A file that is there with the same content counts as written: after a crash the same report comes again and changes nothing.
+   One with another content is never touched: the report is not acknowledged, and says so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from comity.errors import ConflictError, ErrorCode
+from comity.node.files import read_file, write_file
+from comity.node.times import rfc3339
+from comity.portion import Portion, StoredContent
+from comity.report import ReceivedReport
+from comity_policy.banner import ILL_FORMED, banner
+
+_ENDING: Final = re.compile(r"\.[A-Za-z0-9]{1,10}")
+_BY_MEDIA_TYPE: Final = {
+    "application/stix+json": ".json",
+    "application/json": ".json",
+    "text/plain": ".txt",
+    "text/markdown": ".md",
+    "text/csv": ".csv",
+    "application/xml": ".xml",
+    "application/pdf": ".pdf",
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """A report on disk. `new` says whether anything of it had to be written."""
+
+    description: Mapping[str, object]
+    files: tuple[Path, ...]
+    new: bool
+
+
+def file_report(
+    directory: Path, report: ReceivedReport, *, agreement_id: str, originator: str, admitted_at: int, log_index: int
+) -> Filed:
+    """Write a report's portions and its description, durably; raises ConflictError by rule 3, StorageError."""
+    written = []
+    portions = []
+    for index, portion in report.opened:
+        path = directory / f"{report.report_id}-{index + 1}{_ending(portion)}"
+        written.append(_put(path, _content(portion)))
+        portions.append(
+            {
+                "portion": index + 1,
+                "marking": _marking(portion, report.viewer),
+                "media_type": portion.media_type,
+                "title": portion.title,
+                "file_name": portion.file_name,
+                "file": path.name,
+                "bytes": portion.length,
+            }
+        )
+    profile, times = report.profile, report.times
+    description: dict[str, object] = {
+        "banner": report.banner,
+        "report_id": str(report.report_id),
+        "agreement_id": agreement_id,
+        "originator": originator,
+        "title": report.title,
+        "kind": profile.kind.word,
+        "precedence": profile.precedence.name,
+        "categories": list(profile.categories),
+        "purpose": profile.purpose,
+        "created_at": rfc3339(times.created_at),
+        "expires_at": rfc3339(times.expires_at),
+        "admitted_at": rfc3339(admitted_at),
+        "log_index": log_index,
+        "leaf": report.leaf.hex(),
+        "portions": portions,
+        "withheld": [index + 1 for index in report.withheld],
+    }
+    path = directory / f"{report.report_id}.json"
+    written.append(_put(path, json.dumps(description, ensure_ascii=False, indent=2).encode() + b"\n"))
+    files = (*(directory / str(one["file"]) for one in portions), path)
+    return Filed(description, files, any(written))
+
+
+def _put(path: Path, content: bytes) -> bool:
+    """Write a file, or find it there with the same content; gives whether it was written."""
+    try:
+        write_file(path, content, replace=False)
+    except FileExistsError as error:
+        same = path.is_file() and not path.is_symlink() and path.stat().st_size == len(content)
+        if same and read_file(path, len(content)) == content:
+            return False
+        raise ConflictError(
+            f"{path} is there with another content: the report was not acknowledged",
+            what_to_do="Move that file away; the report comes again.",
+            code=ErrorCode.FILE_EXISTS,
+        ) from error
+    return True
+
+
+def _content(portion: Portion) -> bytes:
+    if isinstance(portion.content, StoredContent):
+        return read_file(portion.content.path, portion.content.length)
+    return portion.content
+
+
+def _ending(portion: Portion) -> str:
+    ending = Path(portion.file_name).suffix
+    if _ENDING.fullmatch(ending):
+        return ending.lower()
+    return _BY_MEDIA_TYPE.get(portion.media_type.split(";")[0].strip().lower(), ".bin")
+
+
+def _marking(portion: Portion, viewer: str) -> str:
+    label = portion.marking.label
+    return ILL_FORMED if label is None else banner(label, viewer=viewer)

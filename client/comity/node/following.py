@@ -1,0 +1,116 @@
+"""Fetching the next entries of a log from a broker, checked page by page and led to a signed root (design 05).
+
+What is fetched is provisional until its root is the checkpoint's (`mirror_store`). Checking and writing a page happens in a
+worker thread, so that a long first fetch blocks nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from comity.errors import ErrorCode, NotFoundError, VerificationError
+from comity.node.connection import Connection
+from comity.node.entries import MirroredEntry, Part, check_entry
+from comity.node.logs import ForkError, LogPin, check_continues, check_note, check_origin, check_root, extend, opened
+from comity.node.mirror_store import MirrorStore
+from comity.v1 import audit_pb2
+from comity.verify.notes import NoteError, parse_checkpoint, parse_note
+from comity.verify.trees import Frontier
+
+PAGE: Final = 1024
+# What a broker says of a log it served before, when it has lost it or a part of it.
+_GONE: Final = frozenset({ErrorCode.LOG_UNKNOWN, ErrorCode.AGREEMENT_UNKNOWN, ErrorCode.RANGE_INVALID})
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A log's name in the mirror (an agreement's id, empty for the key log), who may stand in its entries, and who reads."""
+
+    name: str
+    parties: tuple[str, ...]
+    own: str
+    tls_name: str
+
+    @property
+    def selector(self) -> audit_pb2.LogSelector:
+        """Give what the broker calls it."""
+        return audit_pb2.LogSelector(agreement_id=self.name) if self.name else audit_pb2.LogSelector(keys=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A log after a fetch: its new pin, whose entries are in the store, and the index of the first new one."""
+
+    pin: LogPin
+    first_new: int
+
+
+async def follow(connection: Connection, store: MirrorStore, log: Followed, pin: LogPin | None) -> Fetched:
+    """Fetch what a log has beyond its pin; raises VerificationError, ForkError with the note shown."""
+    known = 0 if pin is None else pin.size
+    await asyncio.to_thread(store.drop_provisional, log.name, known)
+    try:
+        reply = await connection.call(
+            connection.audit.GetCheckpoint, audit_pb2.GetCheckpointRequest(log=log.selector, known_size=known)
+        )
+    except NotFoundError as error:
+        if pin is None or error.code not in _GONE:
+            raise
+        raise ForkError(pin.origin, f"{pin.size} entries are not served any more ({error.message})") from error
+    origin = _origin_of(reply.checkpoint)
+    if pin is None:
+        check_origin(origin, log.tls_name, log.name or None)
+        pin = opened((await _page(connection, log, origin, 0, 1))[0])
+    elif origin != pin.origin:
+        raise ForkError(pin.origin, f"a log of another name is served in its place: {origin[:200]}")
+    checkpoint = check_note(pin, reply.checkpoint)
+    try:
+        check_continues(pin, checkpoint, reply.consistency)
+        frontier = pin.frontier
+        while frontier.size < checkpoint.size:
+            wanted = min(PAGE, checkpoint.size - frontier.size)
+            page = await _page(connection, log, origin, frontier.size, wanted)
+            frontier = await asyncio.to_thread(_take, store, log.name, frontier, page)
+        return Fetched(check_root(pin, frontier, checkpoint, reply.checkpoint), known)
+    except ForkError as error:
+        error.shown = reply.checkpoint
+        raise
+
+
+async def _page(connection: Connection, log: Followed, origin: str, first: int, limit: int) -> Sequence[MirroredEntry]:
+    request = audit_pb2.GetEntriesRequest(log=log.selector, first=first, limit=limit)
+    reply = await connection.call(connection.audit.GetEntries, request)
+    entries = reply.entries[:limit]
+    if not entries or any(entry.log_index != first + number for number, entry in enumerate(entries)):
+        raise VerificationError(f"{origin}: entries from {first} on were asked for, others or none came")
+    return await asyncio.to_thread(_checked, log, origin, entries)
+
+
+def _checked(log: Followed, origin: str, entries: Iterable[audit_pb2.LogEntry]) -> list[MirroredEntry]:
+    return [checked_entry(log, origin, entry) for entry in entries]
+
+
+def checked_entry(log: Followed, origin: str, entry: audit_pb2.LogEntry) -> MirroredEntry:
+    """Check an entry as it came from a broker; raises VerificationError."""
+    parts: dict[str, Part] = {}
+    for part in entry.parts:
+        if part.part in parts:
+            raise VerificationError(f"entry {entry.log_index} of {origin}: came with one part twice")
+        parts[part.part] = Part(part.salt, part.body, tuple((one.salt, one.record) for one in part.records))
+    return check_entry(origin, entry.log_index, entry.entry, parts, parties=log.parties, own=log.own)
+
+
+def _take(store: MirrorStore, name: str, frontier: Frontier, page: Sequence[MirroredEntry]) -> Frontier:
+    grown, leaves, tiles = extend(frontier, (entry.entry for entry in page))
+    store.append(name, page, leaves, tiles)
+    return grown
+
+
+def _origin_of(note: bytes) -> str:
+    try:
+        return parse_checkpoint(parse_note(note)[0]).origin
+    except NoteError as error:
+        raise VerificationError(f"the broker's checkpoint is none: {error}") from error

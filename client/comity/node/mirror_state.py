@@ -1,0 +1,147 @@
+"""What a mirror holds in memory: pins, the directory of keys, agreements, and what stops them; a fold of its file.
+
+Everything here is derived from verified entries in the file, and is made again from them whenever another process wrote, or a
+refresh failed half way. No network.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from comity.errors import ComityError, ErrorCode, KeyFault, NotFoundError
+from comity.identity.bodies import PartyCard
+from comity.identity.names import Identity
+from comity.node.agreements import KINDS, AgreementFold, document_digest, parse_document
+from comity.node.alarms import Alarm, AlarmKind
+from comity.node.clock import NowMs
+from comity.node.directory import KeyLog
+from comity.node.logs import ForkError, LogPin, check_note
+from comity.node.mirror_store import MirrorStore
+from comity.node.roots import Roots
+
+KEYS: Final = ""
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Mirrored:
+    """One log in memory: its pin, when it was refreshed, and a note shown elsewhere that it has yet to reach."""
+
+    pin: LogPin
+    refreshed_at: int
+    shown: bytes
+    roots: Roots
+
+
+class MirrorState:
+    """The memory of one mirror. `logs`, `folds` and `faults` are by an agreement's id, `KEYS` for the key log."""
+
+    def __init__(
+        self,
+        store: MirrorStore,
+        *,
+        party: str,
+        broker: Identity,
+        tls_name: str,
+        cards: Mapping[str, PartyCard],
+        now_ms: NowMs,
+    ) -> None:
+        self.store = store
+        self.party = party
+        self.broker = broker
+        self.tls_name = tls_name
+        self.now_ms = now_ms
+        self._cards = dict(cards)
+        self.logs: dict[str, Mirrored] = {}
+        self.keys = KeyLog.trusting(self._cards)
+        self.folds: dict[str, AgreementFold] = {}
+        self.faults: dict[str, ComityError] = {}
+        self.version = 0
+        self.load()
+
+    def require(self, name: str) -> None:
+        """Raise what stops a log, if anything does."""
+        fault = self.faults.get(name)
+        if fault is not None:
+            raise fault
+
+    def mirrored_keys(self) -> Mirrored:
+        """Give the key log; raises KeyFault KEY_LOG_STALE before its first refresh."""
+        mirrored = self.logs.get(KEYS)
+        if mirrored is None:
+            raise KeyFault(
+                "the key log was never fetched",
+                what_to_do="Connect to the broker once, for instance with: comity agreement list",
+                code=ErrorCode.KEY_LOG_STALE,
+            )
+        return mirrored
+
+    def settle(self, name: str, pin: LogPin) -> None:
+        """Pin a log where a refresh verified it; what a stream showed beyond it is kept for the next one."""
+        mirrored = self.logs.get(name)
+        roots = Roots(self.store, name) if mirrored is None else mirrored.roots
+        shown = b"" if mirrored is None else mirrored.shown
+        if shown and check_note(pin, shown).size <= pin.size:
+            shown = b""
+        now = self.now_ms()
+        self.store.put_pin(name, pin, now, shown)
+        self.logs[name] = Mirrored(pin, now, shown, roots)
+
+    def reload(self) -> None:
+        """Take what another process wrote meanwhile."""
+        for name in self.store.names():
+            row, mirrored = self.store.pin(name), self.logs.get(name)
+            if row is not None and (mirrored is None or (mirrored.pin.size, mirrored.shown) != (row[0].size, row[2])):
+                self.load()
+                return
+
+    def load(self) -> None:
+        """Fold everything again from the file, with the cards that are trusted here."""
+        self.logs, self.folds, self.faults, self.keys = {}, {}, {}, KeyLog.trusting(self._cards)
+        for name in self.store.names():
+            row = self.store.pin(name)
+            if row is not None:
+                self.logs[name] = Mirrored(*row, Roots(self.store, name))
+        keys = self.logs.get(KEYS)
+        if keys is not None:
+            for entry in self.store.entries(KEYS, keys.pin.origin, 0, keys.pin.size):
+                self.keys.take(entry)
+        for name in sorted(self.logs.keys() - {KEYS}):
+            try:
+                self.folds[name] = self._folded(name)
+            except ComityError as error:
+                self.faults[name] = error
+        self.version += 1
+
+    def _folded(self, name: str) -> AgreementFold:
+        text = self.store.document(name)
+        if text is None:
+            raise NotFoundError(f"the text of {name} is not in the mirror", code=ErrorCode.AGREEMENT_UNKNOWN)
+        pin = self.logs[name].pin
+        fold = AgreementFold(name, text, parse_document(name, text), document_digest(text), pin)
+        fold.take(self.store.entries(name, pin.origin, 0, pin.size, KINDS), pin, self.keys)
+        return fold
+
+    # --- alarms and evidence ----------------------------------------------------------------------------------------
+
+    def forked(self, name: str, error: ForkError) -> None:
+        """Stop a log, keep what proves the fork, and raise the alarm."""
+        self.faults[name] = error
+        self.keep_evidence(name, error.message, error.shown)
+        self.raise_alarm(AlarmKind.FORK, name, name or "keys", error.message)
+
+    def keep_evidence(self, name: str, what: str, shown: bytes) -> None:
+        """Keep what was shown beside our newest note of that log."""
+        mirrored = self.logs.get(name)
+        own = b"" if mirrored is None else mirrored.pin.note
+        self.store.put_evidence(self.now_ms(), name, what, own, shown)
+
+    def raise_alarm(self, kind: AlarmKind, agreement_id: str, subject: str, detail: str) -> None:
+        """Write an alarm and log it; the same one is written once."""
+        if self.store.alarm(Alarm(kind, agreement_id, subject, detail, self.now_ms())):
+            _LOG.error(
+                "alarm", extra={"kind": kind.value, "agreement": agreement_id, "subject": subject, "detail": detail}
+            )

@@ -1,0 +1,207 @@
+"""The mirror on disk: entries, bodies, pins, texts, alarms and evidence in one SQLite file. No rule of its own.
+
+Entries beyond a log's pinned size are provisional: they were fetched and not yet led to a signed root. They are dropped when
+a refresh begins. Pin, frontier and note change in one transaction.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from comity.envelope.limits import SALT
+from comity.node.alarms import Alarm, AlarmKind
+from comity.node.database import insert_rows, open_database, rows_of, storing
+from comity.node.entries import MirroredEntry, Part
+from comity.node.logs import LogPin
+from comity.verify.trees import Frontier, TileHash
+
+_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE log (name TEXT PRIMARY KEY, origin TEXT NOT NULL, vkeys TEXT NOT NULL, frontier BLOB NOT NULL,
+  note BLOB NOT NULL, refreshed_at INTEGER NOT NULL, shown BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE entry (name TEXT, log_index INTEGER, kind TEXT NOT NULL, entry BLOB NOT NULL, leaf BLOB NOT NULL,
+  PRIMARY KEY (name, log_index)) WITHOUT ROWID;
+CREATE TABLE part (name TEXT, log_index INTEGER, part TEXT, salt BLOB NOT NULL, body BLOB NOT NULL, records BLOB NOT NULL,
+  PRIMARY KEY (name, log_index, part)) WITHOUT ROWID;
+CREATE TABLE tile (name TEXT, level INTEGER, number INTEGER, hash BLOB NOT NULL,
+  PRIMARY KEY (name, level, number)) WITHOUT ROWID;
+CREATE TABLE document (agreement TEXT PRIMARY KEY, document BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE alarm (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, agreement TEXT NOT NULL, subject TEXT NOT NULL,
+  detail TEXT NOT NULL, at INTEGER NOT NULL, UNIQUE (kind, agreement, subject, detail));
+CREATE TABLE evidence (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, name TEXT NOT NULL, what TEXT NOT NULL,
+  own BLOB NOT NULL, shown BLOB NOT NULL);
+"""
+_U32: Final = struct.Struct(">I")
+
+
+class MirrorStore:
+    """The file. `name` is an agreement's id, or empty for the key log."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._db = open_database(path, schema=_SCHEMA, version=_VERSION)
+
+    def close(self) -> None:
+        """Close the file."""
+        with storing(self._path):
+            self._db.close()
+
+    # --- logs -------------------------------------------------------------------------------------------------------
+
+    def names(self) -> tuple[str, ...]:
+        """Give every log that was pinned."""
+        with storing(self._path):
+            rows = rows_of(self._db, "SELECT name FROM log ORDER BY name")
+        return tuple(name for (name,) in rows)
+
+    def pin(self, name: str) -> tuple[LogPin, int, bytes] | None:
+        """Give a log's pin, when it was refreshed (Unix ms), and a note that was shown elsewhere and not reached yet."""
+        with storing(self._path):
+            rows = rows_of(
+                self._db,
+                "SELECT origin, vkeys, frontier, note, refreshed_at, shown FROM log WHERE name = ?",
+                (name,),
+            )
+        if not rows:
+            return None
+        origin, vkeys, frontier, note, refreshed_at, shown = rows[0]
+        return LogPin(origin, tuple(vkeys.split("\n")), Frontier.decode(frontier), note), refreshed_at, shown
+
+    def put_pin(self, name: str, pin: LogPin, refreshed_at: int, shown: bytes) -> None:
+        """Write a log's pin."""
+        with storing(self._path), self._db:
+            self._db.execute(
+                "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET frontier = excluded.frontier,"
+                " note = excluded.note, refreshed_at = excluded.refreshed_at, shown = excluded.shown",
+                (name, pin.origin, "\n".join(pin.vkeys), pin.frontier.encode(), pin.note, refreshed_at, shown),
+            )
+
+    # --- entries ----------------------------------------------------------------------------------------------------
+
+    def drop_provisional(self, name: str, size: int) -> None:
+        """Drop what was fetched beyond the pinned size."""
+        with storing(self._path), self._db:
+            for statement in (
+                "DELETE FROM entry WHERE name = ? AND log_index >= ?",
+                "DELETE FROM part WHERE name = ? AND log_index >= ?",
+                "DELETE FROM tile WHERE name = ? AND ((number + 1) << (8 * level)) > ?",
+            ):
+                self._db.execute(statement, (name, size))
+
+    def append(
+        self, name: str, entries: Sequence[MirroredEntry], leaves: Sequence[bytes], tiles: Iterable[TileHash]
+    ) -> None:
+        """Add a run of entries."""
+        parts = [
+            (name, entry.log_index, part, one.salt, one.body, _encode_records(one.records))
+            for entry in entries
+            for part, one in entry.parts.items()
+        ]
+        with storing(self._path), self._db:
+            insert_rows(
+                self._db,
+                "entry",
+                [
+                    (name, entry.log_index, entry.kind, entry.entry, leaf)
+                    for entry, leaf in zip(entries, leaves, strict=True)
+                ],
+            )
+            insert_rows(self._db, "part", parts)
+            insert_rows(self._db, "tile", [(name, *tile) for tile in tiles])
+
+    def entries(
+        self, name: str, origin: str, first: int, end: int, kinds: Iterable[str] | None = None
+    ) -> tuple[MirroredEntry, ...]:
+        """Give entries with first <= index < end, of certain kinds where named."""
+        wanted = None if kinds is None else sorted(kinds)
+        condition = "" if wanted is None else f" AND kind IN ({', '.join('?' * len(wanted))})"
+        select = "SELECT log_index, kind, entry FROM entry WHERE name = ? AND log_index >= ? AND log_index < ?"
+        with storing(self._path):
+            rows = rows_of(self._db, f"{select}{condition} ORDER BY log_index", (name, first, end, *(wanted or ())))
+            found = [(*row, self._parts(name, row[0])) for row in rows]
+        return tuple(MirroredEntry(origin, *row) for row in found)
+
+    def leaves(self, name: str, first: int, count: int) -> list[bytes]:
+        """Give leaf hashes."""
+        with storing(self._path):
+            rows = rows_of(
+                self._db,
+                "SELECT leaf FROM entry WHERE name = ? AND log_index >= ? AND log_index < ? ORDER BY log_index",
+                (name, first, first + count),
+            )
+        return [leaf for (leaf,) in rows]
+
+    def tiles(self, name: str, level: int, first: int, count: int) -> list[bytes]:
+        """Give hashes of a tile level, from 1."""
+        with storing(self._path):
+            rows = rows_of(
+                self._db,
+                "SELECT hash FROM tile WHERE name = ? AND level = ? AND number >= ? AND number < ? ORDER BY number",
+                (name, level, first, first + count),
+            )
+        return [one for (one,) in rows]
+
+    def _parts(self, name: str, log_index: int) -> dict[str, Part]:
+        rows = rows_of(
+            self._db, "SELECT part, salt, body, records FROM part WHERE name = ? AND log_index = ?", (name, log_index)
+        )
+        return {part: Part(salt, body, _decode_records(records)) for part, salt, body, records in rows}
+
+    # --- texts, alarms, evidence ------------------------------------------------------------------------------------
+
+    def document(self, agreement_id: str) -> bytes | None:
+        """Give an agreement's exact text."""
+        with storing(self._path):
+            rows = rows_of(self._db, "SELECT document FROM document WHERE agreement = ?", (agreement_id,))
+        return rows[0][0] if rows else None
+
+    def put_document(self, agreement_id: str, document: bytes) -> None:
+        """Keep an agreement's exact text, once."""
+        with storing(self._path), self._db:
+            self._db.execute("INSERT OR IGNORE INTO document VALUES (?, ?)", (agreement_id, document))
+
+    def alarm(self, alarm: Alarm) -> bool:
+        """Write an alarm; False where the same one stands there already."""
+        with storing(self._path), self._db:
+            self._db.execute(
+                "INSERT OR IGNORE INTO alarm (kind, agreement, subject, detail, at) VALUES (?, ?, ?, ?, ?)",
+                (alarm.kind.value, alarm.agreement_id, alarm.subject, alarm.detail, alarm.at),
+            )
+            changes = self._db.changes()
+        return changes > 0
+
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Give every alarm, the oldest first."""
+        with storing(self._path):
+            rows = rows_of(self._db, "SELECT kind, agreement, subject, detail, at FROM alarm ORDER BY id")
+        return tuple(Alarm(AlarmKind(kind), *rest) for kind, *rest in rows)
+
+    def put_evidence(self, at: int, name: str, what: str, own: bytes, shown: bytes) -> None:
+        """Keep what proves a fork: our note, and what was shown."""
+        with storing(self._path), self._db:
+            self._db.execute(
+                "INSERT INTO evidence (at, name, what, own, shown) VALUES (?, ?, ?, ?, ?)", (at, name, what, own, shown)
+            )
+
+    def evidence(self) -> tuple[tuple[int, str, str, bytes, bytes], ...]:
+        """Give what was kept: time, log, what it is, our note, what was shown."""
+        with storing(self._path):
+            rows = rows_of(self._db, "SELECT at, name, what, own, shown FROM evidence ORDER BY id")
+        return tuple((at, name, what, own, shown) for at, name, what, own, shown in rows)
+
+
+def _encode_records(records: Sequence[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(_U32.pack(len(salt) + len(record)) + salt + record for salt, record in records)
+
+
+def _decode_records(data: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    found: list[tuple[bytes, bytes]] = []
+    position = 0
+    while position < len(data):
+        start = position + _U32.size
+        position = start + _U32.unpack_from(data, position)[0]
+        found.append((data[start : start + SALT], data[start + SALT : position]))
+    return tuple(found)

@@ -1,0 +1,386 @@
+"""The node: what a program uses to send and receive under the agreements of its party (design 01, "SDK").
+
+    async with comity.connect("broker:7443", identity="XAR/n1", passphrase_file=path) as node:
+        receipt = await node.send(report, agreement="XAR-XBO-1")
+        async for delivery in node.receive():
+            async with delivery as report:
+                print(report.banner, report.text)
+
+Rules in order:
+1. Opening loads keys, opens the mirror and refreshes it: nothing is sent or opened under a view that was not verified. From
+   then on it is refreshed every ten seconds, when an envelope or the broker says that there is more, and when somebody asks.
+2. Two connections: what is urgent never queues behind what is not. The outbox opens with the first report sent.
+3. After each refresh receipts and what the broker said of its log are compared with the log.
+4. Leaving closes everything: what is stored and unanswered is sent by whoever opens the outbox next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+from uuid import UUID
+
+from comity.envelope.evidence import SignedAck
+from comity.envelope.open import Opener
+from comity.errors import ComityError, ConflictError, ErrorCode, UnreachableError, UsageError
+from comity.identity.bodies import PartyCard
+from comity.identity.names import Identity, IdentityKind
+from comity.keys.passphrase import find_passphrase
+from comity.node.access import Access
+from comity.node.acknowledging import Acknowledging
+from comity.node.agreements import AgreementView
+from comity.node.alarms import Alarm
+from comity.node.background import Background
+from comity.node.backoff import Backoff
+from comity.node.clock import NowMs, wall_ms
+from comity.node.connection import Connection
+from comity.node.delivery import Delivery
+from comity.node.egress import Egress, Preview
+from comity.node.home import Home
+from comity.node.inbox import Inbox
+from comity.node.listing import list_reports, resolve_held, resolve_parked
+from comity.node.logs import ForkError
+from comity.node.mirror import Mirror
+from comity.node.opening import Opening
+from comity.node.outbox import Outbox
+from comity.node.own_keys import OwnKeys
+from comity.node.receipts import Receipt, Sent
+from comity.node.receiving import Receiver
+from comity.node.reports import HeldAction, ParkedAction, ReportRow, ReportState, SlotRef
+from comity.node.sending import PATIENCE_SECONDS, Sender
+from comity.node.subscribing import Subscription
+from comity.report import Report
+from comity.suites import RandomBytes
+
+REFRESH_SECONDS: Final = 10.0
+DEFAULT_CONSUMER: Final = "default"
+_LOG: Final = logging.getLogger(__name__)
+
+
+class OfflineNode:
+    """A node's identity and mirror, without keys and without a connection: enough to say who would receive a report."""
+
+    def __init__(self, mirror: Mirror, identity: Identity, *, now_ms: NowMs = wall_ms) -> None:
+        self.identity = identity
+        self.mirror = mirror
+        self._egress = Egress(mirror, identity, now_ms)
+
+    @classmethod
+    def open(cls, home: Home, identity: str | Identity, *, now_ms: NowMs = wall_ms) -> OfflineNode:
+        """Open the mirror of a node of this machine; raises NotFoundError, StorageError."""
+        place = home.locate(identity)
+        return cls(Mirror.of_identity(home, place.identity, now_ms=now_ms), place.identity, now_ms=now_ms)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.mirror.close()
+
+    def preview(self, report: Report, *, agreement: str) -> Preview:
+        """Say who would receive a report, which portions, and why not the others; nothing is sent."""
+        return self._egress.preview(report, agreement)
+
+
+class Node:
+    """A node that is connected. `connect` makes one; its methods may be used by several tasks of one event loop."""
+
+    def __init__(
+        self,
+        access: Access,
+        mirror: Mirror,
+        connections: tuple[Connection, Connection],
+        *,
+        now_ms: NowMs,
+        random_bytes: RandomBytes,
+        refresh_seconds: float,
+        patience_seconds: float,
+    ) -> None:
+        self.identity = access.place.identity
+        self.mirror = mirror
+        self._access = access
+        self._connections = connections
+        self._now_ms = now_ms
+        self._random_bytes = random_bytes
+        self._refresh_seconds = refresh_seconds
+        self._patience_seconds = patience_seconds
+        self._egress = Egress(mirror, self.identity, now_ms)
+        self._sender: Sender | None = None
+        self._opening_sender = asyncio.Lock()
+        self._receivers: dict[str, Receiver] = {}
+        self._failure: Exception | None = None
+        self._background = Background(self._fail)
+        self._keys = OwnKeys(self.identity, access.ring, mirror)
+
+    @property
+    def connection(self) -> Connection:
+        """Give the connection for what is not urgent, to call the broker with."""
+        return self._connections[0]
+
+    # --- knowing ----------------------------------------------------------------------------------------------------
+
+    async def refresh(self, agreements: Sequence[str] | None = None) -> None:
+        """Fetch and verify what is new, then compare receipts and what the broker said with it; raises as `Mirror.refresh`."""
+        await self.mirror.refresh(self.connection, agreements)
+        for view in self.mirror.agreements():
+            if self._sender is not None:
+                await self._sender.prove(view.agreement_id)
+            for receiver in tuple(self._receivers.values()):
+                await receiver.prove(view.agreement_id)
+
+    def agreements(self) -> tuple[AgreementView, ...]:
+        """Give the party's agreements as of now, by id; `mirror.faults` has those that could not be verified."""
+        return self.mirror.agreements()
+
+    def agreement(self, agreement_id: str) -> AgreementView:
+        """Give one agreement as of now; raises NotFoundError, or what stops it."""
+        return self.mirror.agreement(agreement_id)
+
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Give every alarm of this node, the oldest first."""
+        return self.mirror.alarms()
+
+    def preview(self, report: Report, *, agreement: str) -> Preview:
+        """Say who would receive a report, which portions, and why not the others; nothing is sent."""
+        return self._egress.preview(report, agreement)
+
+    async def reports(
+        self, agreement: str = "", *, states: Sequence[ReportState] = (), report_id: UUID | None = None
+    ) -> AsyncIterator[ReportRow]:
+        """Give the reports this party sent or may receive, of one agreement or all, in the order of admission."""
+        async for row in list_reports(self.connection, agreement, states, report_id):
+            yield row
+
+    # --- sending ----------------------------------------------------------------------------------------------------
+
+    async def send(self, report: Report, *, agreement: str) -> Receipt:
+        """Send a report; the receipt means that it is durable at the broker and in the agreement's log.
+
+        Raises RefusedError, whose `clauses` explain, UnreachableError when the broker does not take it in time (it stays in
+        the outbox then), and what else the tree of errors has.
+        """
+        return await (await self._sending()).send(report, agreement)
+
+    async def send_many(
+        self, reports: Iterable[Report] | AsyncIterable[Report], *, agreement: str
+    ) -> AsyncIterator[Sent]:
+        """Send reports in constant memory; gives what became of each, in their order. One refused report stops nothing."""
+        async for sent in (await self._sending()).send_many(reports, agreement):
+            yield sent
+
+    async def _sending(self) -> Sender:
+        async with self._opening_sender:
+            if self._sender is None:
+                self._require_node()
+                outbox = await Outbox.open(self._access.place.outbox, random_bytes=self._random_bytes)
+                sender = Sender(
+                    outbox,
+                    identity=self.identity,
+                    mirror=self.mirror,
+                    egress=self._egress,
+                    connections=self._connections,
+                    own=self._keys.recipient,
+                    signer=self._keys.signer,
+                    refresh=self.refresh,
+                    now_ms=self._now_ms,
+                    random_bytes=self._random_bytes,
+                    patience_seconds=self._patience_seconds,
+                )
+                await sender.start()
+                self._sender = sender
+            return self._sender
+
+    def _require_node(self) -> None:
+        if self.identity.kind is not IdentityKind.NODE:
+            raise UsageError(
+                f"{self.identity} is an officer: reports are sent and received by nodes",
+                what_to_do="Name a node with --as.",
+            )
+
+    # --- receiving --------------------------------------------------------------------------------------------------
+
+    async def receive(
+        self,
+        *,
+        consumer: str = DEFAULT_CONSUMER,
+        follow: bool = True,
+        purpose: str | None = None,
+        take_over: bool = False,
+    ) -> AsyncIterator[Delivery]:
+        """Give reports as they come, at least once each, never again once acknowledged; in order within a lane.
+
+        `purpose` is what they are opened for, where an agreement asks: a report stated for something else stays closed. Without
+        one each is opened for the purpose it states. Without `follow` it ends when everything that was due was given. Raises
+        ConflictError LOCKED or CONSUMER_BUSY while another process has the consumer, unless `take_over` is set at the broker.
+        """
+        self._require_node()
+        before = self._receivers.get(consumer)
+        if before is not None and not await before.left():
+            raise ConflictError(
+                f"this program receives for the consumer {consumer!r} already",
+                what_to_do="Leave the first iteration, or name another consumer.",
+                code=ErrorCode.LOCKED,
+            )
+        inbox = await Inbox.open(self._access.place.inbox(consumer))
+        inbox.drop_expired(self._now_ms())
+        opener = Opener(self.identity.party, self._keys.decapsulators())
+
+        def acknowledging(send: Callable[[SignedAck], None]) -> Acknowledging:
+            return Acknowledging(
+                inbox, self.mirror, consumer, signing=self._keys.newest_signer, send=send, now_ms=self._now_ms
+            )
+
+        def subscription(listener: Receiver) -> Subscription:
+            return Subscription(
+                self.connection,
+                consumer,
+                listener,
+                resume_token=lambda: inbox.resume_token,
+                take_over=take_over,
+                backoff=Backoff(self._random_bytes),
+            )
+
+        receiver = Receiver(
+            inbox,
+            mirror=self.mirror,
+            identity=self.identity,
+            opening=Opening(self.mirror, self.identity, opener, purpose=purpose, now_ms=self._now_ms),
+            acknowledging=acknowledging,
+            subscription=subscription,
+            refresh=self.refresh,
+        )
+        self._receivers[consumer] = receiver
+        try:
+            async for delivery in receiver.deliveries(follow=follow):
+                yield delivery
+        finally:
+            await receiver.close()
+            if self._receivers.get(consumer) is receiver:
+                del self._receivers[consumer]
+
+    async def resolve_parked(
+        self, refs: Iterable[SlotRef], action: ParkedAction, *, consumer: str = DEFAULT_CONSUMER
+    ) -> int:
+        """Replay or drop parked reports of one agreement; gives the log entry that says so."""
+        return await resolve_parked(self.connection, refs, action, consumer)
+
+    async def resolve_held(self, refs: Iterable[SlotRef], action: HeldAction) -> int:
+        """Say of reports that were held during a suspension whether they go; gives the log entry that says so."""
+        return await resolve_held(self.connection, refs, action)
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Keep the mirror fresh from now on."""
+        self._background.start(self._keep_fresh(), "refresh")
+
+    async def close(self) -> None:
+        """Close everything that was begun; the mirror and the connections are closed by whoever opened them."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._background.close)
+            sender, self._sender = self._sender, None
+            if sender is not None:
+                stack.push_async_callback(sender.close)
+            for receiver in tuple(self._receivers.values()):
+                stack.push_async_callback(receiver.close)
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            await asyncio.sleep(self._refresh_seconds)
+            try:
+                await self.refresh()
+            except UnreachableError as error:
+                _LOG.info("refresh_delayed", extra={"reason": error.message})
+            except ComityError as error:
+                # What it is about is stopped in the mirror, and is raised to whoever asks for it.
+                _LOG.warning("refresh_failed", extra={"code": error.code.name, "reason": error.message})
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = self._failure or error
+
+
+@asynccontextmanager
+async def connect(
+    address: str | None = None,
+    *,
+    identity: str | Identity,
+    home: str | os.PathLike[str] | None = None,
+    passphrase_file: str | os.PathLike[str] | None = None,
+    passphrase: bytes | None = None,
+    now_ms: NowMs = wall_ms,
+    random_bytes: RandomBytes = os.urandom,
+    refresh_seconds: float = REFRESH_SECONDS,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> AsyncIterator[Node]:
+    """Connect an identity of this machine to its broker, or to the one at `address` (HOST:PORT); gives a `Node`.
+
+    The passphrase is given, or found: `passphrase_file`, the service's credentials, COMITY_PASSPHRASE_FILE. `send` waits at most
+    `patience_seconds` for a broker that cannot take a report. Raises KeyFault for keys and certificates, UnreachableError,
+    ForkError, and NotFoundError for what is not on this machine.
+    """
+    place = Home.at(home, os.environ)
+    secret = passphrase
+    if secret is None:
+        file = None if passphrase_file is None else Path(passphrase_file)
+        secret = find_passphrase(file=file, environ=os.environ, ask=None)
+    access = await asyncio.to_thread(Access.load, place, identity, secret, now_ms=now_ms(), address=address)
+    async with connected(
+        access,
+        place.trusted_roots(),
+        now_ms=now_ms,
+        random_bytes=random_bytes,
+        refresh_seconds=refresh_seconds,
+        patience_seconds=patience_seconds,
+    ) as node:
+        yield node
+
+
+@asynccontextmanager
+async def connected(
+    access: Access,
+    cards: Mapping[str, PartyCard],
+    *,
+    now_ms: NowMs = wall_ms,
+    random_bytes: RandomBytes = os.urandom,
+    refresh_seconds: float = REFRESH_SECONDS,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> AsyncIterator[Node]:
+    """Connect an identity whose keys are loaded, with the cards that are trusted; gives a `Node`, as `connect`."""
+    async with AsyncExitStack() as stack:
+        normal = await stack.enter_async_context(Connection(access.target, now_ms=now_ms))
+        urgent = await stack.enter_async_context(Connection(access.target, now_ms=now_ms))
+        mirror = stack.enter_context(
+            Mirror.open(
+                access.place.mirror,
+                party=access.place.identity.party,
+                broker=access.broker,
+                broker_tls_name=access.target.tls_name,
+                cards=cards,
+                now_ms=now_ms,
+            )
+        )
+        node = Node(
+            access,
+            mirror,
+            (normal, urgent),
+            now_ms=now_ms,
+            random_bytes=random_bytes,
+            refresh_seconds=refresh_seconds,
+            patience_seconds=patience_seconds,
+        )
+        stack.push_async_callback(node.close)
+        try:
+            await node.refresh()
+        except ForkError:
+            # One agreement's fork stops that agreement, wherever it is asked for; a fork of the key log stops everything.
+            mirror.require_keys()
+        node.start()
+        yield node

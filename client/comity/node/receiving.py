@@ -1,0 +1,320 @@
+"""Receiving: from a subscription to reports in the application's hands, and back to signed outcomes (designs 03 and 04).
+
+Rules in order:
+1. What came is opened when it is its turn (`opening`), accounted for (`accounting`), then shown (`showing`). Where the mirror must
+   know more first, it is refreshed first.
+2. A segment whose signature or root fails is never acknowledged and is an alarm. Every number of a lane is a report or a reason;
+   one that is neither is an alarm.
+3. What the broker says of entries is compared with its log when the mirror has come that far: before anything is shown where it
+   has, later where it has not (`prove`). What differs is an alarm, and a delivery that the log denies is not shown.
+4. Constant memory: what waits is bounded by the credit given to the broker.
+5. Whoever leaves waits until what the application is done with is on disk, and at most 5 s until the broker confirms it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Final
+
+from comity.envelope import limits
+from comity.envelope.evidence import SignedAck
+from comity.errors import ComityError, ErrorCode, RejectedError, StorageError, UnreachableError
+from comity.identity.names import Identity
+from comity.node.accounting import account
+from comity.node.acknowledging import Acknowledging
+from comity.node.alarms import AlarmKind
+from comity.node.background import Background
+from comity.node.claims import Claim, Said, contradiction
+from comity.node.delivery import Delivery
+from comity.node.inbox import Inbox, InboxLane
+from comity.node.mirror import Mirror
+from comity.node.opening import Opening, OpenSegment, RefreshNeeded
+from comity.node.showing import URGENCIES, Showing, urgency
+from comity.node.subscribing import Subscription
+from comity.v1 import exchange_pb2
+from comity_policy.facts import Precedence
+
+CLOSE_SECONDS: Final = 5.0
+_SLICE: Final = 32
+_LEAVING_TURNS: Final = 8
+_LOG: Final = logging.getLogger(__name__)
+
+
+class Receiver:
+    """Receives for one consumer; owns the inbox it is given until `close`. Listens to its subscription."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        *,
+        mirror: Mirror,
+        identity: Identity,
+        opening: Opening,
+        acknowledging: Callable[[Callable[[SignedAck], None]], Acknowledging],
+        subscription: Callable[[Receiver], Subscription],
+        refresh: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._inbox = inbox
+        self._mirror = mirror
+        self._identity = identity
+        self._opening = opening
+        self._refresh = refresh
+        self._background = Background(self._fail)
+        self._failure: Exception | None = None
+        self._frames: list[deque[exchange_pb2.Delivery]] = [deque() for _ in range(URGENCIES)]
+        self._subscription = subscription(self)
+        self._acks = acknowledging(self._subscription.acknowledge)
+        self._arrived = asyncio.Event()
+        self._confirmed = asyncio.Event()
+        self._showing = Showing(
+            inbox,
+            opening,
+            self._acks,
+            lambda: self._subscription,
+            alarm=mirror.raise_alarm,
+            changed=self._arrived.set,
+        )
+        self._caught_up = False
+        self._gave_up = False
+        self._closing = False
+        self._closed = asyncio.Event()
+
+    # --- to the application -----------------------------------------------------------------------------------------
+
+    async def deliveries(self, *, follow: bool) -> AsyncIterator[Delivery]:
+        """Give reports as they come; without `follow` end when everything that was due was given and has ended. Closes when it is left."""
+        self._background.start(self._acks.run(), "acknowledge")
+        self._background.start(self._subscription.run(), "subscribe")
+        shown = 0
+        try:
+            while True:
+                delivery = await self._showing.next(self._waits)
+                if delivery is not None:
+                    yield delivery
+                    shown += 1
+                    if shown % _SLICE == 0:
+                        # Nothing here waits while reports are at hand, and the streams want their turn.
+                        await asyncio.sleep(0)
+                elif self._failure is not None:
+                    raise self._failure
+                elif not await self._open_frame():
+                    self._acks.flush()
+                    self._subscription.flush()
+                    if not follow and self._caught_up and not self._showing.busy:
+                        # Not before: an application may hold several reports, and each of them has an end to be sent.
+                        return
+                    await self._something()
+        finally:
+            await self.close()
+
+    def _waits(self, urgent: int) -> bool:
+        return any(self._frames[: urgent + 1])
+
+    async def _something(self) -> None:
+        """Wait for a frame, a failure, or a lane that need not wait any longer."""
+        self._arrived.clear()
+        unblocks_at = self._showing.unblocks_at
+        timer = None
+        if unblocks_at is not None:
+            timer = asyncio.get_running_loop().call_at(unblocks_at, self._arrived.set)
+        try:
+            await self._arrived.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def left(self) -> bool:
+        """Say whether whoever iterated has left, after waiting until everything of it is closed."""
+        for _ in range(_LEAVING_TURNS):
+            if self._closing:
+                await self._closed.wait()
+                return True
+            # An iterator that was dropped is closed by the event loop, a turn or two later.
+            await asyncio.sleep(0)
+        return False
+
+    async def close(self) -> None:
+        """Stop by rule 5; whoever calls it a second time waits for the end of the first."""
+        if self._closing:
+            await self._closed.wait()
+            return
+        self._closing = True
+        try:
+            if self._failure is None:
+                self._subscription.stop()
+                await self._acks.quiet()
+                await self._until_confirmed()
+        finally:
+            try:
+                await self._background.close()
+            finally:
+                try:
+                    await self._acks.close()
+                finally:
+                    self._inbox.close()
+                    self._closed.set()
+
+    async def _until_confirmed(self) -> None:
+        handle = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._give_up_waiting)
+        try:
+            while self._acks.unconfirmed and self._failure is None and not self._gave_up:
+                self._confirmed.clear()
+                await self._confirmed.wait()
+        finally:
+            handle.cancel()
+
+    def _give_up_waiting(self) -> None:
+        self._gave_up = True
+        self._confirmed.set()
+
+    # --- segments ---------------------------------------------------------------------------------------------------
+
+    async def _open_frame(self) -> bool:
+        """Open the next segment that came, the most urgent first; says whether there was one."""
+        for frames in self._frames:
+            if frames:
+                frame = frames.popleft()
+                opened = await self._opened(frame)
+                if opened is not None:
+                    self._begin(frame, opened)
+                return True
+        return False
+
+    async def _opened(self, frame: exchange_pb2.Delivery) -> OpenSegment | None:
+        try:
+            try:
+                return self._opening.open_segment(frame, refreshed=False)
+            except RefreshNeeded:
+                await self._refresh()
+                return self._opening.open_segment(frame, refreshed=True)
+        except ComityError as error:
+            if isinstance(error, UnreachableError | StorageError):
+                raise
+            reason = error.reason if isinstance(error, RejectedError) else error.message
+            self._mirror.raise_alarm(AlarmKind.SEGMENT_REJECTED, "", f"entry {frame.log_index}", reason)
+            return None
+
+    def _begin(self, frame: exchange_pb2.Delivery, opened: OpenSegment) -> None:
+        segment, signed_by = opened.segment, opened.verified.signed_by
+        originator = f"{signed_by.party}/{signed_by.node}"
+        lane = InboxLane(segment.agreement_id, originator, segment.origin_epoch, segment.transport_class)
+        accounted = account(frame, segment, self._inbox.accounted(lane))
+        alarm = self._mirror.raise_alarm
+        if accounted.missing:
+            numbers = f"{originator} {accounted.missing[0]} to {accounted.missing[-1]}"
+            alarm(AlarmKind.SEQUENCE_GAP, lane.agreement_id, numbers, "neither a report nor a reason came")
+        for slot in accounted.unexplained:
+            number = segment.first_origin_sequence + slot
+            alarm(
+                AlarmKind.UNEXPLAINED, lane.agreement_id, f"{originator} {number}", "it did not come, without a reason"
+            )
+        self._inbox.account(lane, accounted.until)
+        later, false = self._compared(accounted.claims)
+        if false:
+            return
+        self._acks.claim(later)
+        self._acks.resume_token = frame.resume_token
+        if accounted.over or not frame.slots:
+            self._acks.tell(lane, segment.segment_id, len(segment.items), accounted.over)
+        self._showing.take(opened, lane, frame)
+
+    def _compared(self, claims: Sequence[Claim]) -> tuple[list[Claim], bool]:
+        """Compare claims with the log where it is here already: what is left for later, and whether the delivery is false."""
+        later: list[Claim] = []
+        false = False
+        for claim in claims:
+            pin = self._mirror.pin(claim.agreement_id)
+            if pin is None or claim.log_index >= pin.size:
+                later.append(claim)
+            elif not self._holds(claim) and claim.said is Said.DELIVERED:
+                false = True
+        return later, false
+
+    def _holds(self, claim: Claim) -> bool:
+        """Say whether a verified entry says what the broker said; an alarm where it does not."""
+        (entry,) = self._mirror.entries(claim.agreement_id, claim.log_index, 1)
+        wrong = contradiction(claim, entry, party=self._identity.party, node=self._identity.name)
+        if wrong:
+            kind = AlarmKind.NOT_ADMITTED if claim.said is Said.DELIVERED else AlarmKind.FALSE_REASON
+            self._mirror.raise_alarm(kind, claim.agreement_id, f"entry {claim.log_index}", wrong)
+        return not wrong
+
+    # --- from the broker (Listener) ---------------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Say whether reports are being worked on."""
+        return self._showing.busy or any(self._frames)
+
+    def began(self) -> Sequence[SignedAck]:
+        """Forget what a session before was handed: it comes again. Give what was not confirmed."""
+        for frames in self._frames:
+            frames.clear()
+        self._showing.forget()
+        self._caught_up = False
+        return tuple(self._acks.unconfirmed.values())
+
+    def delivered(self, frame: exchange_pb2.Delivery) -> None:
+        """Take a segment; its class is looked at to know what is urgent, before anything of it is checked."""
+        self._frames[urgency(_stated_class(frame.segment))].append(frame)
+        self._arrived.set()
+
+    def confirmed(self, record_digest: bytes) -> None:
+        """Take that an acknowledgement is durable."""
+        self._acks.confirmed(record_digest)
+        self._confirmed.set()
+
+    def refused(self, error: ComityError, record_digest: bytes) -> None:
+        """Take that a frame of ours was refused: an answer to what ended meanwhile is no matter, all else ends receiving."""
+        if not record_digest and error.code is ErrorCode.ITEM_UNKNOWN:
+            _LOG.info("answer_too_late", extra={"reason": error.message})
+        elif not isinstance(error, StorageError | UnreachableError):
+            raise error
+
+    def checkpoint(self, agreement_id: str, note: bytes) -> None:
+        """Take a checkpoint that the stream brought; raises ForkError."""
+        self._mirror.take_checkpoint(agreement_id or None, note)
+
+    def caught_up(self, *, yes: bool) -> None:
+        """Take whether everything that was due has been handed over."""
+        self._caught_up = yes
+        self._arrived.set()
+
+    def held(self, agreement_id: str, count: int) -> None:
+        """Take that reports wait for the agreement."""
+        _LOG.warning("reports_held", extra={"agreement": agreement_id, "count": count})
+
+    # --- the log's word ---------------------------------------------------------------------------------------------
+
+    async def prove(self, agreement_id: str) -> None:
+        """Compare what the broker said with its log, as far as the mirror has come; what differs is an alarm."""
+        pin = self._mirror.pin(agreement_id)
+        if pin is None or self._is_closing():
+            return
+        compared: list[int] = []
+        for number, claim in self._inbox.claims(agreement_id, pin.size):
+            # A segment's records take a while to compare: others have their turn in between.
+            await asyncio.sleep(0)
+            if self._is_closing():
+                return
+            self._holds(claim)
+            compared.append(number)
+        if compared:
+            await self._acks.in_worker(self._inbox.drop_claims, compared)
+
+    def _is_closing(self) -> bool:
+        return self._closing
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = self._failure or error
+        self._arrived.set()
+        self._confirmed.set()
+
+
+def _stated_class(segment: bytes) -> int:
+    length = int.from_bytes(segment[2:6], "big")
+    place = 6 + length + limits.UUID
+    return segment[place] if length <= limits.TEXT_BYTES and place < len(segment) else int(Precedence.ROUTINE)

@@ -1,0 +1,208 @@
+"""From files to reports: plain files, STIX bundles, and the structured form, `report.toml` or `NAME.report.toml` (design 01).
+
+Rules in order:
+1. A plain file is a report of one portion, its file name sealed with it. A JSON file that is a STIX 2.1 bundle says so.
+2. A structured report is strict TOML: an unknown key, a wrong type or a missing field refuses, and the message names it. A
+   portion has either `text` or `file`; the file lies beside the report or below, never elsewhere.
+3. Options given besides a structured report fill what the file leaves open, and never change what it says.
+4. A directory is one report a file, by name; names that begin with a dot are left out. Only names are held in memory.
+
+    marking = "SECRET//NOFORN"                    # the banner of the whole
+    purpose = "counter-terrorism"
+    categories = ["terrorist-financing"]          # also: precedence, kind, to, not_before, expires_at
+
+    [[portion]]
+    title = "Summary"
+    marking = "SECRET//REL TO XAR, XBO"
+    text = "Two transfers were announced."
+
+    [[portion]]
+    marking = "SECRET//NOFORN"
+    file = "source.txt"                           # also: media_type, personal_data = "ordinary", persons = 1, warn
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from comity.envelope.limits import SEGMENT_BYTES
+from comity.errors import MalformedError, NotFoundError, UsageError
+from comity.node.files import read_file
+from comity.portion import TEXT, Marking, Portion, utf8
+from comity.report import Report, ReportFields
+from comity_policy.facts import PersonalData
+
+STRUCTURED: Final = ".report.toml"
+REPORT_LIMIT: Final = 1 << 20
+_PERSONAL: Final = {kind.name.lower(): kind for kind in PersonalData}
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the caller says about a report besides its file; empty means not said."""
+
+    marking: str = ""
+    overall: str = ""
+    title: str = ""
+    categories: tuple[str, ...] = ()
+    purpose: str = ""
+    precedence: str = ""
+    kind: str = ""
+    to: tuple[str, ...] = ()
+    not_before: datetime | None = None
+    expires_at: datetime | None = None
+    # Further portions: a file and its marking, those of a summary before the file itself.
+    summaries: tuple[tuple[Path, str], ...] = field(default=())
+    portions: tuple[tuple[Path, str], ...] = field(default=())
+
+
+class _PortionTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    marking: str
+    text: str | None = None
+    file: str | None = None
+    media_type: str = ""
+    title: str = ""
+    personal_data: str = "none"
+    persons: int = 0
+    warn: bool = False
+
+
+class _ReportTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    portion: list[_PortionTable]
+    marking: str = ""
+    categories: list[str] = []
+    purpose: str = ""
+    precedence: str = ""
+    kind: str = ""
+    to: list[str] = []
+    not_before: datetime | None = None
+    expires_at: datetime | None = None
+
+
+def read_report(path: Path, wishes: Wishes) -> Report:
+    """Read one file as a report; raises NotFoundError, UsageError for what is not said, MalformedError."""
+    if f".{path.name}".endswith(STRUCTURED):
+        return _structured(path, wishes)
+    return of_content(path.name, read_file(path, SEGMENT_BYTES), wishes)
+
+
+def of_content(file_name: str, content: bytes, wishes: Wishes) -> Report:
+    """Build a report of a file's content, or (empty name) of text from standard input."""
+    if not wishes.marking:
+        raise UsageError("a report has a marking", what_to_do="Say --marking, e.g. 'SECRET//REL TO XAR, XBO'.")
+    fields = _fields(wishes)
+    if file_name:
+        single = Report.of_file(file_name, content, marking=wishes.marking, title=wishes.title, **fields)
+        main = single.portions[0]
+    else:
+        main = Portion(_text(content), Marking.of(wishes.marking), media_type=TEXT, title=wishes.title)
+    portions = [_further(file, marking, "Summary") for file, marking in wishes.summaries]
+    portions.append(main)
+    portions += [_further(file, marking, "") for file, marking in wishes.portions]
+    return Report.of(portions, marking=wishes.overall or wishes.marking, **fields)
+
+
+def report_names(directory: Path) -> list[str]:
+    """Give the names of a directory's files by rule 4; raises NotFoundError."""
+    try:
+        with os.scandir(directory) as found:
+            return sorted(one.name for one in found if not one.name.startswith(".") and one.is_file())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFoundError(f"there is no directory {directory}") from error
+
+
+def _structured(path: Path, wishes: Wishes) -> Report:
+    try:
+        table = msgspec.convert(
+            tomllib.loads(read_file(path, REPORT_LIMIT).decode()),
+            _ReportTable,
+            strict=True,
+            builtin_types=(datetime,),
+        )
+    except (ValueError, msgspec.ValidationError) as error:
+        raise MalformedError(f"{path.name}: {error}", what_to_do="comity send --help shows the form.") from error
+    merged = Wishes(
+        marking=table.marking or wishes.marking,
+        categories=tuple(table.categories) or wishes.categories,
+        purpose=table.purpose or wishes.purpose,
+        precedence=table.precedence or wishes.precedence,
+        kind=table.kind or wishes.kind,
+        to=tuple(table.to) or wishes.to,
+        not_before=table.not_before or wishes.not_before,
+        expires_at=table.expires_at or wishes.expires_at,
+    )
+    if not merged.marking:
+        raise MalformedError(f"{path.name}: 'marking' of the whole report is missing")
+    portions = [_portion(path, number, one) for number, one in enumerate(table.portion, start=1)]
+    return Report.of(portions, marking=merged.marking, **_fields(merged))
+
+
+def _portion(path: Path, number: int, table: _PortionTable) -> Portion:
+    where = f"{path.name}: portion {number}"
+    if (table.text is None) == (table.file is None):
+        raise MalformedError(f"{where} has either 'text' or 'file'")
+    personal = _PERSONAL.get(table.personal_data)
+    if personal is None:
+        raise MalformedError(f"{where}: personal_data is one of {', '.join(_PERSONAL)}")
+    if table.text is not None:
+        content, media_type, file_name = utf8(table.text), table.media_type or TEXT, ""
+    else:
+        beside = _beside(path, table.file or "")
+        single = Report.of_file(
+            beside.name, read_file(beside, SEGMENT_BYTES), marking=table.marking, media_type=table.media_type
+        ).portions[0]
+        content = single.content if isinstance(single.content, bytes) else b""
+        media_type, file_name = single.media_type, single.file_name
+    return Portion(
+        content,
+        Marking.of(table.marking),
+        media_type=media_type,
+        file_name=file_name,
+        title=table.title,
+        personal_data=personal,
+        persons=table.persons,
+        warn=table.warn,
+    )
+
+
+def _beside(path: Path, name: str) -> Path:
+    base = path.parent.resolve()
+    found = (base / name).resolve()
+    if not found.is_relative_to(base):
+        raise MalformedError(f"{path.name}: {name!r} does not lie beside the report", what_to_do="Put it there.")
+    return found
+
+
+def _further(file: Path, marking: str, title: str) -> Portion:
+    single = Report.of_file(file.name, read_file(file, SEGMENT_BYTES), marking=marking, title=title)
+    return single.portions[0]
+
+
+def _text(content: bytes) -> bytes:
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedError("what came on standard input is not text in UTF-8") from error
+    return content
+
+
+def _fields(wishes: Wishes) -> ReportFields:
+    fields = ReportFields(
+        categories=wishes.categories,
+        purpose=wishes.purpose,
+        addressees=wishes.to,
+        not_before=wishes.not_before,
+        expires_at=wishes.expires_at,
+    )
+    if wishes.precedence:
+        fields["precedence"] = wishes.precedence
+    if wishes.kind:
+        fields["kind"] = wishes.kind
+    return fields

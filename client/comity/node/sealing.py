@@ -1,0 +1,252 @@
+"""From cleared reports to sealed segments: open runs of every lane, closed when full or when they are to go (design 03).
+
+Rules in order:
+1. A run holds up to 256 reports or 1 MiB of one lane that share agreement text, addressees, precedence and keys; a report that
+   does not fit closes it.
+2. Numbers are drawn in the order in which reports come, dense a lane; ids are UUIDv7, drawn for each try anew.
+3. A core names the newest verified views of both logs at the moment it is sealed.
+Nothing here does I/O: what is sealed is durable only when the outbox has it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from comity.envelope import limits
+from comity.envelope.core import Core, LogSeen
+from comity.envelope.profile import transport_class
+from comity.envelope.seal import Recipient, Sealer, SealInput
+from comity.errors import ComityError, ErrorCode, MalformedError
+from comity.identity.names import Identity
+from comity.node.clock import NowMs
+from comity.node.collecting import Pending
+from comity.node.egress import Cleared
+from comity.node.outbox import Lane, StoredSegment
+from comity.suites import RandomBytes, Suite
+from comity_policy.facts import Precedence, Profile
+
+RUN_BYTES: Final = limits.SEGMENT_BYTES - 2048
+_IDS_A_DRAW: Final = 64
+_ID_BYTES: Final = 10
+
+KeySet = tuple[bytes, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A sealed segment before it is signed: what the outbox will hold, whose reports are in it, and their leaves."""
+
+    stored: StoredSegment
+    key_set: KeySet
+    packets: tuple[tuple[bytes, bytes], ...]
+    pendings: tuple[Pending, ...]
+    cleared: tuple[Cleared, ...]
+    leaves: tuple[bytes, ...]
+    report_ids: tuple[bytes, ...]
+
+    @property
+    def urgent(self) -> bool:
+        """Say whether it goes ahead of everything that is not."""
+        return is_urgent(self.stored.lane.transport_class)
+
+
+@dataclass(slots=True)
+class _Run:
+    lane: Lane
+    profile: Profile
+    shared: tuple[object, ...]
+    first: int
+    size: int = 0
+    inputs: list[SealInput] = field(default_factory=list)
+    pendings: list[Pending] = field(default_factory=list)
+    cleared: list[Cleared] = field(default_factory=list)
+
+
+def is_urgent(transport: int) -> bool:
+    """Say whether a lane class is control, FLASH or IMMEDIATE, exercise or not."""
+    return transport % 5 <= Precedence.IMMEDIATE
+
+
+class ReportIds:
+    """Draws UUIDv7 report ids: 48 bits of milliseconds, the rest random."""
+
+    __slots__ = ("_left", "_random_bytes")
+
+    def __init__(self, random_bytes: RandomBytes) -> None:
+        self._random_bytes = random_bytes
+        self._left: list[bytes] = []
+
+    def draw(self, now_ms: int) -> bytes:
+        """Give a fresh id."""
+        if not self._left:
+            data = self._random_bytes(_ID_BYTES * _IDS_A_DRAW)
+            self._left = [data[start : start + _ID_BYTES] for start in range(0, len(data), _ID_BYTES)]
+        tail = self._left.pop()
+        return b"".join(
+            (
+                now_ms.to_bytes(6, "big"),
+                bytes((0x70 | tail[0] & 0x0F, tail[1], 0x80 | tail[2] & 0x3F)),
+                tail[3:],
+            )
+        )
+
+
+class Sealing:
+    """Open runs and what was sealed out of them. `own` gives this node's recipient of a suite, for its own stanza."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        own: Callable[[bytes, Suite], Recipient],
+        epoch: bytes,
+        numbers: dict[Lane, int],
+        *,
+        now_ms: NowMs,
+        random_bytes: RandomBytes,
+    ) -> None:
+        self._identity = identity
+        self._own = own
+        self._epoch = epoch
+        self._numbers = dict(numbers)
+        self._now_ms = now_ms
+        self._random_bytes = random_bytes
+        self._ids = ReportIds(random_bytes)
+        self._sealers: dict[KeySet, Sealer] = {}
+        self._runs: dict[Lane, _Run] = {}
+        self.sealed: deque[Sealed] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """Give how many reports stand in open runs."""
+        return sum(len(run.inputs) for run in self._runs.values())
+
+    def begin_epoch(self, epoch: bytes) -> None:
+        """Begin every lane anew under another epoch; what is open under the old one stays in its lane."""
+        self._epoch = epoch
+        self._numbers = {}
+
+    def drop_lane(self, lane: Lane) -> list[Pending]:
+        """Give back the reports of a lane that broke and are not on disk yet: open or sealed, but not signed."""
+        run = self._runs.pop(lane, None)
+        dropped = [] if run is None else list(run.pendings)
+        dropped += [pending for one in self.sealed if one.stored.lane == lane for pending in one.pendings]
+        self.sealed = deque(one for one in self.sealed if one.stored.lane != lane)
+        return dropped
+
+    def add(self, pending: Pending, cleared: Cleared, agreement_seen: LogSeen, keys_seen: LogSeen) -> bool:
+        """Add a report to its lane's run; says whether something was sealed. Raises UsageError, MalformedError."""
+        profile = cleared.profile
+        lane = Lane(profile.agreement_id, self._epoch, transport_class(profile))
+        sealer = self._sealer((profile.key_set, profile.suite))
+        run = self._runs.get(lane)
+        seal_input = self._input(cleared, lane, agreement_seen, keys_seen)
+        size = sealer.size_of(seal_input)
+        if size > RUN_BYTES:
+            raise MalformedError(
+                f"the report takes {size} bytes sealed, at most {RUN_BYTES} travel in one piece",
+                what_to_do="Split the content over several reports.",
+                code=ErrorCode.LIMIT_EXCEEDED,
+            )
+        sealed = False
+        if run is not None and (run.size + size > RUN_BYTES or not _fits(run, profile)):
+            self._seal(run)
+            run, sealed = None, True
+            # The number is another one where sealing failed: its numbers were never used.
+            seal_input = self._input(cleared, lane, agreement_seen, keys_seen)
+        if run is None:
+            run = self._runs[lane] = _Run(lane, profile, _shared(profile), seal_input.core.origin_sequence)
+        run.inputs.append(seal_input)
+        run.pendings.append(pending)
+        run.cleared.append(cleared)
+        run.size += size
+        self._numbers[lane] = seal_input.core.origin_sequence + 1
+        if len(run.inputs) == limits.SLOTS:
+            self._seal(run)
+            sealed = True
+        return sealed
+
+    def _input(self, cleared: Cleared, lane: Lane, agreement_seen: LogSeen, keys_seen: LogSeen) -> SealInput:
+        times = cleared.times
+        core = Core(
+            report_id=self._ids.draw(self._now_ms()),
+            origin_epoch=lane.origin_epoch,
+            origin_sequence=self._numbers.get(lane, 1),
+            created_at=times.created_at,
+            not_before=times.not_before,
+            expires_at=times.expires_at,
+            agreement_log_seen=agreement_seen,
+            key_log_seen=keys_seen,
+            refers_to=cleared.refers_to,
+            profile=cleared.profile,
+        )
+        return SealInput(core, cleared.portions, cleared.recipients)
+
+    def seal_all(self, *, urgent_only: bool = False) -> None:
+        """Seal every open run, or those that are urgent."""
+        for run in list(self._runs.values()):
+            if not urgent_only or is_urgent(run.lane.transport_class):
+                self._seal(run)
+
+    def forget_keys(self) -> None:
+        """Start fresh key-encryption keys: a recipient's key was revoked, or a bundle is another one now."""
+        self._sealers.clear()
+
+    def _seal(self, run: _Run) -> None:
+        key_set = (run.profile.key_set, run.profile.suite)
+        del self._runs[run.lane]
+        try:
+            segment = self._sealer(key_set).seal_segment(run.inputs)
+        except ComityError as error:
+            # Nothing of it left this process: its numbers are free, and nothing of its lane was numbered after it.
+            self._numbers[run.lane] = run.first
+            for pending in run.pendings:
+                pending.refuse(error)
+            return
+        stored = StoredSegment(
+            segment_id=segment.segment_id,
+            lane=run.lane,
+            first_origin_sequence=run.first,
+            slots=len(run.inputs),
+            data=segment.data,
+            position=0,
+            packet_ids=tuple(packet.packet_id for packet in segment.packets),
+            expires_at=max(one.core.expires_at for one in run.inputs),
+        )
+        self.sealed.append(
+            Sealed(
+                stored,
+                key_set,
+                tuple((packet.packet_id, packet.data) for packet in segment.packets),
+                tuple(run.pendings),
+                tuple(run.cleared),
+                segment.leaves,
+                tuple(one.core.report_id for one in run.inputs),
+            )
+        )
+
+    def _sealer(self, key_set: KeySet) -> Sealer:
+        sealer = self._sealers.get(key_set)
+        if sealer is None:
+            own = self._own(key_set[0], Suite(key_set[1]))
+            sealer = self._sealers[key_set] = Sealer(
+                own, self._identity.name, key_set[0], now_ms=self._now_ms, random_bytes=self._random_bytes
+            )
+        return sealer
+
+
+def _fits(run: _Run, profile: Profile) -> bool:
+    return profile is run.profile or _shared(profile) == run.shared
+
+
+def _shared(profile: Profile) -> tuple[object, ...]:
+    return (
+        profile.agreement_digest,
+        frozenset(profile.addressees),
+        profile.precedence,
+        profile.exercise,
+        profile.key_set,
+        profile.suite,
+    )

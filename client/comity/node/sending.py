@@ -1,0 +1,332 @@
+"""Sending: from reports to verified receipts, in constant memory, with one signature in flight (designs 03, 04 and 08).
+
+    report -> egress decision -> open run of its lane -> sealed -> signed with all that is sealed -> outbox -> Publish -> receipt
+
+Rules in order:
+1. What may go is decided before it is sealed, sealed before it is stored, and stored before it is sent (`pipeline`).
+2. What is urgent waits for nobody and has a connection of its own.
+3. A receipt counts when it is verified (`receipting`). A refused report never takes its neighbours with it.
+4. A segment refused whole and for good breaks its lane: what is behind it cannot go either. The lane is left for a new
+   epoch, and reports that somebody waits for are decided and sealed once more, after a refresh.
+5. Whoever waits longer than `patience_seconds` while the broker cannot take it is told so; the report stays in the outbox and
+   goes when it can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from typing import Final
+
+from comity.envelope.profile import transport_class
+from comity.envelope.seal import Recipient
+from comity.errors import ComityError, ConflictError, ErrorCode, UnreachableError
+from comity.identity.names import Identity
+from comity.keys.signer import Signer
+from comity.node.alarms import AlarmKind
+from comity.node.background import Background
+from comity.node.backoff import Backoff
+from comity.node.clock import NowMs
+from comity.node.collecting import Collector, Pending
+from comity.node.connection import Connection
+from comity.node.egress import Egress
+from comity.node.mirror import Mirror
+from comity.node.outbox import Lane, Outbox
+from comity.node.pipeline import Pipeline
+from comity.node.publishing import Outgoing, Publisher
+from comity.node.receipting import Answer, Receipting
+from comity.node.receipts import Receipt, Sent
+from comity.node.sealing import KeySet, Sealed, Sealing, is_urgent
+from comity.report import Report
+from comity.suites import RandomBytes, Suite
+from comity.v1 import exchange_pb2
+
+PATIENCE_SECONDS: Final = 30.0
+IN_FLIGHT: Final = 4096
+IN_FLIGHT_BYTES: Final = 32 << 20
+_SLICE: Final = 32
+# What a fresh envelope under the newest view of the logs may mend.
+_SEAL_AGAIN: Final = frozenset(
+    {
+        ErrorCode.KEY_UNKNOWN,
+        ErrorCode.KEY_REVOKED,
+        ErrorCode.KEY_EXPIRED,
+        ErrorCode.SEQUENCE_GAP,
+        ErrorCode.REPLAYED,
+        ErrorCode.DIGEST_MISMATCH,
+    }
+)
+
+
+class Sender:
+    """Sends for one node; owns the outbox it is given until `close`. Made inside a running event loop."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        identity: Identity,
+        mirror: Mirror,
+        egress: Egress,
+        connections: tuple[Connection, Connection],
+        own: Callable[[bytes, Suite], Recipient],
+        signer: Callable[[KeySet], Signer],
+        refresh: Callable[[], Awaitable[None]],
+        now_ms: NowMs,
+        random_bytes: RandomBytes,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._outbox = outbox
+        self._mirror = mirror
+        self._egress = egress
+        self._refresh = refresh
+        self._now_ms = now_ms
+        self._patience = patience_seconds
+        self._receipting = Receipting(mirror, identity.party)
+        self._background = Background(self._fail)
+        self._failure: ComityError | None = None
+        self._sealing = Sealing(
+            identity, own, outbox.origin_epoch, outbox.numbers(), now_ms=now_ms, random_bytes=random_bytes
+        )
+        self._publishers = {
+            urgent: Publisher(
+                connection,
+                answered=self._answered,
+                ended=self._ended,
+                troubled=self._troubled,
+                backoff=Backoff(random_bytes),
+            )
+            for urgent, connection in zip((False, True), connections, strict=True)
+        }
+        self._pipeline = Pipeline(
+            self._sealing,
+            outbox,
+            signer=signer,
+            publisher=self._publishers.__getitem__,
+            handed_back=self._handed_back,
+        )
+        self._collectors: set[Collector] = set()
+        self._again: list[Pending] = []
+        self._recovering = False
+
+    async def start(self) -> None:
+        """Send again what nobody answered, and begin to take reports. Sealed bytes whose reports expired are let go."""
+        await self._pipeline.on_disk(self._outbox.drop_expired, self._now_ms())
+        self._pipeline.send_again(await self._pipeline.on_disk(self._outbox.unanswered))
+        self._pipeline.start(self._background)
+        for urgent, publisher in self._publishers.items():
+            self._background.start(publisher.run(), "publish urgent" if urgent else "publish")
+
+    async def close(self) -> None:
+        """Stop. What is stored and unanswered is sent by whoever opens the outbox next."""
+        await self._background.close()
+        await self._pipeline.close()
+        self._outbox.close()
+
+    async def prove(self, agreement_id: str) -> None:
+        """Compare the receipts of an agreement with its log, as far as the mirror has come."""
+        pin = self._mirror.pin(agreement_id)
+        if pin is not None:
+            unproved = await self._pipeline.on_disk(self._outbox.unproved, agreement_id, pin.size)
+            proved = self._receipting.prove(unproved)
+            await self._pipeline.on_disk(self._outbox.proved, proved)
+
+    # --- sending ----------------------------------------------------------------------------------------------------
+
+    async def send(self, report: Report, agreement_id: str) -> Receipt:
+        """Send one report and give its receipt; raises why it was refused."""
+        collector = Collector()
+        self._collectors.add(collector)
+        try:
+            self._take(report, agreement_id, collector, 0, flush=True)
+            while (sent := collector.take()) is None:
+                await collector.changed()
+        finally:
+            self._collectors.discard(collector)
+        if sent.receipt is None:
+            raise sent.refusal or UnreachableError("the report has no receipt")
+        return sent.receipt
+
+    async def send_many(
+        self, reports: Iterable[Report] | AsyncIterable[Report], agreement_id: str
+    ) -> AsyncIterator[Sent]:
+        """Send reports in constant memory and give what became of each, in their order; raises for none of them alone."""
+        collector = Collector()
+        self._collectors.add(collector)
+        feeding = asyncio.create_task(self._feed(reports, agreement_id, collector))
+        feeding.add_done_callback(lambda _: collector.wake())
+        try:
+            while True:
+                while (sent := collector.take()) is not None:
+                    yield sent
+                if feeding.done():
+                    feeding.result()
+                    if not collector.pendings:
+                        return
+                await collector.changed()
+        finally:
+            self._collectors.discard(collector)
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+
+    async def _feed(
+        self, reports: Iterable[Report] | AsyncIterable[Report], agreement_id: str, collector: Collector
+    ) -> None:
+        number = 0
+        async for report in _each(reports):
+            await collector.room(IN_FLIGHT, IN_FLIGHT_BYTES)
+            self._take(report, agreement_id, collector, number, flush=False)
+            number += 1
+            if number % _SLICE == 0:
+                # So that what is urgent passes between slices.
+                await asyncio.sleep(0)
+        self._pipeline.flush()
+
+    def _take(self, report: Report, agreement_id: str, collector: Collector, number: int, *, flush: bool) -> None:
+        pending = Pending(number, report, agreement_id, collector, asyncio.get_running_loop().time())
+        collector.add(pending)
+        self._submit(pending, flush=flush)
+
+    def _submit(self, pending: Pending, *, flush: bool) -> None:
+        if self._failure is not None:
+            pending.refuse(self._failure)
+            return
+        try:
+            cleared = self._egress.clear(pending.report, pending.agreement_id)
+            self._sealing.add(pending, cleared, cleared.view.log_seen, cleared.view.key_log_seen)
+        except ComityError as error:
+            pending.refuse(error)
+            return
+        self._pipeline.added(urgent=is_urgent(transport_class(cleared.profile)), flush=flush)
+
+    # --- answers ----------------------------------------------------------------------------------------------------
+
+    def _answered(self, outgoing: Outgoing, frame: exchange_pb2.SegmentReceipt) -> None:
+        segment = outgoing.segment
+        try:
+            answer = self._receipting.verify(segment, frame)
+        except ComityError as error:
+            self._mirror.raise_alarm(
+                AlarmKind.RECEIPT_FALSE, segment.lane.agreement_id, segment.segment_id.hex(), error.message
+            )
+            self._refuse(outgoing, error)
+            return
+        self._pipeline.accept(answer.stored)
+        if outgoing.sealed is not None:
+            self._tell(outgoing.sealed, answer)
+        if any(error.code is ErrorCode.REPLAYED for error in answer.refusals.values()):
+            # The broker knows these numbers from before: our outbox is older than what was sent.
+            self._break(segment.lane)
+
+    def _tell(self, sealed: Sealed, answer: Answer) -> None:
+        collectors: set[Collector] = set()
+        for slot, pending in enumerate(sealed.pendings):
+            refusal = answer.refusals.get(slot)
+            if refusal is None:
+                pending.accept(answer.of_slot(slot, sealed))
+                collectors.add(pending.collector)
+            else:
+                self._seal_again(pending, refusal)
+        for collector in collectors:
+            collector.wake()
+
+    def _ended(self, outgoing: Outgoing, error: ComityError) -> None:
+        self._pipeline.end(outgoing.segment.segment_id)
+        self._break(outgoing.segment.lane)
+        if outgoing.sealed is not None:
+            for pending in outgoing.sealed.pendings:
+                self._seal_again(pending, error)
+
+    def _troubled(self, error: ComityError, delayed: list[Outgoing]) -> None:
+        now = asyncio.get_running_loop().time()
+        late = UnreachableError(
+            f"{error.message}; the report is in the outbox and goes when it can",
+            what_to_do=error.what_to_do,
+            code=error.code,
+            retry_after_seconds=error.retry_after_seconds,
+        )
+        for outgoing in delayed:
+            for pending in outgoing.sealed.pendings if outgoing.sealed is not None else ():
+                if now - pending.since >= self._patience:
+                    pending.refuse(late)
+
+    def _refuse(self, outgoing: Outgoing, error: ComityError) -> None:
+        for pending in outgoing.sealed.pendings if outgoing.sealed is not None else ():
+            pending.refuse(error)
+
+    # --- broken lanes -----------------------------------------------------------------------------------------------
+
+    def _break(self, lane: Lane) -> None:
+        """Leave a lane whose numbers the broker will not take; what is behind goes back to be sealed again."""
+        if lane in self._pipeline.broken:
+            return
+        self._pipeline.broken.add(lane)
+        for outgoing in self._publishers[is_urgent(lane.transport_class)].drop_lane(lane):
+            self._pipeline.end(outgoing.segment.segment_id)
+            if outgoing.sealed is not None:
+                self._handed_back(outgoing.sealed)
+        for pending in self._sealing.drop_lane(lane):
+            self._seal_again(pending, _LANE_BROKE)
+        self._recover()
+
+    def _handed_back(self, sealed: Sealed) -> None:
+        for pending in sealed.pendings:
+            self._seal_again(pending, _LANE_BROKE)
+
+    def _seal_again(self, pending: Pending, error: ComityError) -> None:
+        """Seal a report once more where that may help; else refuse it."""
+        if pending.sent is not None:
+            return
+        if pending.resealed or error.code not in _SEAL_AGAIN:
+            pending.refuse(error)
+            return
+        pending.resealed = True
+        self._again.append(pending)
+        self._recover()
+
+    def _recover(self) -> None:
+        if not self._recovering:
+            self._recovering = True
+            self._background.start(self._seal_what_came_back(), "seal again")
+
+    async def _seal_what_came_back(self) -> None:
+        fault: ComityError | None = None
+        try:
+            self._sealing.begin_epoch(await self._pipeline.on_disk(self._outbox.begin_epoch))
+            self._sealing.forget_keys()
+            await self._refresh()
+        except ComityError as error:
+            fault = error
+        finally:
+            self._recovering = False
+        again, self._again = self._again, []
+        for pending in again:
+            if fault is not None:
+                pending.refuse(fault)
+            else:
+                self._submit(pending, flush=True)
+
+    def _fail(self, error: Exception) -> None:
+        """End everything that waits: a stage ended, nothing can be sent any more."""
+        if not isinstance(error, ComityError):
+            error = ComityError(f"sending stopped: {type(error).__name__}", what_to_do="The log has the reason.")
+        self._failure = self._failure or error
+        for collector in self._collectors:
+            for pending in collector.pendings:
+                pending.refuse(self._failure)
+
+
+_LANE_BROKE: Final = ConflictError(
+    "a report before this one was refused with its whole segment",
+    what_to_do="Send it again.",
+    code=ErrorCode.SEQUENCE_GAP,
+)
+
+
+async def _each(reports: Iterable[Report] | AsyncIterable[Report]) -> AsyncIterator[Report]:
+    if isinstance(reports, AsyncIterable):
+        async for report in reports:
+            yield report
+    else:
+        for report in reports:
+            yield report

@@ -1,0 +1,278 @@
+"""The blocking face of the SDK: the same names, for programs without an event loop (design 01, "SDK").
+
+    with comity.node.sync.connect("broker:7443", identity="XAR/n1", passphrase_file=path) as node:
+        node.send(report, agreement="XAR-XBO-1")
+        for delivery in node.receive(follow=False):
+            with delivery as report:
+                print(report.banner, report.text)
+
+An event loop of its own runs in a thread for as long as the node is open; heartbeats and refreshes go on while the program
+thinks. One thread at a time uses a node. Everything else is as in `comity.node.node`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from types import TracebackType
+from typing import Any, TypeVar
+from uuid import UUID
+
+from comity.identity.names import Identity
+from comity.node import delivery as asynchronous
+from comity.node import node as nodes
+from comity.node.agreements import AgreementView
+from comity.node.alarms import Alarm
+from comity.node.egress import Preview
+from comity.node.receipts import Receipt, Sent
+from comity.node.reports import HeldAction, ParkedAction, ReportRow, ReportState, SlotRef
+from comity.report import ReceivedReport, Report
+
+__all__ = ["Delivery", "Node", "connect", "opened"]
+
+T = TypeVar("T")
+
+
+class _Loop:
+    """An event loop in a thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="comity", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the loop and wait for it; an interruption cancels it."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def call(self, work: Any, *arguments: Any, **named: Any) -> Any:
+        """Run a function in the loop and wait for it."""
+
+        async def called() -> Any:
+            return work(*arguments, **named)
+
+        return self.run(called())
+
+    def each(self, items: AsyncIterator[T]) -> Iterator[T]:
+        """Iterate over an asynchronous iterator of the loop; leaving early closes it."""
+
+        async def following() -> tuple[T] | None:
+            try:
+                return (await anext(items),)
+            except StopAsyncIteration:
+                return None
+
+        async def closed() -> None:
+            await items.aclose()  # type: ignore[attr-defined]  # every iterator given here is an asynchronous generator
+
+        try:
+            while (item := self.run(following())) is not None:
+                yield item[0]
+        finally:
+            self.run(closed())
+
+    def close(self) -> None:
+        """End the loop and its thread."""
+        self.run(self._loop.shutdown_asyncgens())
+        self.run(self._loop.shutdown_default_executor())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class Delivery:
+    """A report handed over (see `comity.node.delivery.Delivery`); a context manager that gives the report."""
+
+    def __init__(self, loop: _Loop, delivery: asynchronous.Delivery) -> None:
+        self._loop = loop
+        self._delivery = delivery
+
+    @property
+    def report(self) -> ReceivedReport:
+        """Give the report."""
+        return self._delivery.report
+
+    @property
+    def agreement_id(self) -> str:
+        """Give the agreement it came under."""
+        return self._delivery.agreement_id
+
+    @property
+    def origin(self) -> str:
+        """Give the node that sent it, PARTY/NODE."""
+        return self._delivery.origin
+
+    @property
+    def transport_class(self) -> int:
+        """Give the class of its lane, 0 to 9."""
+        return self._delivery.transport_class
+
+    @property
+    def origin_sequence(self) -> int:
+        """Give its number in its lane."""
+        return self._delivery.origin_sequence
+
+    @property
+    def attempt(self) -> int:
+        """Give how often it was handed over, from 1."""
+        return self._delivery.attempt
+
+    @property
+    def admitted_at(self) -> int:
+        """Give when the broker admitted it, Unix milliseconds."""
+        return self._delivery.admitted_at
+
+    @property
+    def log_index(self) -> int:
+        """Give the log entry that admitted it."""
+        return self._delivery.log_index
+
+    @property
+    def approved_by(self) -> frozenset[str]:
+        """Give the officers whose approvals verified."""
+        return self._delivery.approved_by
+
+    def __enter__(self) -> ReceivedReport:
+        return self._delivery.report
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.run(self._delivery.__aexit__(kind, error, trace))
+
+    def acknowledge(self) -> None:
+        """Acknowledge; does nothing when it was before."""
+        self._loop.call(self._delivery.acknowledge)
+
+    def settled(self) -> None:
+        """Acknowledge, and wait until that is on this machine's disk."""
+        self._loop.run(self._delivery.settled())
+
+    def park(self, reason: str) -> None:
+        """Put it aside for an officer to look at; its lane goes on."""
+        self._loop.call(self._delivery.park, reason)
+
+    def retry(self, after_seconds: float | None = None) -> None:
+        """Give it back, to be handed over again."""
+        self._loop.call(self._delivery.retry, after_seconds)
+
+
+class Node:
+    """A node that is connected (see `comity.node.node.Node`)."""
+
+    def __init__(self, loop: _Loop, node: nodes.Node) -> None:
+        self._loop = loop
+        self._node = node
+
+    @property
+    def identity(self) -> Identity:
+        """Give who this is."""
+        return self._node.identity
+
+    def refresh(self, agreements: Sequence[str] | None = None) -> None:
+        """Fetch and verify what is new."""
+        self._loop.run(self._node.refresh(agreements))
+
+    def agreements(self) -> tuple[AgreementView, ...]:
+        """Give the party's agreements as of now, by id."""
+        return self._loop.call(self._node.agreements)  # type: ignore[no-any-return]  # `call` gives what the method gives
+
+    def agreement(self, agreement_id: str) -> AgreementView:
+        """Give one agreement as of now."""
+        return self._loop.call(self._node.agreement, agreement_id)  # type: ignore[no-any-return]  # as above
+
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Give every alarm of this node, the oldest first."""
+        return self._loop.call(self._node.alarms)  # type: ignore[no-any-return]  # as above
+
+    def preview(self, report: Report, *, agreement: str) -> Preview:
+        """Say who would receive a report; nothing is sent."""
+        return self._loop.call(self._node.preview, report, agreement=agreement)  # type: ignore[no-any-return]  # as above
+
+    def reports(
+        self, agreement: str = "", *, states: Sequence[ReportState] = (), report_id: UUID | None = None
+    ) -> Iterator[ReportRow]:
+        """Give the reports this party sent or may receive, in the order of admission."""
+        return self._loop.each(self._node.reports(agreement, states=states, report_id=report_id))
+
+    def send(self, report: Report, *, agreement: str) -> Receipt:
+        """Send a report and give its receipt; raises why it was refused."""
+        return self._loop.run(self._node.send(report, agreement=agreement))
+
+    def send_many(self, reports: Iterable[Report], *, agreement: str) -> Iterator[Sent]:
+        """Send reports in constant memory; gives what became of each, in their order. They are read in the loop's thread."""
+        return self._loop.each(self._node.send_many(reports, agreement=agreement))
+
+    def receive(
+        self,
+        *,
+        consumer: str = nodes.DEFAULT_CONSUMER,
+        follow: bool = True,
+        purpose: str | None = None,
+        take_over: bool = False,
+    ) -> Iterator[Delivery]:
+        """Give reports as they come, at least once each, never again once acknowledged."""
+        deliveries = self._node.receive(consumer=consumer, follow=follow, purpose=purpose, take_over=take_over)
+        for delivery in self._loop.each(deliveries):
+            yield Delivery(self._loop, delivery)
+
+    def resolve_parked(
+        self, refs: Iterable[SlotRef], action: ParkedAction, *, consumer: str = nodes.DEFAULT_CONSUMER
+    ) -> int:
+        """Replay or drop parked reports of one agreement; gives the log entry that says so."""
+        return self._loop.run(self._node.resolve_parked(refs, action, consumer=consumer))
+
+    def resolve_held(self, refs: Iterable[SlotRef], action: HeldAction) -> int:
+        """Say of held reports whether they go; gives the log entry that says so."""
+        return self._loop.run(self._node.resolve_held(refs, action))
+
+
+@contextmanager
+def connect(
+    address: str | None = None,
+    *,
+    identity: str | Identity,
+    home: str | os.PathLike[str] | None = None,
+    passphrase_file: str | os.PathLike[str] | None = None,
+    passphrase: bytes | None = None,
+) -> Iterator[Node]:
+    """Connect an identity of this machine to its broker; as `comity.connect`, blocking."""
+    opening = nodes.connect(
+        address, identity=identity, home=home, passphrase_file=passphrase_file, passphrase=passphrase
+    )
+    with opened(opening) as node:
+        yield node
+
+
+@contextmanager
+def opened(opening: AbstractAsyncContextManager[nodes.Node]) -> Iterator[Node]:
+    """Give the blocking face of what an asynchronous context manager opens, with an event loop of its own."""
+    loop = _Loop()
+    try:
+        node = loop.run(_entered(opening))
+        try:
+            yield Node(loop, node)
+        finally:
+            loop.run(_left(opening))
+    finally:
+        loop.close()
+
+
+async def _entered(opening: AbstractAsyncContextManager[nodes.Node]) -> nodes.Node:
+    return await opening.__aenter__()
+
+
+async def _left(opening: AbstractAsyncContextManager[nodes.Node]) -> None:
+    await opening.__aexit__(None, None, None)

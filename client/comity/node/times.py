@@ -1,0 +1,33 @@
+"""Times as people and JSON write them: RFC 3339 with Z (design 01, "Exit codes"). Unix milliseconds inside."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from comity.errors import UsageError
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+def rfc3339(at_ms: int) -> str:
+    """Give a Unix millisecond as RFC 3339 with Z, to the millisecond where it has any; one beyond the calendar as a number.
+
+    What a peer signed as a time may lie anywhere: showing it never fails.
+    """
+    try:
+        moment = _EPOCH + at_ms * _MILLISECOND
+    except OverflowError:
+        return f"{at_ms} ms"
+    return moment.isoformat(timespec="milliseconds" if at_ms % 1000 else "seconds").replace("+00:00", "Z")
+
+
+def moment_of(text: str) -> int:
+    """Read a time people write, RFC 3339 or a date (its first moment in UTC), as Unix ms; raises UsageError."""
+    try:
+        parsed = datetime.fromisoformat(text)
+        aware = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
+        return (aware - _EPOCH) // _MILLISECOND
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"{text!r} is no time", what_to_do="Write 2027-01-31 or 2027-01-31T12:00:00Z.") from error

@@ -1,0 +1,136 @@
+"""Canonical JSON, and what an audit body may hold: kind -> parts -> keys -> shapes (design of audit, "Events").
+
+The verifier's own copy of the broker's closed tables; a test compares them. A key has one shape wherever it stands; ``?`` allows null, or
+empty text for hex. Undeclared keys and kinds refuse.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+from comity.verify.records import FormError, require
+
+_TABLE: Final = """
+agreement  LOG_OPENED: STEP statements origin log_vkeys anchor_slot anchor_key |
+agreement  AGREEMENT_PROPOSED AGREEMENT_REVIEWED AGREEMENT_SIGNED AGREEMENT_SUSPENDED AGREEMENT_RESUMED: STEP statement |
+agreement  SUBMIT_ACCEPTED SUBMIT_REJECTED: CALL received_at key_log_size state_epoch class origin_epoch first_origin_sequence segment_id
+           slots first_agreement_sequence count records agreement_digest engine duplicates refusals | decisions
+agreement  ABANDONED: CALL key_log_size class origin_epoch first_origin_sequence count statement |
+agreement  HELD HELD_CONFIRMED HELD_WITHDRAWN: time | actor certificate request recipient segments reason
+agreement  PARKED PARKED_REPLAYED PARKED_DROPPED: time | actor certificate request recipient consumer segments reason
+agreement  DELIVERED: time | certificate request recipient consumer session segments
+agreement  ACKNOWLEDGED: time key_log_size | certificate request recipient consumer ack signature
+agreement  EXPIRED: time | recipient segments
+agreement  ID_REUSED: time | actor certificate request report_id leaf known_leaf known_log_index
+agreement  KEY_REVOKED: CALL statement state_epoch key_log_index |
+keys       KEY_ENROLLED KEY_ROTATED KEY_REVOKED: CALL statement |
+operations AUTHN_FAILED: time certificate peer identity reason count since |
+operations AUTHZ_DENIED: CALL action agreement reason |
+operations ADMIN_ACTION: CALL action object outcome |
+operations CLOCK_STEPPED: time before after |
+operations REJECTED: CALL agreement object ranges reason |
+keys operations LOG_OPENED: time origin log_vkeys broker |
+agreement keys FORK_SEEN: CALL seen own |
+agreement keys operations LOG_FROZEN: CALL reason |
+agreement keys operations AUDIT_FAILURE: time reason |
+"""
+SHARED: Final = "shared"
+TABLE: Final[dict[str, dict[str, tuple[frozenset[str], ...]]]] = {"agreement": {}, "keys": {}, "operations": {}}
+for _kinds, _keys in re.findall(r"^(\w[^:]*):((?:.|\n )*)$", _TABLE, re.MULTILINE):
+    _keys = _keys.replace("STEP", "CALL key_log_size state_epoch agreement agreement_digest")
+    _keys = _keys.replace("CALL", "time actor certificate request")
+    for _log in TABLE.keys() & set(_kinds.split()):
+        for _kind in set(_kinds.split()) - TABLE.keys():
+            TABLE[_log][_kind] = tuple(frozenset(part.split()) for part in _keys.split("|"))
+_SHAPES: Final = """{
+"actor": {"party": "text", "node": "text", "officer": "text"}, "recipient": {"party": "text", "node": "text"},
+"segments": [{"segment_id": "hex48", "slots": "pairs", "attempt": "int"}],
+"decisions": [{"slots": "pairs", "profile": "hex48", "moment": {"now": "int", "broker": "text?", "broker_region": "text?",
+  "key_log_age": "signed?", "sender_roles": "texts?", "sender_key_since": "int?", "direct": "bool", "onward_grant": "bool"},
+  "recipients": [{"party": "text", "node": "text", "portions": ["int"],
+    "violations": [{"clause": "text", "reason": "text", "portions": ["int"]}],
+    "facts": {"region": "text?", "offices": ["text"], "communities": ["text"], "accreditation_level": "text?",
+      "accreditation_until": "int?", "oldest_key_since": "int?", "valid": "bool"}}]}],
+"statement": {"body": "hex", "signatures": [{"key": "hex48", "signature": "hex"}]},
+"seen": {"incarnation": "hex16", "size": "int", "root": "hex32"},
+"log_vkeys": ["text"], "duplicates": "pairs", "refusals": "pairs", "ranges": "pairs", "anchor_key": "hex32",
+"certificate": "hex48?", "request": "hex16?", "ack": "hex", "signature": "hex"}"""
+_PLAIN: Final = {
+    "int": """time received_at key_log_size key_log_index known_log_index state_epoch class first_origin_sequence slots
+        first_agreement_sequence count anchor_slot since before after""",
+    "text": "engine consumer reason agreement origin broker peer identity action object outcome",
+    "hex48": "segment_id records agreement_digest leaf known_leaf",
+    "hex16": "origin_epoch session report_id",
+}
+SHAPES: Final[dict[str, Any]] = json.loads(_SHAPES) | {
+    key: word for word, keys in _PLAIN.items() for key in keys.split()
+}
+SHAPES.update(statements=[SHAPES["statement"]], own=SHAPES["seen"])
+
+
+def read_body(log: str, kind: str, part: str, body: bytes) -> dict[str, Any]:
+    """Read one part's body of an entry of a ``agreement``, ``keys`` or ``operations`` log; empty bytes give an empty object.
+
+    Raises FormError for undeclared kinds and keys, values of another shape, and bytes that are not canonical.
+    """
+    require(kind in TABLE[log], f"{kind} is no event of the {log} log")
+    value = read_json(body) if body else {}
+    declared = TABLE[log][kind][part != SHARED]
+    require(isinstance(value, dict) and set(value) in (set(), declared), f"{kind}: undeclared or missing keys ({part})")
+    odd = [key for key, item in value.items() if not has_shape(item, SHAPES[key])]
+    require(not odd, f"{kind}: {', '.join(odd)} not of the shape declared")
+    return dict(value)
+
+
+def has_shape(value: Any, shape: Any) -> bool:
+    """Say whether a value has a shape of `SHAPES`."""
+    if isinstance(shape, dict):
+        return (
+            isinstance(value, dict) and set(value) == set(shape) and all(has_shape(value[k], shape[k]) for k in shape)
+        )
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(has_shape(item, shape[0]) for item in value)
+    word, is_integer = shape.rstrip("?"), isinstance(value, int) and not isinstance(value, bool)
+    if word != shape and value == ("" if word.startswith("hex") else None):
+        return True
+    match word:
+        case "bool" | "signed":
+            return isinstance(value, bool) if word == "bool" else is_integer
+        case "int":
+            return is_integer and value >= 0
+        case "text":
+            return isinstance(value, str)
+        case "texts":
+            return has_shape(value, ["text"])
+        case "pairs":
+            return has_shape(value, [["int"]]) and all(len(pair) == 2 for pair in value)
+    size = word.removeprefix("hex")
+    return isinstance(value, str) and bool(re.fullmatch("([0-9a-f]{2})*", value)) and size in ("", str(len(value) // 2))
+
+
+def read_json(data: bytes, limit: int = 1 << 20) -> Any:
+    """Read canonical JSON (RFC 8785 without floats, integers below 2^53), checked by encoding again; raises FormError."""
+    try:
+        value = json.loads(data, parse_float=_no_number, parse_constant=_no_number) if len(data) <= limit else ...
+        again = json.dumps(_sorted(value), ensure_ascii=False, separators=(",", ":")).encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise FormError("not canonical JSON, or over its limit") from error
+    require(again == data, "JSON that is not in canonical form")
+    return value
+
+
+def _no_number(word: str) -> None:
+    raise FormError(f"{word} is no integer")
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: _sorted(value[name]) for name in sorted(value, key=lambda n: n.encode("utf-16-be", "surrogatepass"))
+        }
+    if isinstance(value, list):
+        return [_sorted(item) for item in value]
+    require(not isinstance(value, int) or abs(value) < 1 << 53, "an integer is not below 2^53")
+    return value

@@ -1,0 +1,319 @@
+"""One agreement's log, walked entry by entry in its order, which is the order of effect (docs/verification.md names each check).
+
+Text, roots and key log come first: without them nothing signed can be judged. Then the opening, the revocations, and every entry; what
+receipts and envelopes are held against afterwards stays in `segments`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from comity.verify.bundle import Code, Entry, Log, read_file
+from comity.verify.crypto import digest
+from comity.verify.keys import Key, KeyLog, Listing, Statement
+from comity.verify.records import read, require
+from comity.verify.table import SHARED, read_json
+
+Node = tuple[str, str]
+_LIAISON: Final = ("liaison", "plenipotentiary")
+_STEPS: Final = {
+    "AGREEMENT_PROPOSED": ("agreement-propose", _LIAISON),
+    "AGREEMENT_REVIEWED": ("agreement-review", ("legal-reviewer",)),
+    "AGREEMENT_SIGNED": ("agreement-sign", ("plenipotentiary",)),
+    "AGREEMENT_SUSPENDED": ("agreement-suspend", _LIAISON),
+    "AGREEMENT_RESUMED": ("agreement-resume", _LIAISON),
+    "LOG_OPENED": ("agreement-log-opened", ("plenipotentiary",)),
+}
+_TERMS: Final = ("agreement", "agreement_digest", "origin", "log_vkeys", "anchor_slot", "anchor_key")
+_BASELINE: Final = """in-force parties agreement addressee broker node marking vocabulary access national-only releasable
+    originator-control times grant"""
+_LANE: Final = ("origin_epoch", "class", "first_origin_sequence")
+_REASONS: Final = ("DENIED", "FACT_MISSING", "CLAUSE_SUSPENDED")
+_SUBMITS: Final = ("SUBMIT_ACCEPTED", "SUBMIT_REJECTED")
+_REPLAYED, _GAP, _CAME_PRUNED, _GRACE_MS = 3, 9, 6, 30_000
+
+
+def slots_of(ranges: Iterable[list[int]]) -> list[int]:
+    """Give the slots that ascending, disjoint [first, last] ranges name; raises FormError."""
+    slots: list[int] = []
+    for first, last in ranges:
+        require((slots[-1] + 1 if slots else 0) <= first <= last < 256, "ranges of slots do not ascend")
+        slots += range(first, last + 1)
+    return slots
+
+
+@dataclass(slots=True)
+class Segment:
+    """A logged segment: its entry, its admitted slots, and by reader the decisions as (slots, portions by recipient)."""
+
+    entry: Entry
+    admitted: set[int]
+    told: dict[str, list[tuple[set[int], dict[Node, list[int]]]]]
+
+    def permitted(self, slot: int, reader: str) -> dict[Node, list[int]]:
+        """Give what the part of `reader` says each recipient may have of a slot; raises FormError where nothing covers it."""
+        found = [portions for slots, portions in self.told[reader] if slot in slots]
+        require(len(found) == 1, f"slot {slot} was admitted without exactly one decision")
+        return found[0]
+
+
+class AgreementLog:
+    """One agreement's log under its text, its parties' roots and its broker's key log; making one makes the checks.
+
+    `judged` says whether the checks could be made, `blind` whether a shared body was missing.
+    """
+
+    def __init__(self, folder: Path, log: Log, logs: Iterable[Log], roots: Mapping[str, str]) -> None:
+        self.folder, self.log, self.keys = folder, log, KeyLog()
+        self.segments: dict[str, Segment] = {}
+        self._compromised: dict[bytes, int] = {}
+        self._places: list[tuple[int, int]] = []
+        self._changes: list[tuple[int, int]] = []
+        self._delivered: dict[tuple[Node, str, str], set[int]] = {}
+        self._lanes: dict[tuple[Any, ...], tuple[int, set[int]]] = {}
+        self._next, self._time, self.blind, self._deaf = 1, 0, False, False
+        found = len(log.report.findings)
+        with self.expect(Code.AGREEMENT):
+            self._read_agreement()
+            with self.expect(Code.ROOTS):
+                self._read_roots(roots)
+                with self.expect(Code.KEY_LOG):
+                    (self.key_log,) = (one for one in logs if one.origin.startswith(f"{self.host}/keys/"))
+                    self._fold()
+        self.judged = len(log.report.findings) == found
+        if not self.judged:
+            return
+        with self.expect(Code.LOG_OPENED):
+            self._check_opening()
+        with self.expect(Code.LOG_KEYS):
+            listed = {key.public for key in self.keys.listings[self.broker][-1].keys.values() if key.role == "log"}
+            used = {key.bare for one in (log, self.key_log) for key in one.policy.logs}
+            require(used <= listed, "the broker's newest bundle lists other log keys")
+        with self.expect(Code.KEY_STATUS):
+            self._read_revocations()
+        for entry in log.entries:
+            self._walk(entry, entry.shared)
+
+    def expect(self, code: Code, entry: Entry | None = None) -> AbstractContextManager[None]:
+        """Make a check of this log, or of an entry of it."""
+        return self.log.report.expect(code, self.log.origin, None if entry is None else entry.index)
+
+    def counting(self, entry: Entry, key: bytes, role: str) -> tuple[Listing, Key]:
+        """Give whose key that is, if it counts where this entry stands; raises FormError."""
+        return self.keys.counting(key, role, entry.shared["key_log_size"], entry.shared["time"])
+
+    def judge(self, entry: Entry, key: Key) -> None:
+        """Judge a key that counted when it signed what this entry holds by a revocation that came later."""
+        compromised_at = self._compromised.get(key.fingerprint, 0)
+        with self.expect(Code.CONTESTED, entry):
+            require(not 0 < compromised_at <= entry.shared["time"], "signed after the claimed compromise of the key")
+
+    # --- before the walk --------------------------------------------------------------------------------------------
+
+    def _read_agreement(self) -> None:
+        opened, self.host = self.log.entries[0], self.log.origin.split("/")[0]
+        require(opened.kind == "LOG_OPENED" and opened.shared, "entry 0 does not open the log, or was not presented")
+        self.terms = opened.shared
+        texts = (read_file(path, 1 << 20) or b"" for path in self.folder.glob("agreements/*.toml"))
+        named = (text for text in texts if digest("agreement", text).hex() == self.terms["agreement_digest"])
+        document = self.document = tomllib.loads(next(named, b"").decode())
+        require(document, "no text has the digest that entry 0 names")
+        name = self.host.split(".")[0]
+        self.broker = document["brokers"][name]["operator"], name
+        hosted = f"{name}.{document['parties'][self.broker[0]]['trust_domain']}" == self.host
+        same = document["agreement"]["id"] == self.terms["agreement"] == self.log.origin.split("/")[2]
+        same = same and sorted(document["parties"]) == self.log.parties
+        require(same and hosted, "the text is of another agreement, names another broker, or other parties")
+        self.clauses = {clause["id"] for clause in document["clause"]}
+        self.clauses |= {f"baseline/{word}" for word in _BASELINE.split()}
+
+    def _read_roots(self, roots: Mapping[str, str]) -> None:
+        for party, said in self.document["parties"].items():
+            card = Statement(read_json(read_file(self.folder / f"parties/{party}.json") or b"")["card"])
+            self.keys.trust(card)
+            root = f"sha384:{self.keys.cards[party][1].fingerprint.hex()}"
+            require(root == said["root"] == roots.get(party, root), f"the root of {party} is not the one pinned")
+            same = card.fields["party"] == party and card.fields["trust_domain"] == said["trust_domain"]
+            require(same, f"the card of {party} is another party's, or of another trust domain")
+
+    def _fold(self) -> None:
+        require(self.key_log.entries, "the key log could not be read")
+        for entry in self.key_log.entries:
+            with self.log.report.expect(Code.KEY_LOG, self.key_log.origin, entry.index):
+                require(entry.shared, "an entry of the key log was not presented")
+                if "statement" in entry.shared:
+                    one = Statement(entry.shared["statement"])
+                    require((entry.kind == "KEY_REVOKED") == (one.fields["type"] == "revocation"), "another statement")
+                    self.keys.apply(entry.index, entry.shared["time"], one)
+                    self._changes.append((entry.index, entry.shared["time"]))
+
+    def _check_opening(self) -> None:
+        for log in (self.log, self.key_log):
+            opened = log.entries[0].shared
+            same = opened["origin"] == log.origin and sorted(opened["log_vkeys"]) == sorted(map(str, log.policy.logs))
+            require(same, f"entry 0 of {log.origin} names another origin or other keys than its checkpoint")
+        signed: set[str] = set()
+        for entry in self.log.entries:
+            early = entry.kind in _SUBMITS and signed != set(self.log.parties)
+            require(not early, "a report was submitted before every party had signed the log")
+            if entry.kind == "LOG_OPENED":
+                said = [entry.shared, *(Statement(one).fields for one in entry.shared["statements"])]
+                same = all(one[term] == self.terms[term] for one in said for term in _TERMS)
+                require(same, "other terms of the log than entry 0 states")
+                signed |= {one["party"] for one in said[1:]}
+
+    def _read_revocations(self) -> None:
+        for entry in self.log.entries:
+            if entry.kind == "KEY_REVOKED" and entry.shared:
+                place, fields = entry.shared["key_log_index"], Statement(entry.shared["statement"]).fields
+                same = self.key_log.entries[place].shared["statement"] == entry.shared["statement"]
+                require(same, "a revocation is not the one the key log has there")
+                self._compromised[bytes.fromhex(fields["key"])] = fields["compromised_at"]
+                self._places.append((place, entry.index))
+
+    # --- entry by entry ---------------------------------------------------------------------------------------------
+
+    def _walk(self, entry: Entry, body: dict[str, Any]) -> None:
+        own = {party: told for party, told in entry.bodies.items() if party != SHARED and told}
+        told = next(iter(own.values()), {})
+        self._deaf = self._deaf or not body or (entry.kind == "DELIVERED" and not own)
+        if not body:
+            self.blind = True
+            return
+        with self.expect(Code.NUMBERING, entry):
+            require(body["time"] >= self._time, "the log's time falls")
+            self._time = body["time"]
+            if "origin_epoch" in body and not self.blind:
+                self._number(entry.kind, body)
+        with self.expect(Code.KEY_STATUS, entry):
+            self._check_order(entry.index, body["time"], body.get("key_log_size"))
+        if entry.kind in _STEPS or entry.kind == "ABANDONED":
+            for one in body["statements"] if entry.kind == "LOG_OPENED" else [body["statement"]]:
+                with self.expect(Code.STATEMENT, entry):
+                    self._check_statement(entry, Statement(one))
+        if entry.kind in _SUBMITS:
+            self._take_segment(entry, own)
+        elif own:
+            with self.expect(Code.PARTS, entry):
+                require(all(one == told for one in own.values()), "two parties were told different things")
+        if own and entry.kind == "DELIVERED":
+            with self.expect(Code.DELIVERED, entry):
+                self._check_delivered(told)
+        if own and entry.kind == "ACKNOWLEDGED":
+            with self.expect(Code.ACKNOWLEDGED, entry):
+                self._check_acknowledged(entry, told)
+
+    def _check_order(self, index: int, time: int, size: int | None) -> None:
+        """Hold the orders of the two logs together: what one has, the other knows within the grace of one broker's clock."""
+        number = len(self._changes) if size is None else bisect_left(self._changes, (size, 0))
+        fresh = all(time <= at + _GRACE_MS for _, at in self._changes[number : number + 1])
+        fresh = fresh and (size or 0) <= len(self.key_log.entries)
+        require(fresh, "the entry did not know what the key log had, or the bundle's key log is older than the entry")
+        here = {place for place, at in self._places if at < index}
+        mine = ((place, at) for place, party, at in self.keys.revocations if party in self.log.parties)
+        require(here >= {place for place, at in mine if at + _GRACE_MS < time}, "a revocation is missing in this log")
+        require(size is None or max(here, default=-1) < size, "a key is used that this log has revoked before")
+
+    def _number(self, kind: str, body: dict[str, Any]) -> None:
+        duplicates, refusals = dict(body.get("duplicates", [])), dict(body.get("refusals", []))
+        slots = body.get("slots", body["count"])
+        require(1 <= slots <= 1024, "a number of slots that cannot be")
+        if kind != "ABANDONED":
+            count = slots - len(duplicates) - len(refusals)
+            require((body["count"], kind) == (count, _SUBMITS[count == 0]), "the numbers of slots do not add up")
+            require(body["first_agreement_sequence"] == self._next, f"agreement_sequence goes on with {self._next}")
+            self._next += count
+        lane = (body["actor"]["party"], body["actor"]["node"], body["origin_epoch"], body["class"])
+        following, ahead = self._lanes.get(lane, (1, set()))
+        for slot in range(slots):
+            number, code = body["first_origin_sequence"] + slot, refusals.get(slot, 0)
+            ended = number < following or number in ahead
+            if slot in duplicates or code == _REPLAYED:
+                require(ended, f"origin_sequence {number} had not ended before")
+            elif ended and code:
+                continue
+            elif code == _GAP or kind == "ABANDONED":
+                require(not ended, f"origin_sequence {number} had ended before")
+                ahead |= {number} if kind == "ABANDONED" else set()
+            else:
+                require(number == following, f"origin_sequence goes on with {following}, not {number}")
+                following += 1
+            while following in ahead:
+                ahead.remove(following)
+                following += 1
+        self._lanes[lane] = following, ahead
+
+    def _check_statement(self, entry: Entry, one: Statement) -> None:
+        body, fields = entry.shared, one.fields
+        same = fields["agreement"] == self.terms["agreement"] and fields["party"] in self.log.parties
+        require(same, "a statement about another agreement, or by no party")
+        officer = "officer" in fields
+        if officer:
+            kind, roles = _STEPS[entry.kind]
+            same = (fields["type"], fields["agreement_digest"]) == (kind, self.terms["agreement_digest"])
+            require(same and fields["role"] in roles, f"not a statement that {entry.kind} can hold")
+            require(self.clauses.issuperset(fields.get("clauses", ())), "it names a clause that the text does not have")
+        else:
+            same = entry.kind == "ABANDONED" and fields["type"] == "report-abandoned"
+            same = same and (fields["node"], len(fields["leaves"])) == (body["actor"]["node"], body["count"])
+            same = same and all(fields[name] == body[name] for name in _LANE)
+            require(same, "the statement abandons other reports than the body says")
+        identity = fields["officer"] if officer else f"{fields['party']}/{fields['node']}"
+        for print_ in one.signatures:
+            listing, key = self.counting(entry, print_, "officer-signing" if officer else "node-signing")
+            same = "/".join(listing.identity) == identity and one.by(key)
+            require(same, "a signature is another's, or does not verify")
+            if officer:
+                scope = listing.fields["agreements"] or [fields["agreement"]]
+                accredited = fields["role"] in listing.fields["roles"] and fields["agreement"] in scope
+                require(accredited, f"{identity} is not accredited for this")
+            self.judge(entry, key)
+
+    def _take_segment(self, entry: Entry, own: dict[str, dict[str, Any]]) -> None:
+        body = entry.shared
+        ended = {slot for slot, _ in body["duplicates"] + body["refusals"]}
+        admitted = set(range(min(body["slots"], 256))) - ended
+        segment = self.segments[body["segment_id"]] = Segment(entry, admitted, {})
+        with self.expect(Code.CLAUSES, entry):
+            for party, told in own.items():
+                for decision in told["decisions"]:
+                    for violated in (one for recipient in decision["recipients"] for one in recipient["violations"]):
+                        known = violated["clause"] in self.clauses and violated["reason"] in _REASONS
+                        require(known, f"the agreement has no clause {violated['clause']}, or the reason is unknown")
+                    portions = {(one["party"], one["node"]): one["portions"] for one in decision["recipients"]}
+                    segment.told.setdefault(party, []).append((set(slots_of(decision["slots"])), portions))
+
+    def _check_delivered(self, told: dict[str, Any]) -> None:
+        node = told["recipient"]["party"], told["recipient"]["node"]
+        for one in told["segments"]:
+            segment, slots = self.segments.get(one["segment_id"]), slots_of(one["slots"])
+            require(segment or self.blind, "a segment was delivered that had not been submitted")
+            if segment is None:
+                continue
+            for slot in slots:
+                require(slot in segment.admitted, f"slot {slot} was delivered and not admitted")
+                readers = segment.told.keys() & {node[0], segment.entry.shared["actor"]["party"]}
+                some = all(segment.permitted(slot, reader).get(node) for reader in readers)
+                require(some, f"slot {slot} was delivered and nothing of it permitted")
+            self._delivered.setdefault((node, told["consumer"], one["segment_id"]), set()).update(slots)
+
+    def _check_acknowledged(self, entry: Entry, told: dict[str, Any]) -> None:
+        record = bytes.fromhex(told["ack"])
+        ack, node = read("ack", record), (told["recipient"]["party"], told["recipient"]["node"])
+        listing, key = self.counting(entry, self.keys.signing_key(ack["key_set"], ack["suite"]), "node-signing")
+        require(key.signed(bytes.fromhex(told["signature"]), "ack", record), "the signature does not verify")
+        said, due = (ack["consumer"], ack["agreement"]), (told["consumer"], self.terms["agreement"])
+        require((listing.identity, said) == (node, due), "the record is of another node, consumer or agreement")
+        self.judge(entry, key)
+        with self.expect(Code.NOT_DELIVERED, entry):
+            for one in ack["segments"]:
+                name = one["segment_id"].hex()
+                named = {slot for slot, outcome in enumerate(one["outcomes"]) if outcome not in (0, _CAME_PRUNED)}
+                good = name in self.segments and named <= self._delivered.get((node, ack["consumer"], name), set())
+                require(good or self._deaf, "a segment or slot was acknowledged that had not been delivered")

@@ -1,0 +1,34 @@
+"""The other side of a bare round trip: gives back what it gets, over mTLS. Its one argument is the folder with its keys."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import grpc
+
+SERVICE = "bench.Echo"
+
+
+async def echo(request: bytes, _context: object) -> bytes:
+    return request
+
+
+async def main(folder: Path) -> None:
+    read = {name: (folder / f"{name}.pem").read_bytes() for name in ("key", "certificate", "roots")}
+    credentials = grpc.ssl_server_credentials(
+        [(read["key"], read["certificate"])], read["roots"], require_client_auth=True
+    )
+    server = grpc.aio.server()
+    handlers = {"Echo": grpc.unary_unary_rpc_method_handler(echo)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+    (folder / "port.new").write_text(f"127.0.0.1:{port}")
+    (folder / "port.new").rename(folder / "port")
+    await server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))

@@ -1,0 +1,110 @@
+"""The floor of storage: the rows that a segment leaves in the broker, written by bare apsw, a commit a segment, with fsync.
+
+Nothing of the broker's writer is in it but the tables: no units, no reads, no log, no thread. Every commit holds what a full segment
+leaves behind from admission to its acknowledgement (segment, reports, batch, lane, inbox, three entries with their bodies, floor,
+head), with values of the sizes that the whole path was found to have. The write-ahead log is moved back as often as the journal does.
+No target: it is a property of the disk.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from itertools import chain
+from pathlib import Path
+
+import apsw
+from results import A_SECOND, Row
+
+from comity_broker.journal import DEFAULT_LIMITS
+from comity_broker.storage.sqlite.connection import new_store, open_writer
+from comity_broker.storage.sqlite.directory import PAGE_BYTES
+from comity_broker.storage.sqlite.schema import (
+    BATCH,
+    BODY,
+    ENTRY,
+    FLOOR,
+    INBOX,
+    LANE,
+    REPORT,
+    SEGMENT,
+    Table,
+    insert_heads,
+    make_tables,
+)
+
+SLOTS = 256
+# As measured on the whole path with reports of 1 KiB for one recipient node.
+_REPORT_BYTES = 1_930
+_ENTRIES = 3
+_AT_ONCE = 64
+
+
+def sqlite_floor(folder: Path, seconds: float) -> dict[str, Row]:
+    """Measure for about so many seconds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "floor.sqlite"
+    path.touch(0o600)
+    connection = new_store(path)
+    make_tables(connection)
+    connection.execute("INSERT INTO incarnation VALUES (1, ?)", (os.urandom(16),))
+    connection.close()
+    connection = open_writer(path)
+    data = os.urandom(SLOTS * _REPORT_BYTES)
+    commits: list[float] = []
+    cpu = time.process_time()
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds or len(commits) < 2:
+        before = time.perf_counter()
+        _commit(connection, len(commits) + 1, data)
+        commits.append(time.perf_counter() - before)
+        if path.with_name(f"{path.name}-wal").stat().st_size > DEFAULT_LIMITS.backlog_bytes:
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+    took = time.perf_counter() - began
+    cpu = time.process_time() - cpu
+    connection.close()
+    reports = len(commits) * SLOTS
+    commits.sort()
+    context: dict[str, object] = {
+        "reports_a_commit": SLOTS,
+        "bytes_a_report": _REPORT_BYTES,
+        "page_bytes": PAGE_BYTES,
+        "commit_p50_ms": round(commits[len(commits) // 2] * 1e3, 2),
+        "cpu_us_a_report": round(cpu / reports * 1e6, 2),
+        "sqlite": apsw.sqlite_lib_version(),
+    }
+    return {"sqlite_floor": Row(reports / took, A_SECOND, None, context)}
+
+
+def _commit(connection: apsw.Connection, number: int, data: bytes) -> None:
+    """Write segment `number` and all that follows from it."""
+    digest, root = os.urandom(48), os.urandom(32)
+    first = (number - 1) * SLOTS + 1
+    at = 1_800_000_000_000 + number
+    connection.execute("BEGIN IMMEDIATE")
+    _insert(connection, SEGMENT, [
+        (1, number, digest, data, digest, 0, digest * 6, 1, 4, first, SLOTS, number, at, at, 1, bytes(400)),
+    ])  # fmt: skip
+    _insert(connection, REPORT, [
+        (1, os.urandom(16), os.urandom(48), number, slot, first + slot, first + slot, 1, at, at, number)
+        for slot in range(SLOTS)
+    ])  # fmt: skip
+    _insert(connection, BATCH, [(1, digest, bytes(3_500))])
+    _insert(connection, LANE, [(1, "XAR/n1", bytes(16), 4, 1, first + SLOTS)])
+    _insert(connection, INBOX, [(1, "XBO/n1", 1, number, bytes(SLOTS // 8), b"")])
+    entries = range(number * _ENTRIES, (number + 1) * _ENTRIES)
+    _insert(connection, ENTRY, [(1, 1, index, "SUBMIT_ACCEPTED", bytes(280), root) for index in entries])
+    _insert(connection, BODY, [
+        (1, 1, index, part, root, bytes(900), bytes(SLOTS * 160 if index == entries[0] and part == "shared" else 0))
+        for index in entries for part in ("XAR", "XBO", "shared")
+    ])  # fmt: skip
+    _insert(connection, FLOOR, [(1, "XBO/n1", "default", 1, number, number, b"")])
+    head = (1, "XAR-XBO-1", 1, 1, at, number + 1, entries[-1] + 1, first + SLOTS, 2, root * 8, root, "")
+    connection.execute(insert_heads(1), head)
+    connection.execute("COMMIT")
+
+
+def _insert(connection: apsw.Connection, table: Table, rows: list[tuple[object, ...]]) -> None:
+    for first in range(0, len(rows), _AT_ONCE):
+        some = rows[first : first + _AT_ONCE]
+        connection.execute(table.insert(len(some)), tuple(chain.from_iterable(some)))
