@@ -6,7 +6,7 @@ import asyncio
 
 from builders_storage_model import Shard
 from comity.errors import ComityError, ConflictError, ErrorCode
-from comity_broker.storage.protocol import Committed, Head, Refused, Unit
+from comity_broker.storage.protocol import SESSIONS, Committed, Head, Refused, Unit
 
 INCARNATION = bytes(range(16))
 
@@ -19,7 +19,10 @@ class KilledError(BaseException):
 
 
 class MemoryStore:
-    """Reader and journal over dictionaries. `kill` "before" or "after" has the next commit killed there, and all after it."""
+    """Reader and journal over dictionaries. `kill` "before" or "after" has the next commit killed there, and all after it.
+
+    While `gate` is closed, what is given to the journal stays under way.
+    """
 
     def __init__(self) -> None:
         self.shards: dict[str, Shard] = {}
@@ -27,9 +30,12 @@ class MemoryStore:
         self.dead = False
         self.commits = 0
         self.refusals = 0
+        self.gate: asyncio.Event | None = None
 
     async def submit(self, unit: Unit) -> Committed | Refused:
         await asyncio.sleep(0)
+        if self.gate is not None and unit.shard != SESSIONS:
+            await self.gate.wait()
         if self.dead or self.kill == "before":
             self.dead = True
             raise KilledError

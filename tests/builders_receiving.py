@@ -94,6 +94,8 @@ class Receiving:
         async for delivery in receiver.deliveries(follow=follow):
             async with delivery as report:
                 found.append(report.text)
+        if self.moving is not None:
+            self.moving.cancel()  # or it takes what is meant for the next session, until the server hears of the end
         return found
 
     def outcomes(self, frame: exchange_pb2.Delivery) -> list[int]:

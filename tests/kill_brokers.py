@@ -29,7 +29,9 @@ from world_files import AGREEMENT, World
 LEAST = 64
 # Segments on their way without an answer: enough to have several in every commit, and few enough that a kill is soon.
 WINDOW = 4
-REPORTS_A_DIRECTORY = 4_000
+REPORTS_A_DIRECTORY = 1_500
+# `comity send` ends with this where a report waits longer than it has patience: it is in the outbox, and goes with the next one.
+LATE = 17
 
 _LAUNCHER = Path(__file__).with_name("broker_launcher.py")
 _WATCHER = Path(__file__).with_name("checkpoint_watcher.py")
@@ -62,7 +64,7 @@ class Summary:
 
     kills: list[Kill] = field(default_factory=list)
     sent: int = 0
-    received: int = 0
+    late: int = 0
     checkpoints: int = 0
 
     def of(self, moment: Moment) -> int:
@@ -74,8 +76,8 @@ class Summary:
         most = max(one.in_flight for one in self.kills)
         return (
             f"{len(self.kills)} kills of the broker: {places}; {least} to {most} reports in flight at each. "
-            f"{self.sent} reports have a receipt, each acknowledged once ({self.received}); the log continues all "
-            f"{self.checkpoints} checkpoints that somebody saw."
+            f"{self.sent} reports have a receipt, {self.late} went from the outbox later; each acknowledged once, none lost; "
+            f"the log continues all {self.checkpoints} checkpoints that somebody saw."
         )
 
 
@@ -145,7 +147,7 @@ class _Rounds:
     def _keep_sending(self) -> None:
         if self.sending is None or self.sending.exit_code is not None:
             if self.sending is not None:
-                self.sending.done()
+                self.sending.done(0, LATE)
             self.sending = self.world.send(next(self.directories))
             self.senders.append(self.sending)
 
@@ -206,20 +208,26 @@ class _Rounds:
         broker = self.world.start_broker()
         with ending(broker):
             for one in self.senders:
-                one.done(seconds=300)
+                one.done(0, LATE, seconds=300)
+            # Whatever an impatient sender left in its outbox goes ahead of this one, which has the lane's next number.
+            self.senders.append(self.world.send(next(numbered_directories(self.world.path / "last", reports=1))))
+            self.senders[-1].done()
             receipts = self._receipts()
-            refused = [record for one in self.senders for record in one.records if "error" in record]
-            assert refused == []
-            assert len(receipts) == 1 + (len(self.senders) - 1) * REPORTS_A_DIRECTORY
-            receiving.wait_for(lambda: len(receiving.lines) >= len(receipts), "every report", seconds=600)
+            late = [record for one in self.senders for record in one.records if "error" in record]
+            assert {record["error"]["code"] for record in late} <= {"UNREACHABLE"}
+            sent = 2 + (len(self.senders) - 2) * REPORTS_A_DIRECTORY
+            assert len(receipts) + len(late) == sent
+            receiving.wait_for(lambda: len(receiving.lines) >= sent, "every report", seconds=600)
             assert receiving.stop() in {0, 130}, receiving.tail
             assert observing.exit_code is None, observing.tail
             assert broker.stop() == 0, broker.tail
         self.told.saw_checkpoints(observing.records)
         self.told.acknowledged.update(UUID(record["report_id"]) for record in receiving.records)
-        self._check(read_store(self.world.data, AGREEMENT))
-        assert self.told.acknowledged == Counter(receipts.keys()), "a report was acknowledged twice, or never"
-        self.summary.sent, self.summary.received = len(receipts), sum(self.told.acknowledged.values())
+        stored = read_store(self.world.data, AGREEMENT)
+        self._check(stored)
+        assert self.told.acknowledged == Counter(stored.reports.keys()), "a report was acknowledged twice, or never"
+        assert len(stored.reports) == sent
+        self.summary.sent, self.summary.late = len(receipts), len(late)
         self.summary.checkpoints = len(self.told.checkpoints)
 
 

@@ -24,10 +24,11 @@ MARKING = "SECRET//REL TO XAR, XBO"
 
 
 def reports(count: int) -> Iterator[comity.Report]:
-    """Make reports as an application does: each of its own words."""
-    for _ in range(count):
+    """Make reports as an application does: each of its own words, at the least cost, since it is not what is measured."""
+    words = os.urandom(REPORT_BYTES // 2).hex()
+    for number in range(count):
         yield comity.Report.text(
-            os.urandom(REPORT_BYTES // 2).hex(),
+            f"{number:016}{words[16:]}",
             marking=MARKING,
             categories=["terrorism"],
             purpose="counter-terrorism",

@@ -35,6 +35,7 @@ class Round:
     seconds: float
     seconds_to_receipt: float
     cpu: dict[str, float]
+    peak_mib: dict[str, int]
 
 
 def whole_path(folder: Path, reports: int, rounds: int = ROUNDS) -> dict[str, Row]:
@@ -50,11 +51,11 @@ def whole_path(folder: Path, reports: int, rounds: int = ROUNDS) -> dict[str, Ro
         for one in (sending, receiving):
             one.wait_for(lambda one=one: one.records, "it is connected")
         found = [_round(broker, sending, receiving) for _ in counts]
-        peaks = {one.name.split("-")[0]: one.peak_kib // 1024 for one in (broker, sending, receiving)}
         for one in (sending, receiving):
             one.done(seconds=_PATIENCE_SECONDS)
         assert broker.stop() == 0, broker.tail
     _check(world, warm + reports * rounds)
+    peaks = {name: max(one.peak_mib[name] for one in found) for name in found[0].peak_mib}
     return _rows(found[1:], reports, {"load_before": round(load, 2), "peak_mib": peaks})
 
 
@@ -66,11 +67,14 @@ def _round(broker: Broker, sending: Process, receiving: Process) -> Round:
     receiving.wait_for(lambda: len(receiving.records) > received, "every report", seconds=_PATIENCE_SECONDS)
     sending.wait_for(lambda: len(sending.records) > sent, "every receipt", seconds=_PATIENCE_SECONDS)
     told, got = sending.records[-1], receiving.records[-1]
+    running = {"sender": sending, "broker": broker, "receiver": receiving}
+    peaks = {name: one.peak_kib // 1024 for name, one in running.items()}
     before = receiving.records[received - 1].get("cpu", got["cpu"])
     return Round(
         got["at"] - told["began"],
         told["ended"] - told["began"],
         {"sender": told["cpu"], "broker": broker.cpu_seconds - broker_cpu, "receiver": got["cpu"] - before},
+        peaks,
     )
 
 

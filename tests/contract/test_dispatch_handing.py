@@ -268,6 +268,21 @@ async def test_a_second_stream_is_busy_unless_it_takes_over(world):
     assert second.session.to.session == 2
 
 
+async def test_a_take_over_waits_for_what_the_older_stream_gave_to_the_journal(tmp_path):
+    async with opened("memory", tmp_path) as world:
+        await world.admit(1)
+        gate = world.reader.gate = asyncio.Event()
+        await world.connect()
+        taking_over = asyncio.create_task(world.connect(take_over=True))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not taking_over.done()
+        gate.set()
+        second = await taking_over
+        assert (await second.delivery()).slots == ((0, 2),)
+        assert [entry["segments"][0]["attempt"] for entry in await world.entries(EventKind.DELIVERED)] == [1, 2]
+
+
 async def test_consumers_are_independent_copies(world):
     await world.admit(2)
     one, two = await world.connect(), await world.connect(consumer="archive")

@@ -9,12 +9,17 @@ from grpc_status import rpc_status
 
 from builders_broker import brokered
 from comity.v1 import errors_pb2, exchange_pb2
+from comity_broker.dispatch.frames import SkipReason
+from comity_broker.dispatch.listing import ReportState
 from comity_broker.services.subscribing import REASON_CHARACTERS
 
 OPEN = exchange_pb2.SubscribeRequest(
     open=exchange_pb2.SubscribeOpen(credit=exchange_pb2.Credit(reports=10, bytes=1 << 20))
 )
 TAKE_OVER = exchange_pb2.SubscribeRequest(open=exchange_pb2.SubscribeOpen(take_over=True))
+
+
+NAME = exchange_pb2.SlotRef(agreement_id="A", segment_id=bytes(48))
 
 
 @pytest.fixture
@@ -102,15 +107,14 @@ async def test_the_older_stream_learns_that_it_was_superseded(world):
         exchange_pb2.SubscribeRequest(),
         OPEN,
         exchange_pb2.SubscribeRequest(nack=exchange_pb2.Nack()),
-        exchange_pb2.SubscribeRequest(nack=exchange_pb2.Nack(slots=[exchange_pb2.SlotRef(agreement_id="A")])),
         exchange_pb2.SubscribeRequest(
-            nack=exchange_pb2.Nack(
-                slots=[exchange_pb2.SlotRef(agreement_id="A")], park_reason="x" * (REASON_CHARACTERS + 1)
-            )
+            nack=exchange_pb2.Nack(slots=[exchange_pb2.SlotRef(agreement_id="A")], park_reason="x")
         ),
-        exchange_pb2.SubscribeRequest(
-            nack=exchange_pb2.Nack(slots=[exchange_pb2.SlotRef(agreement_id="A")], retry_after={"seconds": -1})
-        ),
+        exchange_pb2.SubscribeRequest(ack=exchange_pb2.SignedAckFrame(record=bytes((64 << 10) + 1))),
+        exchange_pb2.SubscribeRequest(ack=exchange_pb2.SignedAckFrame(record=b"x", signature=bytes(1 << 16))),
+        exchange_pb2.SubscribeRequest(nack=exchange_pb2.Nack(slots=[NAME])),
+        exchange_pb2.SubscribeRequest(nack=exchange_pb2.Nack(slots=[NAME], park_reason="x" * (REASON_CHARACTERS + 1))),
+        exchange_pb2.SubscribeRequest(nack=exchange_pb2.Nack(slots=[NAME], retry_after={"seconds": -1})),
     ],
 )
 async def test_a_frame_that_says_nothing_or_too_much_ends_the_stream(world, request_):
@@ -135,3 +139,16 @@ async def test_an_acknowledgement_that_does_not_read_is_refused_and_the_stream_g
         await stream.call.done_writing()
         await stream.frames()
         assert await stream.call.code() is grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "prefix"),
+    [
+        (SkipReason, exchange_pb2.SkipReason, "SKIP_REASON_"),
+        (ReportState, exchange_pb2.ReportState, "REPORT_STATE_"),
+    ],
+)
+def test_our_enums_have_the_numbers_of_the_protocol(ours, theirs, prefix):
+    assert {one.name: one.value for one in ours} | {"UNSPECIFIED": 0} == {
+        name.removeprefix(prefix): number for name, number in theirs.items()
+    }

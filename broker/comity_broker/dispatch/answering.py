@@ -8,6 +8,7 @@ ours. Answers under one agreement that wait together become one unit. Given back
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -127,6 +128,8 @@ class Answering:
         one.records.append((digest, Acknowledgement(parties.pop(), signed)))
         for segment_id, outcomes in ack.segments:
             one.take_outcomes(places[segment_id], segment_id, outcomes)
+            # A record may speak of 16,384 reports: what is urgent passes between its segments.
+            await asyncio.sleep(0)
 
     def _verified(self, signed: SignedAck) -> Ack:
         claimed = decode_ack(signed.record)
@@ -224,7 +227,10 @@ class Answering:
         parked_at = {
             party: log_index for (kind, party), log_index in answered.logged.places.items() if kind is EventKind.PARKED
         }
-        for cursor, reference, found in list(one.take(parked_at)):
+        for cursor, reference, found in one.take(parked_at):
+            await asyncio.sleep(0)
+            if not found:
+                continue
             row = await self._shared.shelf.segment(one.desk.agreement_id, reference.item)
             reports = await self._shared.reader.reports_of(one.desk.agreement_id, [reference.item])
             by_slot = {report.slot: report for report in reports.get(reference.item, ())}

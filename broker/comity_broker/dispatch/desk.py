@@ -145,7 +145,7 @@ class Desk:
         """Have what is held looked at again, and suspensions read again."""
         self.stale = True
         for cursor in self.cursors.values():
-            cursor.look_again = True
+            cursor.changes += 1
             cursor.waits_until_ms = 0
 
     # --- what answers name ------------------------------------------------------------------------------------------

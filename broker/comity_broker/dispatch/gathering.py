@@ -125,7 +125,10 @@ class Gathered:
         return [*(one.answer() for one in self.items.values()), *others]
 
     def take(self, parked_at: Mapping[str, int]) -> Iterator[tuple[LaneCursor, Reference, dict[int, Reason]]]:
-        """Have memory follow what was committed; give what is to be said as skipped. `parked_at`: log index by party."""
+        """Have memory follow what was committed, item by item; give with each what is to be said as skipped.
+
+        `parked_at` is the log index of PARKED by party.
+        """
         for one in self.items.values():
             why = Reason(SkipReason.PARKED, parked_at.get(one.cursor.party, 0))
             found = dict.fromkeys(slots_of(one.park), why)
@@ -140,8 +143,7 @@ class Gathered:
             if one.reference is not None and one.change is not None:
                 one.cursor.take(one.reference, one.change, reasons=found)
                 self.desk.forget_done(one.cursor, one.reference)
-                if found:
-                    yield one.cursor, one.reference, found
+                yield one.cursor, one.reference, found
         for cursor, reference in self.told:
             if reference.item not in self.items:
                 cursor.take(reference, reference.change())

@@ -19,7 +19,7 @@ from comity_broker.dispatch.frames import Reason, Skip, SkipReason
 from comity_broker.dispatch.handover import HandOver, ItemPlan, Logged
 from comity_broker.dispatch.lanes import LaneCursor, Reference
 from comity_broker.dispatch.logged import Recipient
-from comity_broker.dispatch.planning import Draft, Round
+from comity_broker.dispatch.planning import Draft, Round, breathe
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.withheld import mask_of, slots_of
 from comity_broker.ledger import Standing
@@ -121,8 +121,13 @@ class HandingOver:
             )
             logged = settled(await shared.journal.submit(unit)).result
             shared.clock.committed(logged.at_ms)
-        frames = (_take(planned.desk, draft, logged) for draft in planned.drafts)
-        return [frame for frame in frames if frame is not None]
+        frames: list[Outgoing] = []
+        for draft in planned.drafts:
+            frame = _take(planned.desk, draft, logged)
+            if frame is not None:
+                frames.append(frame)
+            await breathe(planned.transport_class)
+        return frames
 
 
 def _take(desk: Desk, draft: Draft, logged: Logged) -> Outgoing | None:

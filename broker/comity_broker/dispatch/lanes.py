@@ -83,7 +83,11 @@ class Pending(NamedTuple):
 
 
 class LaneCursor:
-    """One lane of one consumer, in one session."""
+    """One lane of one consumer, in one session.
+
+    `changes` counts what may free a held report, `looked` is its value when all held ones were looked at last. Until
+    `waits_until_ms` (Unix ms) nothing new is looked at.
+    """
 
     def __init__(self, row: LaneRow, state: LaneState) -> None:
         self.row = row
@@ -94,7 +98,8 @@ class LaneCursor:
         self.queue: deque[Reference] = deque()
         self.held: dict[int, Reference] = {}
         self.more = True
-        self.look_again = True
+        self.changes = 1
+        self.looked = 0
         self.waits_until_ms = 0
         self._last = self.read_to = state.floor
         self._again: dict[int, Reference] = {}
@@ -236,7 +241,7 @@ class LaneCursor:
         """Give what was never handed over, in order: first what was held, where it is looked at again, then what follows."""
         if self.blocked:
             return
-        if self.look_again:
+        if self.looked != self.changes:
             for item in sorted(self.held):
                 yield Pending(self.held[item], self.state.held(item))
         for reference in list(self.queue):

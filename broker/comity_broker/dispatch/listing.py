@@ -7,11 +7,13 @@ exception says (parked, dropped, expired, withdrawn, waiting for another try); s
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
+from comity.envelope import limits
 from comity.envelope.profile import ProfileMemo
 from comity.envelope.receipts import Receipt, decode_receipt
 from comity.envelope.segment import Item, WholeItem, parse_segment
@@ -181,8 +183,11 @@ class Listing:
 
     async def lines(
         self, party: str, standings: Sequence[Standing], wanted: Filter, after: Position
-    ) -> AsyncGenerator[tuple[ReportLine, Position]]:
-        """Give lines a party may know, agreement by agreement in the order of admission, each with where it stands."""
+    ) -> AsyncGenerator[tuple[ReportLine | None, Position]]:
+        """Give lines a party may know, agreement by agreement in the order of admission, each with where it stands.
+
+        After each segment that was looked at comes None, so that whoever asks can stop there however few were found.
+        """
         for standing in standings:
             if standing.agreement_id < after.agreement_id:
                 continue
@@ -193,6 +198,8 @@ class Listing:
                 async for line in self._of_segment(view, party, row, first):
                     if wanted.takes(line):
                         yield line, Position(standing.agreement_id, row.log_index, line.slot)
+                await asyncio.sleep(0)
+                yield None, Position(standing.agreement_id, row.log_index, limits.SLOTS - 1)
 
     async def _segments(self, agreement_id: str, wanted: Filter, start: Position) -> AsyncIterator[SegmentRow]:
         reader = self._shared.reader

@@ -31,6 +31,7 @@ from comity_broker.storage.protocol import Reads, ReportRow, SegmentRow
 BATCH_SEGMENTS: Final = 16
 BATCH_BYTES: Final = 2 << 20
 _REPLAY_AGAIN_SECONDS: Final = 60.0
+_PATIENT_CLASS: Final = 3
 
 
 @dataclass(slots=True, eq=False)
@@ -106,6 +107,7 @@ class Round:
     async def _plan_again(self, cursor: LaneCursor) -> None:
         now = self.shared.clock.monotonic()
         for pending in (*cursor.again(now), *cursor.replayable(now)):
+            await breathe(self.transport_class)
             free = self.credits.free(self.transport_class)
             if self.is_full or not free:
                 return
@@ -114,15 +116,16 @@ class Round:
     async def _plan_fresh(self, cursor: LaneCursor) -> None:
         if cursor.waits_until_ms > self.shared.clock.now_ms():
             return
-        cursor.waits_until_ms = 0
+        cursor.waits_until_ms, changes = 0, cursor.changes
         for pending in cursor.fresh():
+            await breathe(self.transport_class)
             free = self.credits.free(self.transport_class)
             if self.is_full or not free:
                 return
             cursor.waits_until_ms, whole = await self._draft_fresh(cursor, pending, free)
             if cursor.waits_until_ms or not whole:
                 return
-        cursor.look_again = False
+        cursor.looked = changes
 
     def _take_in(self, draft: Draft) -> None:
         if not (draft.has_effect or draft.has_frame):
@@ -225,6 +228,9 @@ class Round:
         }
         return {slot: entries[first] for slot, first in verdicts.withdrawn.items()}
 
+    async def _breathe(self) -> None:
+        await breathe(self.transport_class)
+
     # --- what is looked at ------------------------------------------------------------------------------------------
 
     async def _rows(self, reference: Reference, slots: int) -> tuple[SegmentRow, dict[int, ReportRow]]:
@@ -245,7 +251,7 @@ class Round:
         if slots and rechecker.may_have_changed(row, self.standing.epoch, self.node, now_ms):
             segment = parse_segment(row.data, self.memo)
             compiled = self.standing.compiled(now_ms)
-            denied = await rechecker.denied(compiled, segment, slots, self.node, now_ms, breathe=_breathe)
+            denied = await rechecker.denied(compiled, segment, slots, self.node, now_ms, breathe=self._breathe)
         holds = [one for one in self.desk.holds if row.item < one.item_next] if first_time and slots else []
         if not holds:
             return judge(slots, reports, now_ms, denied=denied)
@@ -257,11 +263,13 @@ class Round:
             if hold.clauses:
                 segment = segment or parse_segment(row.data, self.memo)
                 suspended = rechecker.while_suspended(self.standing, hold)
-                held = await rechecker.denied(suspended, segment, slots, self.node, now_ms, breathe=_breathe)
+                held = await rechecker.denied(suspended, segment, slots, self.node, now_ms, breathe=self._breathe)
             suspensions.append(Suspension(hold.log_index, held))
         by_slot = {slot: word for (_, slot), word in words.items()}
         return judge(slots, reports, now_ms, denied=denied, suspensions=suspensions, words=by_slot)
 
 
-async def _breathe() -> None:
-    await asyncio.sleep(0)
+async def breathe(transport_class: int) -> None:
+    """Let what is more urgent pass, where the work at hand is not urgent itself."""
+    if transport_class >= _PATIENT_CLASS:
+        await asyncio.sleep(0)

@@ -33,7 +33,7 @@ from comity_broker.storage.protocol import LaneRow
 
 _LOG: Final = logging.getLogger(__name__)
 CLASSES: Final = range(5)
-ANSWERS_WAITING: Final = 256
+ANSWERS_WAITING: Final = 64
 _LOW_WATER: Final = 4
 _ACKS_TOGETHER: Final = 64
 _LAG_SECONDS: Final = 0.02

@@ -23,6 +23,7 @@ from comity_broker.services.subscribing import slot_names
 Context = grpc.aio.ServicerContext[Any, Any]
 
 PAGE_LIMIT: Final = 500
+SEGMENTS_LOOKED_AT: Final = 64
 
 
 class Reports:
@@ -43,10 +44,14 @@ class Reports:
         lines = self._listing.lines(
             who.party, self._standings(who, request.agreement_id), wanted, _position(request.page_token)
         )
+        looked = 0
         async with aclosing(lines) as found:
             async for line, position in found:
-                answer.reports.append(_row(line))
-                if len(answer.reports) == limit:
+                if line is None:
+                    looked += 1
+                else:
+                    answer.reports.append(_row(line))
+                if len(answer.reports) == limit or looked == SEGMENTS_LOOKED_AT:
                     answer.page_token = _token(position)
                     break
         return answer

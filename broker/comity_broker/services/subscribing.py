@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import grpc
 
-from comity.envelope.evidence import SignedAck
+from comity.envelope import limits
+from comity.envelope.evidence import SIGNATURE_BYTES, SignedAck
 from comity.errors import ComityError, ErrorCode, MalformedError
 from comity.v1 import exchange_pb2
 from comity_broker.access import caller
@@ -39,6 +40,7 @@ from comity_broker.services.refusals import refusal_of
 NACK_SLOTS: Final = 4096
 REASON_CHARACTERS: Final = 1000
 RETRY_SECONDS: Final = 86_400.0
+ACK_BYTES: Final = 64 << 10
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Requests = AsyncIterator[exchange_pb2.SubscribeRequest]
@@ -88,7 +90,7 @@ async def _take(session: Session, request: exchange_pb2.SubscribeRequest) -> Non
         case "credit":
             session.credit(request.credit.reports, request.credit.bytes)
         case "ack":
-            await session.answer(SignedAck(request.ack.record, request.ack.signature))
+            await session.answer(_signed(request.ack))
         case "nack":
             await session.answer(_given_back(request.nack))
         case "heartbeat":
@@ -111,6 +113,16 @@ def _opening(message: exchange_pb2.SubscribeOpen) -> Opening:
     )
 
 
+def _signed(ack: exchange_pb2.SignedAckFrame) -> SignedAck:
+    # Looked at before it waits for its turn: what waits is bounded in number, so each must be bounded in size.
+    if len(ack.record) > ACK_BYTES or len(ack.signature) > SIGNATURE_BYTES:
+        raise MalformedError(
+            f"an acknowledgement has at most {ACK_BYTES} bytes, its signature {SIGNATURE_BYTES}",
+            code=ErrorCode.LIMIT_EXCEEDED,
+        )
+    return SignedAck(ack.record, ack.signature)
+
+
 def _given_back(nack: exchange_pb2.Nack) -> GivenBack:
     slots = slot_names(nack.slots, NACK_SLOTS)
     match nack.WhichOneof("action"):
@@ -130,8 +142,10 @@ def _given_back(nack: exchange_pb2.Nack) -> GivenBack:
 
 
 def slot_names(slots: Iterable[exchange_pb2.SlotRef], limit: int) -> list[SlotName]:
-    """Give the reports a message names; raises MalformedError for none, or for more than the limit."""
+    """Give the reports a message names; raises MalformedError for none, for more than the limit, for what names none."""
     names = [SlotName(one.agreement_id, one.segment_id, one.slot) for one in slots]
+    if any(len(one.segment_id) != limits.DIGEST or len(one.agreement_id) > limits.TEXT_BYTES for one in names):
+        raise MalformedError(f"a report is named by an agreement and a segment id of {limits.DIGEST} bytes")
     if not 1 <= len(names) <= limit:
         raise MalformedError(f"1 to {limit} reports are named at once", code=ErrorCode.LIMIT_EXCEEDED)
     return names

@@ -6,6 +6,7 @@ of the broker join by the entry points `comity.commands`; where the broker is no
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -68,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         # Any command may come to hold keys: the process is sealed before it can.
         seal_process()
+        # What a library logs is for whoever configures logging; a command says what happened in its one line.
+        logging.getLogger().addHandler(logging.NullHandler())
         share_memory()
     words = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in words

@@ -1,0 +1,146 @@
+"""The documents as data: their blocks, links, commands and the outputs they show, for the tests that hold them to the truth.
+
+A ``console`` block is a conversation in one or several terminals. `NAME$ words` is what somebody types in the terminal NAME (`$ words`
+in one without a name), lines after it are what comes out. `NAME$ ^C` ends what runs there. In what comes out `...` stands for
+anything, a line of its own for any lines; times, identifiers and hexadecimal numbers may be others than those shown.
+A block whose first line names a file (```` ```python send.py ````) is that file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+GUIDES = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
+EVERY = (*GUIDES, *sorted(REPOSITORY.glob("[A-QS-Z]*.md")), *sorted((REPOSITORY / "docs/adr").glob("*.md")))
+
+_FENCE = re.compile(r"^```(?P<head>[^\n`]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_PROMPT = re.compile(r"^(?P<terminal>[a-z-]*)\$ (?P<words>.*)$")
+_LINK = re.compile(r"\[[^\]\n]*\]\((?P<target>[^)\s]+)\)")
+_VARYING = (
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)"), "<time>"),
+    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "<id>"),
+    (re.compile(r"\b[0-9a-f]{32,}\b"), "<hex>"),
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, the file it is (empty for none), its text, and where it stands."""
+
+    document: Path
+    line: int
+    language: str
+    file: str
+    text: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.document.name}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing typed in a terminal, and the lines that are shown to come out; none where nothing is shown."""
+
+    place: str
+    terminal: str
+    words: str
+    shown: tuple[str, ...]
+
+
+def blocks(document: Path) -> list[Block]:
+    """Give the fenced blocks of a document in their order."""
+    text = document.read_text(encoding="utf-8")
+    found = []
+    for match in _FENCE.finditer(text):
+        language, _, file = match["head"].strip().partition(" ")
+        found.append(Block(document, text.count("\n", 0, match.start()) + 1, language, file.strip(), match["text"]))
+    return found
+
+
+def prose(document: Path) -> str:
+    """Give a document without its fenced blocks; every line keeps its number."""
+    text = document.read_text(encoding="utf-8")
+    return _FENCE.sub(lambda match: "\n" * match[0].count("\n"), text)
+
+
+def paragraphs(document: Path) -> Iterator[tuple[str, str]]:
+    """Give what can be read on its own, a paragraph, an item or a row of a table, each with the headings above it."""
+    headings: list[str] = []
+    current: list[str] = []
+    for line in [*prose(document).splitlines(), ""]:
+        heading = re.match(r"(#+) (.*)", line)
+        begins = not line.strip() or heading or re.match(r"\s*(?:[-*|]|\d+\.) ?", line)
+        if begins and current:
+            yield " / ".join(headings), " ".join(current)
+            current = []
+        if heading:
+            headings = [*headings[: len(heading[1]) - 1], heading[2]]
+        elif line.strip():
+            current.append(line.strip())
+
+
+def steps(block: Block) -> list[Step]:
+    """Give the steps of a console block; a line that ends in a backslash goes on in the next one."""
+    found: list[Step] = []
+    lines = iter(enumerate(block.text.splitlines(), block.line + 1))
+    for number, line in lines:
+        prompt = _PROMPT.match(line)
+        if prompt is None:
+            assert found, f"{block.place}: a console block begins with a prompt"
+            last = found[-1]
+            found[-1] = Step(last.place, last.terminal, last.words, (*last.shown, line))
+            continue
+        words = [prompt["words"]]
+        while words[-1].endswith("\\"):
+            words.append(next(lines)[1])
+        found.append(Step(f"{block.document.name}:{number}", prompt["terminal"], "\n".join(words), ()))
+    return found
+
+
+def conversation(document: Path) -> list[Step]:
+    """Give every step of every console block of a document."""
+    return [step for block in blocks(document) if block.language == "console" for step in steps(block)]
+
+
+def links(document: Path) -> list[str]:
+    """Give what the links of a document point to."""
+    return [match["target"] for match in _LINK.finditer(prose(document))]
+
+
+def anchors(document: Path) -> set[str]:
+    """Give the anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", prose(document), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+def inline_code(document: Path) -> list[str]:
+    """Give every piece of code inside a document's sentences, line ends as spaces."""
+    return [" ".join(match.split()) for match in re.findall(r"`([^`]+)`", prose(document))]
+
+
+def is_shown(shown: tuple[str, ...] | list[str], output: str) -> bool:
+    """Say whether an output is the one shown, but for what varies from run to run."""
+    pattern = ""
+    for line in shown:
+        pattern += r"(?:.*\n)*?" if line.strip() == "..." else _line(line) + r"\n"
+    return re.fullmatch(pattern, _steady(output if output.endswith("\n") or not output else output + "\n")) is not None
+
+
+def lines_are_shown(shown: tuple[str, ...] | list[str], output: str) -> bool:
+    """Say whether the lines shown come in an output in this order, with any others between."""
+    return is_shown(["...", *(line for one in shown for line in (one, "..."))], output)
+
+
+def _line(line: str) -> str:
+    return ".*".join(re.escape(part) for part in _steady(line.rstrip()).split("..."))
+
+
+def _steady(text: str) -> str:
+    for varying, name in _VARYING:
+        text = varying.sub(name, text)
+    return re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)

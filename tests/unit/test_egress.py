@@ -1,0 +1,103 @@
+"""What may leave: decided for every portion and every node before anything is sealed, and explained where it may not."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from builders_audit import fresh_audit
+from builders_egress import AGREEMENT, clearing, report
+from builders_identity import HOUR
+from comity.errors import ErrorCode, KeyFault, MalformedError, RefusedError, UsageError
+from comity.node.egress import DEFAULT_KEEP_MS
+from comity.report import CONTENT_BYTES, Portion, ReferenceTo
+from comity.suites import Suite
+
+
+def moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+async def test_a_permitted_report_goes_to_the_accredited_nodes_of_its_addressees(tmp_path):
+    async with clearing(tmp_path) as world:
+        cleared = world.egress.clear(report(), AGREEMENT)
+        assert cleared.nodes == (("XBO/m1", (0,)),)
+        assert cleared.refused_parties == ()
+        assert cleared.profile.suite == Suite.HYBRID
+
+
+async def test_a_preview_says_the_same_as_what_is_sent(tmp_path):
+    async with clearing(tmp_path) as world:
+        preview = world.egress.preview(report(), AGREEMENT)
+        assert preview.permitted
+        assert preview.refusal is None
+        assert [(one.node, one.portions, one.withheld) for one in preview.nodes] == [("XBO/m1", (0,), ())]
+        assert preview.expires_at == world.egress.clear(report(), AGREEMENT).times.expires_at
+
+
+async def test_a_refused_report_is_explained_the_same_in_a_preview_and_in_the_error(tmp_path):
+    async with clearing(tmp_path, accredited=False) as world:
+        refused = world.refusal(report())
+        preview = world.egress.preview(report(), AGREEMENT)
+        assert isinstance(refused, RefusedError)
+        assert not preview.permitted
+        assert preview.refusal.explanations == refused.explanations
+        assert refused.explanations
+        assert all(one.remedy for one in refused.explanations)
+        assert refused.what_to_do
+
+
+async def test_the_clock_moving_on_is_seen_where_the_mirror_stays_the_same(tmp_path):
+    async with clearing(tmp_path) as world:
+        world.egress.clear(report(), AGREEMENT)
+        world.now += 3000 * 24 * HOUR
+        with pytest.raises((KeyFault, RefusedError)):
+            world.egress.clear(report(), AGREEMENT)
+
+
+async def test_a_node_the_broker_does_not_list_may_send_nothing(tmp_path):
+    audit = fresh_audit()
+    async with clearing(tmp_path, audit) as world:
+        world.egress._identity = type(world.egress._identity).parse("XAR/nowhere")
+        error = world.refusal(report())
+        assert error.code is ErrorCode.NOT_ENROLLED
+        assert "comity node enrol" in error.what_to_do
+
+
+# --- times ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_report_may_be_handed_over_at_once_and_is_kept_as_long_as_the_agreement_allows(tmp_path):
+    async with clearing(tmp_path) as world:
+        times = world.egress.clear(report(), AGREEMENT).times
+        assert times.created_at == times.not_before == world.now
+        assert world.now < times.expires_at <= world.now + DEFAULT_KEEP_MS
+
+
+async def test_a_moment_that_has_passed_is_not_signed_as_not_before(tmp_path):
+    async with clearing(tmp_path) as world:
+        early = report(not_before=moment(world.now - HOUR), expires_at=moment(world.now + HOUR))
+        assert world.egress.clear(early, AGREEMENT).times.not_before == world.now
+
+
+@pytest.mark.parametrize(("not_before", "expires_at"), [(None, -1), (None, 0), (HOUR, HOUR), (2 * HOUR, HOUR)])
+async def test_a_report_that_expires_before_it_may_be_handed_over_is_a_mistake(tmp_path, not_before, expires_at):
+    async with clearing(tmp_path) as world:
+        start = None if not_before is None else moment(world.now + not_before)
+        late = report(not_before=start, expires_at=moment(world.now) + timedelta(milliseconds=expires_at))
+        assert isinstance(world.refusal(late), MalformedError)
+
+
+# --- what this release does not carry -------------------------------------------------------------------------------
+
+
+async def test_a_portion_that_is_too_large_is_refused_before_it_is_sealed(tmp_path):
+    async with clearing(tmp_path) as world:
+        assert world.egress.clear(report("a" * CONTENT_BYTES), AGREEMENT)
+        error = world.refusal(report("a" * (CONTENT_BYTES + 1)))
+        assert error.code is ErrorCode.LIMIT_EXCEEDED
+        assert error.what_to_do
+
+
+async def test_exercise_traffic_is_refused(tmp_path):
+    async with clearing(tmp_path) as world:
+        assert isinstance(world.refusal(report(exercise=True)), UsageError)
