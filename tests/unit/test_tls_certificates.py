@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 
 import pytest
@@ -12,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from builders_certificates import crafted_leaf, uri
 from builders_identity import DAY, NOW, Seeded, fails, nation
-from comity.errors import ErrorCode, KeyFault, MalformedError
+from comity.errors import ComityError, ErrorCode, KeyFault, MalformedError
 from comity.identity.certificates import (
     check_leaf,
     check_spki,
@@ -333,3 +334,21 @@ def test_an_authority_begins_and_ends_with_whole_seconds_around_what_is_asked():
     authority = read_authority(der)
     assert authority.not_before_ms <= NOW + 999
     assert authority.not_after_ms >= NOW + DAY + 1
+
+
+@pytest.mark.parametrize("change", [1, 2, 0x30, 0xFF])
+def test_no_changed_byte_of_a_request_or_certificate_gets_anything_but_a_typed_refusal(change):
+    """A changed algorithm, for one, is something that the library names in a way of its own."""
+    leaf = XAR.leaf(N1, KEY.spki)
+    readers = [
+        (certificate_request(KEY, N1, "xar.example"), spki_of_request),
+        (leaf, lambda der: check_leaf(der, XAR.authority, XAR.now)),
+        (XAR.authority.der, read_authority),
+        (KEY.spki, check_spki),
+    ]
+    for der, read in readers:
+        for place in range(len(der)):
+            wrong = bytearray(der)
+            wrong[place] ^= change
+            with contextlib.suppress(ComityError):
+                read(bytes(wrong))

@@ -14,12 +14,14 @@ Times are Unix milliseconds; certificates hold seconds.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -74,13 +76,38 @@ class Leaf:
     dns_name: str
 
 
+@contextmanager
+def decoding(what: str) -> Iterator[None]:
+    """Turn whatever the X.509 library says of bytes that it cannot read into MalformedError.
+
+    It parses in part when a field is first looked at, so everything that looks at fields stands inside.
+    """
+    try:
+        yield
+    except (
+        ValueError,
+        TypeError,
+        InvalidSignature,
+        UnsupportedAlgorithm,
+        x509.InvalidVersion,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as error:
+        raise MalformedError(f"{what} does not decode") from error
+
+
 def read_authority(der: bytes) -> Authority:
     """Read an issuing certificate; raises MalformedError for one that breaks rule 1 or 2. Whose it is, a card says."""
+    with decoding("a certificate"):
+        return _read_authority(der)
+
+
+def _read_authority(der: bytes) -> Authority:
     certificate = _load(der)
     spki = spki_of(certificate.public_key())
     try:
         certificate.verify_directly_issued_by(certificate)
-    except (ValueError, TypeError, InvalidSignature) as error:
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
         raise MalformedError("an issuing certificate is signed by its own key") from error
     _only(certificate, _AUTHORITY_EXTENSIONS)
     basic = _critical(certificate, x509.BasicConstraints)
@@ -102,6 +129,11 @@ def read_authority(der: bytes) -> Authority:
 
 def read_leaf(der: bytes) -> Leaf:
     """Read a leaf certificate; raises MalformedError for one that breaks rule 1 or 3. Who signed it is not looked at."""
+    with decoding("a certificate"):
+        return _read_leaf(der)
+
+
+def _read_leaf(der: bytes) -> Leaf:
     certificate = _load(der)
     spki = spki_of(certificate.public_key())
     _only(certificate, _LEAF_EXTENSIONS)
@@ -125,7 +157,7 @@ def check_leaf(der: bytes, authority: Authority, now_ms: int) -> Leaf:
     leaf = read_leaf(der)
     try:
         _load(der).verify_directly_issued_by(_load(authority.der))
-    except (ValueError, TypeError, InvalidSignature) as error:
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
         raise KeyFault(
             f"the certificate of {leaf.spiffe} was not issued by its party's authority",
             what_to_do="Ask the party for a certificate of its present issuing key.",
@@ -170,7 +202,7 @@ def check_spki(spki: bytes) -> None:
     """Check that bytes are exactly the SPKI DER of an ECDSA P-256 key; raises MalformedError."""
     try:
         key = serialization.load_der_public_key(spki)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise MalformedError("a TLS key does not decode") from error
     if spki_of(key) != spki:
         raise MalformedError("a TLS key is the SPKI DER of a P-256 key, uncompressed")
@@ -191,7 +223,7 @@ def _load(der: bytes) -> x509.Certificate:
         certificate = x509.load_der_x509_certificate(der)
         algorithm = certificate.signature_hash_algorithm
         _ = certificate.extensions
-    except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension) as error:
+    except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
         raise MalformedError("a certificate does not decode") from error
     if not isinstance(algorithm, hashes.SHA256):
         raise MalformedError("a certificate is signed with ECDSA and SHA-256")

@@ -1,5 +1,7 @@
 """What a process that holds keys does first: no memory image of it is ever written, and no neighbour may look into it.
 
+It also keeps its threads from hoarding memory (`share_memory`): a node or broker does not grow with what went through it.
+
 RLIMIT_CORE 0 (no core file) and PR_SET_DUMPABLE 0 (no ptrace, and /proc/PID is root's): Linux, see prctl(2) and core(5).
 """
 

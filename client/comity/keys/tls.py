@@ -19,13 +19,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from comity.errors import ErrorCode, KeyFault, MalformedError
-from comity.identity.certificates import Authority, key_usage, p256, read_authority, read_leaf, spki_of, utc
+from comity.identity.certificates import Authority, decoding, key_usage, p256, read_authority, read_leaf, spki_of, utc
 from comity.identity.names import Identity, IdentityKind, check_party, check_trust_domain
 from comity.suites import KeyRole, RandomBytes, Suite, fingerprint
 
@@ -56,7 +56,7 @@ class TlsSecret:
         """Rebuild a key from `to_private_bytes`; raises MalformedError."""
         try:
             key = serialization.load_der_private_key(data, None)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise MalformedError("a private TLS key does not decode") from error
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise MalformedError("a private TLS key is ECDSA P-256")
@@ -181,12 +181,10 @@ def spki_of_request(der: bytes) -> bytes:
     """Give the SPKI DER of a request whose key signed it; raises MalformedError. What it asks for is not looked at."""
     if len(der) > REQUEST_LIMIT:
         raise MalformedError(f"a certificate request has at most {REQUEST_LIMIT} bytes", code=ErrorCode.LIMIT_EXCEEDED)
-    try:
+    with decoding("a certificate request"):
         request = x509.load_der_x509_csr(der)
         spki = spki_of(request.public_key())
         valid = request.is_signature_valid
-    except (ValueError, TypeError, InvalidSignature) as error:
-        raise MalformedError("a certificate request does not decode") from error
     if not valid:
         raise MalformedError("a certificate request is not signed by its key")
     return spki
