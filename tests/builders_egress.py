@@ -58,7 +58,9 @@ class Clearing:
     def add(self, one: Report) -> Pending:
         """Give a report to the lane's run, as the pipeline does."""
         cleared = self.egress.clear(one, AGREEMENT)
-        pending = Pending(len(self.collector.pendings), one, AGREEMENT, self.collector, asyncio.get_running_loop().time())
+        pending = Pending(
+            len(self.collector.pendings), one, AGREEMENT, self.collector, asyncio.get_running_loop().time()
+        )
         self.collector.add(pending)
         self.sealing.add(pending, cleared, cleared.view.log_seen, cleared.view.key_log_seen)
         return pending

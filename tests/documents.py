@@ -2,14 +2,15 @@
 
 A ``console`` block is a conversation in one or several terminals. `NAME$ words` is what somebody types in the terminal NAME (`$ words`
 in one without a name), lines after it are what comes out. `NAME$ ^C` ends what runs there. In what comes out `...` stands for
-anything, a line of its own for any lines; times, identifiers and hexadecimal numbers may be others than those shown.
+anything, a line of its own for any lines; times and short hexadecimal numbers may be others than those shown. A
+report's identifier and a SHA-384 stand for one that came out, the same wherever the document says it, also in what is typed.
 A block whose first line names a file (```` ```python send.py ````) is that file.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +21,10 @@ EVERY = (*GUIDES, *sorted(REPOSITORY.glob("[A-QS-Z]*.md")), *sorted((REPOSITORY 
 _FENCE = re.compile(r"^```(?P<head>[^\n`]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _PROMPT = re.compile(r"^(?P<terminal>[a-z-]*)\$ (?P<words>.*)$")
 _LINK = re.compile(r"\[[^\]\n]*\]\((?P<target>[^)\s]+)\)")
+_ID = r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{96})\b"
 _VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)"), "<time>"),
-    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "<id>"),
-    (re.compile(r"\b[0-9a-f]{32,}\b"), "<hex>"),
+    (re.compile(r"\b[0-9a-f]{32}\b"), "<hex>"),
 )
 
 
@@ -123,21 +124,39 @@ def inline_code(document: Path) -> list[str]:
     return [" ".join(match.split()) for match in re.findall(r"`([^`]+)`", prose(document))]
 
 
-def is_shown(shown: tuple[str, ...] | list[str], output: str) -> bool:
-    """Say whether an output is the one shown, but for what varies from run to run."""
+def shows(shown: Iterable[str], output: str, known: Mapping[str, str]) -> dict[str, str] | None:
+    """Give the identifiers of an output by those that stand for them in a document; None where the output is another one.
+
+    `known` are those of before: the same identifier in a document is the same one in what comes out.
+    """
+    names: dict[str, str] = {}
     pattern = ""
     for line in shown:
-        pattern += r"(?:.*\n)*?" if line.strip() == "..." else _line(line) + r"\n"
-    return re.fullmatch(pattern, _steady(output if output.endswith("\n") or not output else output + "\n")) is not None
+        pattern += r"(?:.*\n)*?" if line.strip() == "..." else _line(line, known, names) + r"\n"
+    match = re.fullmatch(pattern, _steady(output if output.endswith("\n") or not output else output + "\n"))
+    return None if match is None else {one: match[name] for one, name in names.items()}
 
 
-def lines_are_shown(shown: tuple[str, ...] | list[str], output: str) -> bool:
-    """Say whether the lines shown come in an output in this order, with any others between."""
-    return is_shown(["...", *(line for one in shown for line in (one, "..."))], output)
+def anywhere(shown: Iterable[str]) -> list[str]:
+    """Give shown lines as ones that may have any others between them."""
+    return ["...", *(line for one in shown for line in (one, "..."))]
 
 
-def _line(line: str) -> str:
-    return ".*".join(re.escape(part) for part in _steady(line.rstrip()).split("..."))
+def _line(line: str, known: Mapping[str, str], names: dict[str, str]) -> str:
+    pattern = ""
+    for part in re.split(rf"(\.\.\.|{_ID})", _steady(line.rstrip())):
+        if part == "...":
+            pattern += ".*"
+        elif not re.fullmatch(_ID, part):
+            pattern += re.escape(part)
+        elif part in known:
+            pattern += known[part]
+        elif part in names:
+            pattern += f"(?P={names[part]})"
+        else:
+            names[part] = f"id{len(names)}"
+            pattern += f"(?P<{names[part]}>{_ID})"
+    return pattern
 
 
 def _steady(text: str) -> str:

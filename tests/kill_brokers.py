@@ -24,7 +24,7 @@ from uuid import UUID
 
 from kill_oracle import InFlight, Stored, Witnessed, read_store, unanswered
 from processes import Broker, Process, ending, until
-from world_files import AGREEMENT, World
+from world_files import AGREEMENT, CODES, World
 
 LEAST = 64
 # Segments on their way without an answer: enough to have several in every commit, and few enough that a kill is soon.
@@ -156,7 +156,7 @@ class _Rounds:
         assert broker.exit_code == -signal.SIGKILL, broker.tail
         said = _KILLED.search(broker.log.read_text())
         assert said, broker.tail
-        return self._unanswered(), int(said[2])
+        return until(self._unanswered, "the outbox"), int(said[2])
 
     def _kill_on_receipt(self, broker: Broker, before: int) -> tuple[InFlight, int]:
         """Kill on the sight of a new receipt, with the sender stopped so that what it has sent can be counted."""
@@ -166,7 +166,7 @@ class _Rounds:
                 return None
             self.sending.signal(signal.SIGSTOP)
             found = self._unanswered()
-            if found.reports < LEAST:
+            if found is None or found.reports < LEAST:
                 self.sending.signal(signal.SIGCONT)
                 return None
             return found
@@ -181,7 +181,7 @@ class _Rounds:
         self._keep_sending()
         return True
 
-    def _unanswered(self) -> InFlight:
+    def _unanswered(self) -> InFlight | None:
         return unanswered(self.world.node_directory("XAR") / "outbox" / "outbox.sqlite", WINDOW)
 
     def _check_moment(self, moment: Moment, in_flight: int, landed: int, before: int) -> None:
@@ -201,6 +201,8 @@ class _Rounds:
     def _check(self, stored: Stored) -> None:
         self._receipts()
         self.told.saw_last_signed(self.world.data, AGREEMENT)
+        for code in CODES:
+            self.told.saw_mirror(self.world.node_directory(code) / "mirror.sqlite", AGREEMENT)
         self.told.check(stored)
 
     def _settle(self, receiving: Process, observing: Process) -> None:

@@ -92,10 +92,24 @@ class Witnessed:
 
     def saw_last_signed(self, data: Path, agreement_id: str) -> None:
         """Take in the tree that the broker itself signed last, from the file it keeps apart from its store."""
-        for path in (data / "last-signed").iterdir():
+        # Beside them a kill may leave one that was being written: nothing was signed from it.
+        for path in (data / "last-signed").glob("*.signed"):
             origin, size, root = path.read_text().splitlines()[:3]
             if f"/agreement/{agreement_id}/" in origin:
                 self.checkpoints.add((origin, int(size), _from_base64(root).hex()))
+
+    def saw_mirror(self, mirror: Path, agreement_id: str) -> None:
+        """Take in what a node has verified and pinned, and what a stream has shown it; a node that raised an alarm fails."""
+        database = apsw.Connection(str(mirror), flags=apsw.SQLITE_OPEN_READONLY)
+        database.set_busy_timeout(30_000)
+        try:
+            alarms = database.execute("SELECT kind, subject, detail FROM alarm").get
+            assert not alarms, f"{mirror}: {alarms}"
+            for notes in database.execute("SELECT note, shown FROM log WHERE name = ?", (agreement_id,)):
+                for origin, size, root in (note.decode().splitlines()[:3] for note in notes if note):
+                    self.checkpoints.add((origin, int(size), _from_base64(root).hex()))
+        finally:
+            database.close()
 
     def check(self, stored: Stored) -> None:
         """No receipt without its report and its log entry; every checkpoint a part of the log that is there now."""
@@ -124,14 +138,18 @@ class InFlight:
         return sum(slots for _, slots in self.segments)
 
 
-def unanswered(outbox: Path, window: int) -> InFlight:
-    """Read the first segments of an outbox that wait for an answer, as many as a broker's window lets out at once."""
+def unanswered(outbox: Path, window: int) -> InFlight | None:
+    """Read the first segments of an outbox that wait for an answer, as many as a broker's window lets out at once.
+
+    None where its owner was stopped in the middle of something for which it holds the file.
+    """
     database = apsw.Connection(str(outbox), flags=apsw.SQLITE_OPEN_READONLY)
-    database.set_busy_timeout(30_000)
     try:
         rows = database.execute(
             "SELECT segment_id, slots FROM segment WHERE state = 0 ORDER BY number LIMIT ?", (window,)
         )
         return InFlight(tuple(rows))
+    except apsw.BusyError:
+        return None
     finally:
         database.close()

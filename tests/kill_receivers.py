@@ -106,7 +106,10 @@ def _whole(inbox: Path) -> list[Path]:
 
 
 def _check(inbox: Path, texts: list[str], told: list[dict]) -> None:
-    """Every report is there once, whole and with its own text; nobody was told twice; nothing else lies there."""
+    """Every report is there once, whole and with its own text; no report is told twice as new.
+
+    (A killed write may leave a hidden file beside them, as a killed `cp` does; it has no report's name.)
+    """
     whole = _whole(inbox)
     received = []
     for path in whole:

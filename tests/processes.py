@@ -4,7 +4,7 @@
     sending = start([COMITY, "send", ...], "send", tmp_path, environment(...))
     sending.wait_for(lambda: sending.records, "the first receipt")
     broker.kill()                                                              # SIGKILL, and reaped
-    broker.peak_kib, broker.cpu_seconds, broker.limits["Max core file size"]
+    broker.peak_kib, broker.cpu_seconds, limits_of(broker.pid)["Max core file size"]
 
 Standard output and error go to files in `folder`, so that nothing a test does not read ever blocks a process. What is waited for is a
 condition; a process that ends meanwhile fails the test at once, with the end of what it wrote.
@@ -164,11 +164,11 @@ class Process:
             return 0.0
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
-    @property
-    def limits(self) -> dict[str, tuple[str, str]]:
-        """/proc/PID/limits: soft and hard by name."""
-        lines = Path(f"/proc/{self.pid}/limits").read_text().splitlines()[1:]
-        return {line[:26].strip(): (line[26:47].strip(), line[47:68].strip()) for line in lines}
+
+def limits_of(pid: int) -> dict[str, tuple[str, str]]:
+    """Give /proc/PID/limits, soft and hard by name; everybody may read it."""
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()[1:]
+    return {line[:26].strip(): (line[26:47].strip(), line[47:68].strip()) for line in lines}
 
 
 def status_of(pid: int) -> dict[str, str]:

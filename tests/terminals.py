@@ -6,7 +6,7 @@
 Rules in order:
 1. A command is run by bash to its end; exports and the working directory stay with the terminal, as they would.
 2. It must end with exit code 0. Where the document goes on with `echo $?`, with the code that this is shown to print.
-3. Where the document shows what comes out, exactly that comes out (`documents.is_shown`).
+3. Where the document shows what comes out, exactly that comes out (`documents.shows`).
 4. `comity broker run` and what has `--follow` run on: the document goes on when what it shows has come out, until `^C`.
 5. Port 7443 is another one here, so that several tests may have a broker. `replaced` says what else is read differently.
 """
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from documents import REPOSITORY, Step, blocks, is_shown, lines_are_shown, steps
+from documents import Step, anywhere, blocks, shows, steps
 from processes import COMITY, Process, environment, free_port, start
 
 PORT = "7443"
@@ -52,6 +52,7 @@ class Terminals(AbstractContextManager["Terminals"]):
     typed: int = 0
     _port: str = field(default_factory=lambda: str(free_port()))
     _terminals: dict[str, _Terminal] = field(default_factory=dict)
+    _known: dict[str, str] = field(default_factory=dict)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -72,7 +73,8 @@ class Terminals(AbstractContextManager["Terminals"]):
 
     def write(self, name: str, text: str) -> None:
         """Write a file that a document shows."""
-        path = self.folder / name
+        path = self.folder / self._here(name)
+        assert path.is_relative_to(self.folder), f"{name} is outside of the test's directory"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self._here(text), encoding="utf-8")
 
@@ -108,6 +110,10 @@ class Terminals(AbstractContextManager["Terminals"]):
 
     def _run(self, step: Step, expected: int) -> None:
         terminal = self._terminal(step.terminal)
+        if terminal.running is not None:
+            # Whoever types here waits for the prompt.
+            terminal.running.done(0, INTERRUPTED)
+            terminal.running = None
         done = subprocess.run(
             ["bash", "-c", _script(terminal.state, self._here(step.words))],
             cwd=self.folder,
@@ -122,7 +128,10 @@ class Terminals(AbstractContextManager["Terminals"]):
         output = self._there(done.stdout.decode())
         said = f"{step.place}: {step.words}\nexit code {done.returncode}, and out came:\n{output}"
         assert done.returncode == expected, said
-        assert not step.shown or is_shown(step.shown, output), f"{said}\nwhich is not what is shown"
+        if step.shown:
+            found = shows(step.shown, output, self._known)
+            assert found is not None, f"{said}\nwhich is not what is shown"
+            self._known |= found
 
     def _run_on(self, step: Step) -> None:
         terminal = self._terminal(step.terminal)
@@ -136,7 +145,9 @@ class Terminals(AbstractContextManager["Terminals"]):
 
     def _has_come(self, process: Process, shown: tuple[str, ...]) -> bool:
         output = self._there(process.out.read_text() + process.log.read_text())
-        return lines_are_shown(shown, output)
+        found = shows(anywhere(shown), output, self._known)
+        self._known |= found or {}
+        return found is not None
 
     # --- what is read differently here ------------------------------------------------------------------------------
 
@@ -149,7 +160,7 @@ class Terminals(AbstractContextManager["Terminals"]):
         return self._terminals[name]
 
     def _here(self, text: str) -> str:
-        for word, other in {PORT: self._port, **self.replaced}.items():
+        for word, other in {PORT: self._port, **self.replaced, **self._known}.items():
             text = text.replace(word, other)
         return text
 
@@ -167,7 +178,6 @@ class Terminals(AbstractContextManager["Terminals"]):
             **environ,
             "PATH": path,
             "COMITY_BROKER_LISTEN": f"127.0.0.1:{self._port}",
-            "COMITY_CHECKOUT": str(REPOSITORY),
             **self.variables,
         }
 

@@ -21,7 +21,6 @@ from functools import cache
 from pathlib import Path
 
 from builders_home import NAMES, Machine
-from comity.identity.names import Identity, IdentityKind
 from comity.keys.files import Cost, change_passphrase
 from processes import COMITY, Broker, Process, ending, environment, free_port, start, start_broker
 
@@ -153,8 +152,7 @@ def build_world(path: Path) -> World:
         )  # fmt: skip
         machine.done("officer", "create", f"{code}/officer1", "--broker-name", HUB)
     _make_cheap(world)
-    # A checkpoint for whoever asks: the steps below follow one another faster than people take them.
-    with ending(world.start_broker(COMITY_BROKER_CHECKPOINT_EVERY="0.001")):
+    with ending(world.start_broker()):
         for code in CODES:
             world.machine(code).done("node", "enrol", f"{code}/n1")
             roles = [word for role in _ROLES for word in ("--role", role)]
@@ -188,8 +186,3 @@ def _template() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="comity-world-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return build_world(folder / "world").path
-
-
-def node_identity(code: str) -> Identity:
-    """Give the identity of a nation's node."""
-    return Identity(code, IdentityKind.NODE, "n1")

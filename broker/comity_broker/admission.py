@@ -169,7 +169,7 @@ class Admission:
         standing = self._standing(segment.agreement_id, publisher.caller.party, items[0].core.profile, now_ms)
         await self._disk.check(segment.transport_class)
         packets = await self._packets(publisher, frame, segment.agreement_id, items)
-        self._check_rows(items)
+        self._check_rows(items, record)
         profile = items[0].core.profile
         candidates = self._decider.candidates(standing.parties, signed_by.party, profile.suite, now_ms)
         epoch = standing.epoch
@@ -274,7 +274,7 @@ class Admission:
             del publisher.packets[next(iter(publisher.packets))]
         return here
 
-    def _check_rows(self, items: Sequence[WholeItem]) -> None:
+    def _check_rows(self, items: Sequence[WholeItem], sender: NodeRecord) -> None:
         checked: set[tuple[str, bytes]] = set()
         for item in items:
             for row in item.manifest.rows:
@@ -288,9 +288,11 @@ class Admission:
                     and owner.identity.kind is IdentityKind.NODE
                     and owner.key.role is KeyRole.NODE_KEM
                 )
-                if not of_party or not self._keys.counts(row.fingerprint):
+                # Its own stanza is exempt from decisions, so it is for the sender itself and no other node of its party.
+                of_sender = row.party != sender.party or row.fingerprint in sender.fingerprints
+                if not of_party or not of_sender or not self._keys.counts(row.fingerprint):
                     raise KeyFault(
-                        f"a stanza is for a key that no node of {row.party} has now",
+                        f"a stanza is for a key that is not one {row.party} may be sealed to here",
                         what_to_do="Fetch the key log and seal again.",
                         code=ErrorCode.KEY_UNKNOWN,
                     )

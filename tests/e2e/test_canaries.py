@@ -18,7 +18,7 @@ import pytest
 from canary_search import forms, found_below, found_in, private_keys
 from comity.node.files import write_file
 from kill_brokers import numbered_directories
-from processes import COMITY, ending, start
+from processes import COMITY, ending, limits_of, start
 from required import require
 from world_files import World, made_world
 
@@ -102,9 +102,7 @@ def test_nothing_secret_stands_in_the_environment_of_a_process(sung):
 
 @pytest.mark.parametrize("name", ["broker", "sender", "receiver"])
 def test_no_process_that_holds_keys_can_leave_a_core(sung, name):
-    limits = Path(f"/proc/{sung.processes[name]}/limits").read_text().splitlines()
-    (core,) = [line.split() for line in limits if line.startswith("Max core file size")]
-    assert core[4:6] == ["0", "0"]
+    assert limits_of(sung.processes[name])["Max core file size"] == ("0", "0")
 
 
 def test_another_process_of_the_same_user_cannot_look_into_a_broker(tmp_path):

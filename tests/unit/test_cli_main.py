@@ -215,7 +215,7 @@ def shown() -> list[tuple[str, str]]:
         text = document.read_text(encoding="utf-8")
         for block in re.findall(r"^```(?:console|sh|bash)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
             for line in block.replace("\\\n", " ").splitlines():
-                command = re.match(r"(?:\$ )?(?:sudo |.*\| )?(?:\.venv/bin/)?(comity .*)", line)
+                command = re.match(r"(?:[a-z-]*\$ )?(?:sudo |.*\| )?(?:\S*\.venv/bin/)?(comity .*)", line)
                 if command:
                     found.append((document.name, command[1]))
     return found

@@ -1,15 +1,15 @@
 """What may leave: decided for every portion and every node before anything is sealed, and explained where it may not."""
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 
-from builders_audit import fresh_audit
-from builders_egress import AGREEMENT, clearing, report
+from builders_egress import AGREEMENT, SENDER, clearing, report
 from builders_identity import HOUR
 from comity.errors import ErrorCode, KeyFault, MalformedError, RefusedError, UsageError
-from comity.node.egress import DEFAULT_KEEP_MS
-from comity.report import CONTENT_BYTES, Portion, ReferenceTo
+from comity.node.egress import CONTENT_BYTES, DEFAULT_KEEP_MS, Egress
 from comity.suites import Suite
 
 
@@ -40,9 +40,9 @@ async def test_a_refused_report_is_explained_the_same_in_a_preview_and_in_the_er
         preview = world.egress.preview(report(), AGREEMENT)
         assert isinstance(refused, RefusedError)
         assert not preview.permitted
-        assert preview.refusal.explanations == refused.explanations
-        assert refused.explanations
-        assert all(one.remedy for one in refused.explanations)
+        assert preview.refusal.explanation == refused.explanation
+        assert refused.explanation
+        assert all(one.remedy for one in preview.explanations)
         assert refused.what_to_do
 
 
@@ -55,10 +55,11 @@ async def test_the_clock_moving_on_is_seen_where_the_mirror_stays_the_same(tmp_p
 
 
 async def test_a_node_the_broker_does_not_list_may_send_nothing(tmp_path):
-    audit = fresh_audit()
-    async with clearing(tmp_path, audit) as world:
-        world.egress._identity = type(world.egress._identity).parse("XAR/nowhere")
-        error = world.refusal(report())
+    async with clearing(tmp_path) as world:
+        nowhere = Egress(world.mirror, replace(SENDER, name="nowhere"), lambda: world.now)
+        with pytest.raises(KeyFault) as caught:
+            nowhere.clear(report(), AGREEMENT)
+        error = caught.value
         assert error.code is ErrorCode.NOT_ENROLLED
         assert "comity node enrol" in error.what_to_do
 
@@ -79,11 +80,12 @@ async def test_a_moment_that_has_passed_is_not_signed_as_not_before(tmp_path):
         assert world.egress.clear(early, AGREEMENT).times.not_before == world.now
 
 
-@pytest.mark.parametrize(("not_before", "expires_at"), [(None, -1), (None, 0), (HOUR, HOUR), (2 * HOUR, HOUR)])
+@pytest.mark.parametrize(("not_before", "expires_at"), [(None, -1), (None, 0), (-HOUR, 0), (31 * 24 * HOUR, None)])
 async def test_a_report_that_expires_before_it_may_be_handed_over_is_a_mistake(tmp_path, not_before, expires_at):
     async with clearing(tmp_path) as world:
         start = None if not_before is None else moment(world.now + not_before)
-        late = report(not_before=start, expires_at=moment(world.now) + timedelta(milliseconds=expires_at))
+        end = None if expires_at is None else moment(world.now + expires_at)
+        late = report(not_before=start, expires_at=end)
         assert isinstance(world.refusal(late), MalformedError)
 
 
@@ -101,3 +103,13 @@ async def test_a_portion_that_is_too_large_is_refused_before_it_is_sealed(tmp_pa
 async def test_exercise_traffic_is_refused(tmp_path):
     async with clearing(tmp_path) as world:
         assert isinstance(world.refusal(report(exercise=True)), UsageError)
+
+
+async def test_a_reference_to_another_report_has_one_of_the_known_words(tmp_path):
+    async with clearing(tmp_path) as world:
+        leaf, other = bytes(48), uuid4()
+        cleared = world.egress.clear(report(refers_to=[("supersedes", other, leaf)]), AGREEMENT)
+        assert [(one.report_id, one.leaf) for one in cleared.refers_to] == [(other.bytes, leaf)]
+        error = world.refusal(report(refers_to=[("replaces", other, leaf)]))
+        assert isinstance(error, MalformedError)
+        assert "supersedes" in error.message

@@ -38,6 +38,7 @@ from comity.v1 import exchange_pb2
 from comity_policy.facts import Precedence
 
 CLOSE_SECONDS: Final = 5.0
+REFRESH_AGAIN_SECONDS: Final = 0.25
 _SLICE: Final = 32
 _LEAVING_TURNS: Final = 8
 _LOG: Final = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class Receiver:
             changed=self._arrived.set,
         )
         self._caught_up = False
+        self._sessions = 0
         self._gave_up = False
         self._closing = False
         self._closed = asyncio.Event()
@@ -188,14 +190,28 @@ class Receiver:
             try:
                 return self._opening.open_segment(frame, refreshed=False)
             except RefreshNeeded:
-                await self._refresh()
+                if not await self._refreshed():
+                    return None
                 return self._opening.open_segment(frame, refreshed=True)
         except ComityError as error:
-            if isinstance(error, UnreachableError | StorageError):
+            if isinstance(error, StorageError):
                 raise
             reason = error.reason if isinstance(error, RejectedError) else error.message
             self._mirror.raise_alarm(AlarmKind.SEGMENT_REJECTED, "", f"entry {frame.log_index}", reason)
             return None
+
+    async def _refreshed(self) -> bool:
+        """Refresh, however long the broker is away; False where what asked for it comes again in another session."""
+        session = self._sessions
+        while self._sessions == session and self._failure is None:
+            try:
+                await self._refresh()
+            except UnreachableError as error:
+                _LOG.info("refresh_waits", extra={"reason": error.message})
+                await asyncio.sleep(REFRESH_AGAIN_SECONDS)
+            else:
+                return self._sessions == session
+        return False
 
     def _begin(self, frame: exchange_pb2.Delivery, opened: OpenSegment) -> None:
         segment, signed_by = opened.segment, opened.verified.signed_by
@@ -255,6 +271,7 @@ class Receiver:
             frames.clear()
         self._showing.forget()
         self._caught_up = False
+        self._sessions += 1
         return tuple(self._acks.unconfirmed.values())
 
     def delivered(self, frame: exchange_pb2.Delivery) -> None:

@@ -1,0 +1,60 @@
+"""What README and guides show, done: every command in its order, in a fresh directory, with a broker as a process of its own.
+
+A document that shows something else than what comes out fails here, at its file and line.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from documents import REPOSITORY, Block, steps
+from terminals import Terminals
+
+DOCS = REPOSITORY / "docs"
+# One world each; a later document goes on where the earlier one stopped.
+WORLDS = {
+    "quick start": (REPOSITORY / "README.md", DOCS / "integrator-guide.md", DOCS / "auditor-guide.md"),
+    "user's guide": (DOCS / "user-guide.md",),
+}
+# Tests and builds are run from make; a service manager, the network and other directories are not a test's to touch.
+LEFT_OUT = re.compile(r"^make\b|systemctl\b|/etc/systemd/|\bpip install\b|-m (?:venv|build)\b|^requirements/lock\b")
+# What the operator's guide takes as given: two parties, and an officer's machine that trusts them.
+PARTIES = """\
+hub$ (umask 077; echo 'four words nobody sings' > passphrase)
+keys$ export COMITY_HOME=$PWD/keys COMITY_PASSPHRASE_FILE=$PWD/passphrase
+arden$ export COMITY_HOME=$PWD/keys COMITY_PASSPHRASE_FILE=$PWD/passphrase
+bohemund$ export COMITY_HOME=$PWD/bohemund COMITY_PASSPHRASE_FILE=$PWD/passphrase
+keys$ comity party create XAR --name 'Republic of Arden' --trust-domain xar.example --jurisdiction XAR
+keys$ comity party export XAR --into XAR.card
+bohemund$ comity party create XBO --name 'Bohemund Federation' --trust-domain xbo.example --jurisdiction XBO
+bohemund$ comity party export XBO --into XBO.card
+"""
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("documents", WORLDS.values(), ids=list(WORLDS))
+def test_every_command_does_what_its_document_shows(documents, tmp_path):
+    with Terminals(tmp_path, left_out=LEFT_OUT) as terminals:
+        for document in documents:
+            follow(terminals, document)
+
+
+def test_a_broker_is_made_run_and_checked_as_the_operators_guide_shows(tmp_path):
+    etc, var = tmp_path / "etc", tmp_path / "var"
+    terminals = Terminals(
+        tmp_path,
+        # The directories that systemd would give; a test is not root.
+        variables={"STATE_DIRECTORY": str(var), "CONFIGURATION_DIRECTORY": str(etc)},
+        replaced={"sudo ": "", "/opt/comity/.venv/bin/": "", "/etc/comity": str(etc), "/var/lib/comity": str(var)},
+        left_out=LEFT_OUT,
+    )
+    with terminals:
+        terminals.type_all(steps(Block(Path(__file__), 1, "console", "", PARTIES)))
+        follow(terminals, DOCS / "operator.md")
+
+
+def follow(terminals: Terminals, document: Path) -> None:
+    before = terminals.typed
+    terminals.follow(document)
+    assert terminals.typed > before, f"{document.name} shows no command"
