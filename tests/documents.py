@@ -15,8 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-GUIDES = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
-EVERY = (*GUIDES, *sorted(REPOSITORY.glob("[A-QS-Z]*.md")), *sorted((REPOSITORY / "docs/adr").glob("*.md")))
+_DOCS = REPOSITORY / "docs"
+GUIDES = (REPOSITORY / "README.md", *sorted(_DOCS.glob("*.md")))
+EVERY = (*GUIDES, *sorted(REPOSITORY.glob("[A-QS-Z]*.md")), *sorted((_DOCS / "adr").glob("*.md")))
+
+# What is done in one world each, a later document going on where the earlier one stopped (tests/e2e/test_readme.py).
+WORLDS = {
+    "quick start": (REPOSITORY / "README.md", _DOCS / "integrator-guide.md", _DOCS / "auditor-guide.md"),
+    "user's guide": (_DOCS / "user-guide.md",),
+    "operator's guide": (_DOCS / "operator.md",),
+}
+# Tests and builds are run from make; a service manager, the network and other directories are not a test's to touch.
+LEFT_OUT = re.compile(r"^make\b|^requirements/lock\b|systemctl\b|/etc/systemd/|\bpip install\b|-m (?:venv|build)\b")
 
 _FENCE = re.compile(r"^```(?P<head>[^\n`]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _PROMPT = re.compile(r"^(?P<terminal>[a-z-]*)\$ (?P<words>.*)$")
@@ -127,14 +137,30 @@ def inline_code(document: Path) -> list[str]:
 def shows(shown: Iterable[str], output: str, known: Mapping[str, str]) -> dict[str, str] | None:
     """Give the identifiers of an output by those that stand for them in a document; None where the output is another one.
 
-    `known` are those of before: the same identifier in a document is the same one in what comes out.
+    `known` are those of before: the same identifier in a document is the same one in what comes out. Between lines of `...`
+    each run of lines is taken where it comes first.
     """
-    names: dict[str, str] = {}
-    pattern = ""
+    lines = _steady(output).splitlines()
+    runs: list[list[str]] = [[]]
     for line in shown:
-        pattern += r"(?:.*\n)*?" if line.strip() == "..." else _line(line, known, names) + r"\n"
-    match = re.fullmatch(pattern, _steady(output if output.endswith("\n") or not output else output + "\n"))
-    return None if match is None else {one: match[name] for one, name in names.items()}
+        if line.strip() == "...":
+            runs.append([])
+        else:
+            runs[-1].append(_steady(line.rstrip()))
+    found: dict[str, str] = {}
+    at = 0
+    for number, run in enumerate(runs):
+        last = len(lines) - len(run)
+        first = last if number == len(runs) - 1 and number > 0 else at
+        for start in range(first, (last if number > 0 else at) + 1):
+            bound = _bound(run, lines[start : start + len(run)], {**known, **found}) if start >= at else None
+            if bound is not None:
+                found |= bound
+                at = start + len(run)
+                break
+        else:
+            return None
+    return found if at == len(lines) else None
 
 
 def anywhere(shown: Iterable[str]) -> list[str]:
@@ -142,9 +168,23 @@ def anywhere(shown: Iterable[str]) -> list[str]:
     return ["...", *(line for one in shown for line in (one, "..."))]
 
 
+def _bound(run: list[str], lines: list[str], known: Mapping[str, str]) -> dict[str, str] | None:
+    """Give what the identifiers of a run of shown lines stand for; None where these are other lines."""
+    found: dict[str, str] = {}
+    if len(run) != len(lines):
+        return None
+    for line, actual in zip(run, lines, strict=True):
+        names: dict[str, str] = {}
+        match = re.fullmatch(_line(line, {**known, **found}, names), actual)
+        if match is None:
+            return None
+        found |= {one: match[name] for one, name in names.items()}
+    return found
+
+
 def _line(line: str, known: Mapping[str, str], names: dict[str, str]) -> str:
     pattern = ""
-    for part in re.split(rf"(\.\.\.|{_ID})", _steady(line.rstrip())):
+    for part in re.split(rf"(\.\.\.|{_ID})", line):
         if part == "...":
             pattern += ".*"
         elif not re.fullmatch(_ID, part):

@@ -16,7 +16,6 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from comity.envelope import limits
 from comity.errors import ErrorCode, NotFoundError, UsageError
 
 FILE_LIMIT: Final = 64 << 10
@@ -31,7 +30,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     listen: str = "127.0.0.1:7443"
     window_segments: Annotated[int, Meta(ge=1, le=256)] = 16
-    segment_bytes: Annotated[int, Meta(ge=65_536, le=limits.SEGMENT_BYTES)] = limits.SEGMENT_BYTES
     streams_per_node: Annotated[int, Meta(ge=2, le=64)] = 8
     refusals_per_second: Annotated[int, Meta(ge=1, le=10_000)] = 50
     connection_age: Seconds = 3600.0
@@ -41,7 +39,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     drain: Seconds = 20.0
     checkpoint_every: Seconds = 1.0
     revocation_poll: Seconds = 10.0
-    monitor_every: Seconds = 60.0
     clock_step: Seconds = 5.0
     commit_timeout: Seconds = 10.0
     routine_full: Annotated[float, Meta(gt=0, le=0.85)] = 0.85

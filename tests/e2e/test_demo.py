@@ -1,6 +1,7 @@
 """`comity demo`, run as a user runs it: every record says what really happened, and the directory holds it."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+
+from documents import REPOSITORY, conversation, shows
 
 SAMPLES = Path(__file__).resolve().parents[2] / "broker/comity_broker/cli/samples"
 STIX = sorted(path.name for path in (SAMPLES / "stix").iterdir())
@@ -178,3 +181,10 @@ def test_it_tells_in_plain_words_with_banners_what_happened(ran):
         "steps, each checked",
     ):
         assert words.casefold() in ran.stdout.casefold()
+
+
+def test_it_prints_what_the_readme_shows_of_it(ran):
+    (step,) = [one for one in conversation(REPOSITORY / "README.md") if one.words == "make demo"]
+    # The samples' line is there whatever else is sent; what number an entry has is not of this run.
+    shown = [re.sub(r"entry \d+", "entry ...", line) for line in step.shown]
+    assert shows([*shown, "..."], ran.stdout, {}) is not None

@@ -24,6 +24,7 @@ from comity_broker.storage.protocol import KEYS, OPERATIONS, BodyRow, Reader, Se
 Context = grpc.aio.ServicerContext[Any, Any]
 
 ENTRIES_LIMIT: Final = 1024
+ENTRIES_SLICE: Final = 8
 EVIDENCE_LIMIT: Final = 64
 ANSWER_BYTES: Final = 256 << 10
 _TILE: Final = re.compile(r"tile/(entries|\d{1,2})/((?:x\d{3}/)*\d{3})(?:\.p/(\d{1,3}))?")
@@ -62,24 +63,34 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         who = caller()
         shard = self._shard(request.log)
         limit = min(max(1, request.limit), ENTRIES_LIMIT)
-        rows = await self._reader.entries(shard, request.first, limit)
-        parts = ["shared", who.party]
-        bodies: dict[int, list[BodyRow]] = {}
-        for body in await self._reader.bodies(shard, [row.log_index for row in rows], parts):
-            bodies.setdefault(body.log_index, []).append(body)
         answer = audit_pb2.GetEntriesResponse()
-        size = 0
-        for row in rows:
-            entry = audit_pb2.LogEntry(
-                log_index=row.log_index, entry=row.entry, parts=[part_of(one) for one in bodies.get(row.log_index, [])]
-            )
-            size += entry.ByteSize()
-            if size > ANSWER_BYTES and answer.entries:
-                break
-            answer.entries.append(entry)
+        await self._add_entries(answer, shard, request.first, limit, ["shared", who.party])
         head = await self._reader.head(shard)
         answer.log_size = 0 if head is None else head.leaf_next
         return answer
+
+    async def _add_entries(
+        self, answer: audit_pb2.GetEntriesResponse, shard: str, first: int, limit: int, parts: list[str]
+    ) -> None:
+        """Add entries with their bodies, as many as an answer holds; they are read in slices, since bodies are large."""
+        size = 0
+        for start in range(0, limit, ENTRIES_SLICE):
+            rows = await self._reader.entries(shard, first + start, min(ENTRIES_SLICE, limit - start))
+            bodies: dict[int, list[BodyRow]] = {}
+            for body in await self._reader.bodies(shard, [row.log_index for row in rows], parts):
+                bodies.setdefault(body.log_index, []).append(body)
+            for row in rows:
+                entry = audit_pb2.LogEntry(
+                    log_index=row.log_index,
+                    entry=row.entry,
+                    parts=[part_of(one) for one in bodies.get(row.log_index, [])],
+                )
+                size += entry.ByteSize()
+                if size > ANSWER_BYTES and answer.entries:
+                    return
+                answer.entries.append(entry)
+            if len(rows) < ENTRIES_SLICE:
+                return
 
     async def GetInclusionProof(
         self, request: audit_pb2.GetInclusionProofRequest, _: Context

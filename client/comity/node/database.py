@@ -17,6 +17,7 @@ import apsw
 from comity.errors import ErrorCode, StorageError
 
 _FULL: Final = (apsw.FullError, apsw.TooBigError)
+_CACHE_KIB: Final = 512  # a node has several files open, and its memory does not grow with them
 _BUSY_MS: Final = 10_000
 _ROWS_A_STATEMENT: Final = 128
 
@@ -45,6 +46,7 @@ def _prepare(connection: apsw.Connection, path: Path, schema: str, version: int,
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=OFF")
+    connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     with connection:
         (found,) = connection.execute("PRAGMA user_version").fetchone() or (0,)
         if found == 0 and not connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
