@@ -39,7 +39,7 @@ from comity.errors import (
 from comity.identity.directory import KeyDirectory
 from comity.identity.names import IdentityKind
 from comity.identity.records import NodeRecord, RecordedKey
-from comity.suites import KeyRole
+from comity.suites import SUITES, KeyRole
 from comity_broker.access import Caller
 from comity_broker.deciding import Candidate, Decider
 from comity_broker.ledger import Ledger, Standing
@@ -167,12 +167,13 @@ class Admission:
         )
         items = self._whole_items(segment)
         standing = self._standing(segment.agreement_id, publisher.caller.party, items[0].core.profile, now_ms)
+        # Taken before the first wait: what changes from here on gives another epoch, and the commit is refused.
+        epoch = standing.epoch
         await self._disk.check(segment.transport_class)
         packets = await self._packets(publisher, frame, segment.agreement_id, items)
         self._check_rows(items, record)
         profile = items[0].core.profile
         candidates = self._decider.candidates(standing.parties, signed_by.party, profile.suite, now_ms)
-        epoch = standing.epoch
         slots = [await self._slot(standing, key, candidates, (slot, item), now_ms) for slot, item in enumerate(items)]
         path = tree.path(tree.levels(frame.segment_ids), index)
         return Admissible(
@@ -262,6 +263,9 @@ class Admission:
         named = {row.packet_id for item in items for row in item.manifest.rows}
         if len(frame.key_packets) > limits.KEY_PACKETS:
             raise MalformedError(f"a frame brings at most {limits.KEY_PACKETS} key packets")
+        sizes = {row.packet_size for row in SUITES.values()}
+        if any(len(data) not in sizes for data in frame.key_packets):
+            raise MalformedError("a key packet has another size than any suite gives it")
         for data in frame.key_packets:
             publisher.packets[packet_id(data)] = data
         missing = [one for one in named if one not in publisher.packets]

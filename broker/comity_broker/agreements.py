@@ -9,6 +9,7 @@ A party's signature of the log's terms is one more LOG_OPENED entry with the sam
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -50,12 +51,15 @@ from comity_broker.storage.protocol import (
     Head,
     HoldRow,
     Known,
+    R,
     Reader,
     Rows,
     StatementRow,
     Unit,
 )
 from comity_policy.lifecycle import LogTerms, Step, StepKind
+
+_LOG: Final = logging.getLogger(__name__)
 
 TEXT_LIMIT: Final = 1 << 20
 _OWN_SHARDS: Final = frozenset({KEYS, OPERATIONS, SESSIONS})
@@ -265,7 +269,7 @@ class Agreements:
             def build(head: Head, _: Known) -> Rows[int]:
                 return Rows(head.raised(), head.state_epoch + 1)
 
-            epoch = settled(await self._journal.submit(Unit(standing.agreement_id, build, urgency=0))).result
+            epoch = await self._insist(Unit(standing.agreement_id, build, urgency=0))
             standing.epoch = max(standing.epoch, epoch)
             self._ledger.changed(standing.agreement_id)
 
@@ -279,10 +283,21 @@ class Agreements:
             salts = Salts.draw(log, 1, self._random_bytes)
             now = self._clock.now_ms()
             unit = Unit(standing.agreement_id, _revoking(log, salts, now, key_log_index, statement), urgency=0)
-            at, epoch = settled(await self._journal.submit(unit)).result
+            at, epoch = await self._insist(unit)
             self._clock.committed(at)
             standing.epoch = max(standing.epoch, epoch)
             self._ledger.changed(standing.agreement_id)
+
+    async def _insist(self, unit: Unit[R]) -> R:
+        """Commit a unit that has no caller to come again, however long the disk is full; raises what waiting does not mend."""
+        while True:
+            try:
+                return settled(await self._journal.submit(unit)).result
+            except StorageError as error:
+                if error.code is not ErrorCode.STORAGE_FULL:
+                    raise
+                _LOG.error("agreement_waits_for_room", extra={"log": unit.shard})
+                await asyncio.sleep(error.retry_after_seconds or 0)
 
     async def freeze(self, shard: str, reason: str) -> None:
         """Freeze a log: nothing is accepted or handed over under it from here on. The reason stays with its head."""

@@ -131,6 +131,9 @@ class Directory:
         """Check a bundle or accreditation of the caller's own and make challenges; raises ComityError."""
         body = self._own(statement, caller)
         self._expire()
+        # An identity has one enrolment open, so that none can hold the places of all.
+        for before in [nonce for nonce, one in self._pending.items() if one.caller == caller.identity]:
+            del self._pending[before]
         if len(self._pending) >= _PENDING_LIMIT:
             raise AccessError(
                 "too many enrolments are open",

@@ -19,6 +19,7 @@ from comity_broker.access import Caller
 from comity_broker.auditlog.bodies import Caller as LogCaller
 from comity_broker.auditlog.bodies import Event
 from comity_broker.auditlog.operations import admin_action, authn_failed, authz_denied, clock_stepped, rejected
+from comity_broker.budget import RefusalBudget
 from comity_broker.clock import BrokerClock
 from comity_broker.entries import Salts, add_events
 from comity_broker.journal import Journal
@@ -31,6 +32,7 @@ _WAITING: Final = 1024
 _GROUP: Final = 64
 _COUNT_SECONDS: Final = 60.0
 _PEER_BYTES: Final = 256
+_DENIALS_PER_SECOND: Final = 10
 
 
 @dataclass(slots=True)
@@ -66,6 +68,7 @@ class OperationsLog:
     _waiting: deque[Callable[[int], Event]] = field(default_factory=deque)
     _failures: dict[tuple[str, str], _Failures] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _denials: RefusalBudget | None = None
 
     # --- what is recorded -------------------------------------------------------------------------------------------
 
@@ -73,6 +76,9 @@ class OperationsLog:
         """Record a call that was refused before it was served."""
         if caller is None:
             self._failed(peer, error)
+            return
+        if not self._may_write_denial(str(caller.identity)):
+            self.dropped += 1
             return
         by = log_caller(caller)
         self._put(lambda at: authz_denied(time=at, caller=by, action=method, agreement_id="", reason=error.code.name))
@@ -135,6 +141,16 @@ class OperationsLog:
             return
         self._waiting.append(make)
         self._wake.set()
+
+    def _may_write_denial(self, identity: str) -> bool:
+        if self._denials is None:
+            self._denials = RefusalBudget(_DENIALS_PER_SECOND, self.clock.monotonic)
+        try:
+            self._denials.check(identity)
+        except ComityError:
+            return False
+        self._denials.spend(identity)
+        return True
 
     def _failed(self, peer: str, error: ComityError) -> None:
         key = (peer.rpartition(":")[0][:_PEER_BYTES], error.code.name)

@@ -185,10 +185,10 @@ class RunningBroker:
                 clock=self._clock,
                 random_bytes=self._random,
             ).read_back()
+            self.dispatcher.shared.rechecker.started(self._clock.now_ms())
             self.directory.on_statement(self._key_changed)
             async with asyncio.TaskGroup() as tasks:
-                workers = [tasks.create_task(self.receipts.run()), tasks.create_task(self.operations.run())]
-                workers.append(tasks.create_task(self.dispatcher.run()))
+                workers = [tasks.create_task(one.run()) for one in (self.receipts, self.operations, self.dispatcher)]
                 server = await self._listening()
                 workers += [tasks.create_task(self._watch()), tasks.create_task(self._show_checkpoints())]
                 try:
@@ -214,8 +214,8 @@ class RunningBroker:
         self.publishing.drain()
         await self.dispatcher.drain(self._settings.drain)
         await server.stop(self._settings.drain)
-        while self._background:
-            await asyncio.gather(*self._background, return_exceptions=True)
+        if self._background:
+            await asyncio.wait(self._background, timeout=self._settings.drain)
         await self.operations.flush()
         for head in await self._storage.reader.shards():
             if head.shard != SESSIONS and not head.frozen_reason:

@@ -5,8 +5,9 @@ over and after which its originator said nothing; not permitted to this node any
 Else it may go. What was handed over once is not held by a suspension any more: its age and the decision are looked at.
 
 The decision is taken anew (`Rechecker`) where it may have changed since admission: another state_epoch, an accreditation that
-ended meanwhile, or an hour. A report goes only if this node may still have every portion that its stanza gives it. A suspension
-of clauses holds what it would have denied. A sender's key that was revoked holds too; one that was rotated does not.
+ended meanwhile, a start of the broker, or an hour. A report goes only if this node may still have every portion that its stanza
+gives it. A suspension of clauses holds what it would have denied. A sender's key that was revoked holds too; one that was rotated
+does not.
 """
 
 from __future__ import annotations
@@ -103,12 +104,18 @@ class Rechecker:
         self._decider = decider
         self._keys = keys
         self._compiled: dict[tuple[bytes, str], CompiledAgreement] = {}
+        self._since_ms = 0
+
+    def started(self, now_ms: int) -> None:
+        """Trust no decision of an earlier process, Unix ms: it may have died before it said which keys had changed."""
+        self._since_ms = now_ms
 
     def may_have_changed(self, row: SegmentRow, epoch: int, node: NodeRecord, now_ms: int) -> bool:
         """Say whether a decision of a segment's admission may be another one now."""
         until = None if node.accreditation is None else node.accreditation.until
         lapsed = until is not None and row.admitted_at < until <= now_ms
-        return row.epoch != epoch or lapsed or now_ms - row.admitted_at >= _TRUSTED_MS
+        earlier = row.admitted_at <= self._since_ms
+        return row.epoch != epoch or lapsed or earlier or now_ms - row.admitted_at >= _TRUSTED_MS
 
     async def denied(
         self,

@@ -27,8 +27,11 @@ ENTRIES_LIMIT: Final = 1024
 ENTRIES_SLICE: Final = 8
 EVIDENCE_LIMIT: Final = 64
 ANSWER_BYTES: Final = 256 << 10
-_TILE: Final = re.compile(r"tile/(entries|\d{1,2})/((?:x\d{3}/)*\d{3})(?:\.p/(\d{1,3}))?")
+# Six groups number 10^18 tiles, more than a log below 2^63 entries has.
+_TILE: Final = re.compile(r"tile/(entries|[0-9]{1,2})/((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([0-9]{1,3}))?")
 _DIGEST: Final = 48
+# Beyond every log, and within what a store can count.
+_FAR: Final = 1 << 62
 
 
 class AuditService(audit_pb2_grpc.AuditServiceServicer):
@@ -64,7 +67,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         shard = self._shard(request.log)
         limit = min(max(1, request.limit), ENTRIES_LIMIT)
         answer = audit_pb2.GetEntriesResponse()
-        await self._add_entries(answer, shard, request.first, limit, ["shared", who.party])
+        await self._add_entries(answer, shard, min(request.first, _FAR), limit, ["shared", who.party])
         head = await self._reader.head(shard)
         answer.log_size = 0 if head is None else head.leaf_next
         return answer
@@ -111,7 +114,8 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         if not 1 <= width <= TILE_WIDTH:
             raise MalformedError(f"a tile has 1 to {TILE_WIDTH} hashes")
         if level == "entries":
-            rows = await self._reader.entries(shard, number * TILE_WIDTH, width)
+            last = number * TILE_WIDTH + width
+            rows = await self._reader.entries(shard, last - width, width) if last <= log_size else []
             if len(rows) < width:
                 raise NotFoundError(
                     f"the log has no such tile, it has {log_size} entries", code=ErrorCode.RANGE_INVALID
@@ -149,7 +153,8 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         require_agreement(who, request.agreement_id)
         self._ledger.require(request.agreement_id, who.party)
         limit = min(max(1, request.limit), EVIDENCE_LIMIT)
-        rows = await self._reader.segments_from(request.agreement_id, request.first_log_index, limit)
+        first = min(request.first_log_index, _FAR)
+        rows = await self._reader.segments_from(request.agreement_id, first, limit)
         answer = audit_pb2.GetEvidenceResponse()
         records = await self._reader.batches(request.agreement_id, sorted({row.batch for row in rows}))
         size = 0

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import grpc
 
+from comity.envelope import limits
 from comity.errors import ComityError, ErrorCode, MalformedError, RejectedError, UnreachableError
 from comity.suites import RandomBytes
 from comity.v1 import audit_pb2, exchange_pb2
@@ -86,7 +87,8 @@ class Publishing:
             opened=exchange_pb2.PublishOpened(incarnation=self._incarnation, window=window)
         )
         answers: asyncio.Queue[Answer | None] = asyncio.Queue()
-        reading = asyncio.create_task(self._read(publisher, request_iterator, window, answers))
+        room = asyncio.Semaphore(window)
+        reading = asyncio.create_task(self._read(publisher, request_iterator, room, answers))
         answered = 0
         try:
             while (answer := await answers.get()) is not None:
@@ -95,6 +97,8 @@ class Publishing:
                     yield exchange_pb2.PublishResponse(receipt=answer)
                 else:
                     yield exchange_pb2.PublishResponse(refusal=answer)
+                # Only what was written leaves the window: whoever does not read its answers is not read either.
+                room.release()
                 if answers.empty():
                     yield exchange_pb2.PublishResponse(flow_ack=exchange_pb2.FlowAck(segments=answered))
             await reading
@@ -126,10 +130,9 @@ class Publishing:
         self,
         publisher: Publisher,
         requests: AsyncIterator[exchange_pb2.PublishRequest],
-        window: int,
+        room: asyncio.Semaphore,
         answers: asyncio.Queue[Answer | None],
     ) -> None:
-        room = asyncio.Semaphore(window)
         failure: ComityError | None = None
         ordinal = 0
         turn = _Turn()
@@ -140,7 +143,6 @@ class Publishing:
                 answers.put_nowait(await self._answer(publisher, frame, number, place, mine))
             finally:
                 mine.pass_on()
-                room.release()
 
         try:
             # Whatever is under way when the stream ends is still answered: it may be durable.
@@ -290,4 +292,6 @@ def _batch_frame(batch: exchange_pb2.PublishBatch) -> BatchFrame:
 
 def _segment_id(frame: BatchFrame, number: int) -> bytes:
     index = frame.indices[number]
-    return frame.segment_ids[index] if index < len(frame.segment_ids) else b""
+    named = frame.segment_ids[index] if index < len(frame.segment_ids) else b""
+    # It is logged and sent back before anything was checked, so only what can be an id is taken for one.
+    return named if len(named) == limits.DIGEST else b""
