@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from builders_audit import fresh_audit
@@ -25,6 +25,7 @@ from comity.node.mirror import Mirror
 from comity.node.outbox import Lane
 from comity.node.sealing import Sealing
 from comity.report import Report
+from comity_policy.facts import Precedence
 
 SENDER = Identity("XAR", IdentityKind.NODE, "n1")
 EPOCH = bytes(16)
@@ -55,9 +56,11 @@ class Clearing:
             random_bytes=Stream(b"sealing"),
         )
 
-    def add(self, one: Report) -> Pending:
-        """Give a report to the lane's run, as the pipeline does."""
+    def add(self, one: Report, *, urgent: bool = False) -> Pending:
+        """Give a report to the lane's run, as the pipeline does. `urgent` as an agreement that lets nodes send it would."""
         cleared = self.egress.clear(one, AGREEMENT)
+        if urgent:
+            cleared = replace(cleared, profile=replace(cleared.profile, precedence=Precedence.IMMEDIATE))
         pending = Pending(
             len(self.collector.pendings), one, AGREEMENT, self.collector, asyncio.get_running_loop().time()
         )

@@ -6,11 +6,14 @@ from uuid import uuid4
 
 import pytest
 
+from builders_audit import fresh_audit
 from builders_egress import AGREEMENT, SENDER, clearing, report
 from builders_identity import HOUR
 from comity.errors import ErrorCode, KeyFault, MalformedError, RefusedError, UsageError
 from comity.node.egress import CONTENT_BYTES, DEFAULT_KEEP_MS, Egress
 from comity.suites import Suite
+from comity_policy.facts import Role
+from comity_policy.steps import StepKind
 
 
 def moment(milliseconds: int) -> datetime:
@@ -40,10 +43,21 @@ async def test_a_refused_report_is_explained_the_same_in_a_preview_and_in_the_er
         preview = world.egress.preview(report(), AGREEMENT)
         assert isinstance(refused, RefusedError)
         assert not preview.permitted
-        assert preview.refusal.explanation == refused.explanation
-        assert refused.explanation
+        assert preview.refusal.clauses == refused.clauses == preview.explanations
+        assert (preview.refusal.code, preview.refusal.message) == (refused.code, refused.message)
+        assert refused.clauses
         assert all(one.remedy for one in preview.explanations)
         assert refused.what_to_do
+
+
+async def test_an_agreement_that_is_suspended_refuses_under_a_code_of_its_own(tmp_path):
+    audit = fresh_audit()
+    suspension = audit.statement(StepKind.SUSPEND, "XBO/lia", Role.LIAISON, clauses=(), reason="a leak")
+    audit.step(suspension, StepKind.SUSPEND)
+    async with clearing(tmp_path, audit) as world:
+        refused = world.refusal(report())
+        assert refused.code is ErrorCode.AGREEMENT_NOT_IN_FORCE
+        assert world.egress.preview(report(), AGREEMENT).refusal.code is refused.code
 
 
 async def test_the_clock_moving_on_is_seen_where_the_mirror_stays_the_same(tmp_path):

@@ -13,7 +13,7 @@ from comity.errors import ErrorCode, StorageError
 from comity_broker.dispatch.packets import packets_named
 from comity_broker.storage.protocol import Reader, SegmentRow
 
-SHELF_BYTES: Final = 16 << 20
+SHELF_BYTES: Final = 4 << 20
 _BATCHES: Final = 512
 
 

@@ -60,6 +60,7 @@ class Preview:
 
     agreement_id: str
     banner: str
+    in_force: bool
     permitted: bool
     nodes: tuple[PreviewedNode, ...]
     refused_parties: tuple[str, ...]
@@ -71,7 +72,9 @@ class Preview:
     @property
     def refusal(self) -> RefusedError | None:
         """Give the error `send` would raise; None where it would go."""
-        return None if self.permitted else _refusal(self.agreement_id, self.refused_parties, self.explanations)
+        if self.permitted:
+            return None
+        return _refusal(self.agreement_id, self.refused_parties, self.explanations, in_force=self.in_force)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +133,8 @@ class Egress:
         decision = decide_report(facts.view.compiled, profile, times, facts.nodes, moment)
         if not decision.permit:
             explanations = explain_report(facts.view.compiled, profile, times, facts.nodes, moment, decision)
-            raise _refusal(
-                agreement_id, decision.refused_parties, explanations, in_force=facts.view.state.policy().in_force
-            )
+            in_force = facts.view.state.policy().in_force
+            raise _refusal(agreement_id, decision.refused_parties, explanations, in_force=in_force)
         return Cleared(
             view=facts.view,
             profile=profile,
@@ -155,6 +157,7 @@ class Egress:
         return Preview(
             agreement_id=agreement_id,
             banner=report.banner,
+            in_force=facts.view.state.policy().in_force,
             permitted=decision.permit,
             nodes=_previewed(facts.nodes, profile, decision),
             refused_parties=decision.refused_parties,
@@ -335,7 +338,7 @@ def _refusal(
     parties: Sequence[str],
     explanations: tuple[ClauseExplanation, ...],
     *,
-    in_force: bool = True,
+    in_force: bool,
 ) -> RefusedError:
     who = ", ".join(parties) or "anybody"
     if not explanations:

@@ -42,7 +42,7 @@ from comity.suites import RandomBytes, Suite
 from comity.v1 import exchange_pb2
 
 PATIENCE_SECONDS: Final = 30.0
-IN_FLIGHT: Final = 4096
+IN_FLIGHT: Final = 2048
 IN_FLIGHT_BYTES: Final = 32 << 20
 _SLICE: Final = 32
 # What a fresh envelope under the newest view of the logs may mend.
