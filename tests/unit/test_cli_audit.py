@@ -27,7 +27,7 @@ def test_an_entry_is_one_line_with_time_kind_and_what_was_signed(capsys):
     line = shown(
         "LOG_OPENED", {"time": 1_790_000_000_000, "origin": ORIGIN, "log_vkeys": [], "broker": "XAR/hub"}, capsys
     )
-    assert line.split()[:3] == ["7", "2026-09-21T14:13:20Z", "LOG_OPENED"]
+    assert line.split()[:3] == ["7", "2026-09-21T14:13:20.000Z", "LOG_OPENED"]
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def made(arden):
 
 def test_a_node_is_made_and_issued_at_once_where_the_partys_keys_are(arden, made):
     assert made["issued"] is True
-    assert made["accreditation"] == {"level": "SECRET", "by": "XAR/security1", "until": "2026-12-31T00:00:00Z"}
+    assert made["accreditation"] == {"level": "SECRET", "by": "XAR/security1", "until": "2026-12-31T00:00:00.000Z"}
     assert {key["role"] for key in made["keys"]} == {"node-signing", "node-kem", "node-tls"}
     (shown,) = arden.done("node", "show", "XAR/n1", "--json").records
     assert shown["key_set"] == made["key_set"]

@@ -12,15 +12,15 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def rfc3339(at_ms: int) -> str:
-    """Give a Unix millisecond as RFC 3339 with Z, to the millisecond where it has any; one beyond the calendar as a number.
+    """Give a Unix millisecond as RFC 3339 with Z, always to the millisecond; one beyond the calendar as a number.
 
-    What a peer signed as a time may lie anywhere: showing it never fails.
+    A column of them lines up and sorts as text. What a peer signed as a time may lie anywhere: showing it never fails.
     """
     try:
         moment = _EPOCH + at_ms * _MILLISECOND
     except OverflowError:
         return f"{at_ms} ms"
-    return moment.isoformat(timespec="milliseconds" if at_ms % 1000 else "seconds").replace("+00:00", "Z")
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def moment_of(text: str) -> int:
