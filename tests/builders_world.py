@@ -17,6 +17,7 @@ OFFICERS = {
     "minister1": ("plenipotentiary",),
     "auditor1": ("auditor",),
     "operator1": ("operator",),
+    "security1": ("security-authority",),
 }
 
 

@@ -146,6 +146,7 @@ def build_world(path: Path) -> World:
     world.machine("XAR").done("broker", "init", HUB, "--region", "xar", "--data", str(world.data))
     for code in CODES:
         machine = world.machine(code)
+        _make_security_authority(world, code)
         machine.done(
             "node", "create", f"{code}/n1", "--region", code.lower(), "--broker-name", HUB,
             "--accreditation", "TOP-SECRET", "--accredited-by", f"{code}/security1",
@@ -159,6 +160,15 @@ def build_world(path: Path) -> World:
             world.machine(code).done("officer", "accredit", f"{code}/officer1", *roles)
         _bring_into_force(world)
     return world
+
+
+def _make_security_authority(world: World, code: str) -> None:
+    """Accredit the officer who attests levels, as files: no broker runs yet."""
+    machine, officer = world.machine(code), f"{code}/security1"
+    (made,) = machine.done("officer", "create", officer, "--broker-name", HUB, "--json").records
+    issued = str(world.path / f"{code}-security1.json")
+    words = ("--role", "security-authority", "--request", made["request"], "--into", issued)
+    machine.done("officer", "accredit", officer, *words)
 
 
 def _bring_into_force(world: World) -> None:

@@ -4,6 +4,9 @@ A proposal opens the agreement's shard: text, entry 0 LOG_OPENED with the terms 
 step is one entry and one statement in one transaction, under the epoch it was checked against; it raises the epoch, since any
 step can change a decision. A suspension also notes how far the items had come: what lies below and was not handed over is held.
 A party's signature of the log's terms is one more LOG_OPENED entry with the same terms.
+
+To a frozen log nothing is added: a step is refused with LOG_FROZEN. A revocation stands in the key log and counts from there, so
+it raises the epoch of a frozen agreement as of any other, and has no KEY_REVOKED there: LOG_FROZEN is the last entry.
 """
 
 from __future__ import annotations
@@ -15,16 +18,21 @@ from dataclasses import replace
 from typing import Final
 
 from comity.canonical import Json
+from comity.envelope.core import LogSeen
 from comity.errors import AccessError, ConflictError, ErrorCode, MalformedError, StorageError
 from comity.identity.bodies import Body, Revocation
 from comity.statement import Statement, decode, encode
 from comity.suites import RandomBytes
 from comity_broker.access import Caller
+from comity_broker.agreement_rows import failed_before, revoking
 from comity_broker.auditlog.bodies import BROKER, Event
 from comity_broker.auditlog.bodies import Caller as LogCaller
-from comity_broker.auditlog.events import agreement_log_opened, key_revoked_in_agreement, log_frozen, step_taken
+from comity_broker.auditlog.events import (
+    agreement_log_opened,
+    log_frozen,
+    step_taken,
+)
 from comity_broker.auditlog.kinds import SHARED, EventKind, LogKind, read_body
-from comity_broker.auditlog.log import Log
 from comity_broker.clock import BrokerClock
 from comity_broker.directory import Directory
 from comity_broker.entries import Salts, add_events
@@ -155,6 +163,7 @@ class Agreements:
             for before in standing.steps:
                 if before.digest == step.digest:
                     return before.log_index
+            _require_open(agreement_id, standing.frozen_reason)
             now = self._clock.now_ms()
             check_author(self._directory.keys, statement, step, caller, now)
             check_admissible(standing.state(now), step)
@@ -228,6 +237,7 @@ class Agreements:
             return step_taken(step.kind, statement=statement, **common)  # type: ignore[arg-type]  # the keys above
 
         def build(head: Head, _: Known) -> Rows[tuple[int, int, int]]:
+            _require_open(head.shard, head.frozen_reason)
             at, epoch = max(head.broker_time, now), head.state_epoch + 1
             rows = Rows(replace(head.raised(), broker_time=at), (head.leaf_next, at, epoch))
             add_events(rows, log, [event(at, epoch)], salts)
@@ -274,7 +284,7 @@ class Agreements:
             self._ledger.changed(standing.agreement_id)
 
     async def revoked(self, party: str, key_log_index: int, statement: Statement) -> None:
-        """Write KEY_REVOKED to the log of every agreement of a party that lacks it."""
+        """Raise the epoch of every agreement of a party whose log lacks a revocation, and write KEY_REVOKED where it is open."""
         for standing in self._ledger.standings(party):
             written = await self._reader.statements(standing.agreement_id)
             if any(one.body == statement.body for one in written):
@@ -282,7 +292,7 @@ class Agreements:
             log = self._logs.log(standing.agreement_id)
             salts = Salts.draw(log, 1, self._random_bytes)
             now = self._clock.now_ms()
-            unit = Unit(standing.agreement_id, _revoking(log, salts, now, key_log_index, statement), urgency=0)
+            unit = Unit(standing.agreement_id, revoking(log, salts, now, key_log_index, statement), urgency=0)
             at, epoch = await self._insist(unit)
             self._clock.committed(at)
             standing.epoch = max(standing.epoch, epoch)
@@ -290,22 +300,41 @@ class Agreements:
 
     async def _insist(self, unit: Unit[R]) -> R:
         """Commit a unit that has no caller to come again, however long the disk is full; raises what waiting does not mend."""
+        waited = 0
         while True:
             try:
-                return settled(await self._journal.submit(unit)).result
+                result = settled(await self._journal.submit(unit)).result
             except StorageError as error:
                 if error.code is not ErrorCode.STORAGE_FULL:
                     raise
+                waited += 1
                 _LOG.error("agreement_waits_for_room", extra={"log": unit.shard})
                 await asyncio.sleep(error.retry_after_seconds or 0)
+            else:
+                if waited:
+                    await self._failed_before(unit.shard, waited)
+                return result
 
-    async def freeze(self, shard: str, reason: str) -> None:
-        """Freeze a log: nothing is accepted or handed over under it from here on. The reason stays with its head."""
+    async def _failed_before(self, shard: str, times: int) -> None:
+        """Write to a log that it could not be written for a while."""
+        log = self._logs.log(shard)
+        build = failed_before(log, Salts.draw(log, 1, self._random_bytes), self._clock.now_ms(), times)
+        try:
+            settled(await self._journal.submit(Unit(shard, build, urgency=0)))
+        except StorageError as error:
+            # What had to wait is written: that it waited must not undo it.
+            _LOG.error("audit_failure_not_logged", extra={"log": shard, "code": error.code.name})
+
+    async def freeze(self, shard: str, reason: str, shown: Callable[[int, LogSeen], Event] | None = None) -> None:
+        """Freeze a log: nothing is accepted or handed over under it from here on. The reason stays with its head.
+
+        `shown` makes the event that stands before LOG_FROZEN, of its time and of what this log is then.
+        """
         standing = self._ledger.standing(shard)
         if standing is not None:
             standing.frozen_reason = standing.frozen_reason or reason
         log = self._logs.log(shard)
-        salts = Salts.draw(log, 1, self._random_bytes)
+        salts = Salts.draw(log, 1 if shown is None else 2, self._random_bytes)
         now = self._clock.now_ms()
 
         def build(head: Head, _: Known) -> Rows[int]:
@@ -313,7 +342,9 @@ class Agreements:
                 return Rows(head, head.state_epoch)
             at = max(head.broker_time, now)
             rows = Rows(replace(head.raised(), broker_time=at, frozen_reason=reason), head.state_epoch + 1)
-            add_events(rows, log, [log_frozen(time=at, caller=BROKER, reason=reason)], salts)
+            own = LogSeen(head.incarnation, head.leaf_next, head.root)
+            before = [] if shown is None else [shown(at, own)]
+            add_events(rows, log, [*before, log_frozen(time=at, caller=BROKER, reason=reason)], salts)
             return rows
 
         epoch = settled(await self._journal.submit(Unit(shard, build, urgency=0))).result
@@ -325,20 +356,13 @@ class Agreements:
         return self._writing.setdefault(agreement_id, asyncio.Lock())
 
 
-def _revoking(
-    log: Log, salts: Salts, now: int, key_log_index: int, statement: Statement
-) -> Callable[[Head, Known], Rows[tuple[int, int]]]:
-    def build(head: Head, _: Known) -> Rows[tuple[int, int]]:
-        at, epoch = max(head.broker_time, now), head.state_epoch + 1
-        rows = Rows(replace(head.raised(), broker_time=at), (at, epoch))
-        event = key_revoked_in_agreement(
-            time=at, caller=BROKER, state_epoch=epoch, key_log_index=key_log_index, statement=statement
+def _require_open(agreement_id: str, frozen_reason: str) -> None:
+    if frozen_reason:
+        raise StorageError(
+            f"the log of {agreement_id} is frozen: {frozen_reason}",
+            what_to_do="No step is taken under it. Compare both parties' mirrors of the log; reading and verification go on.",
+            code=ErrorCode.LOG_FROZEN,
         )
-        add_events(rows, log, [event], salts)
-        rows.statements.append(StatementRow(head.leaf_next, at, statement.body, encode(statement)))
-        return rows
-
-    return build
 
 
 def _listed(value: Json) -> list[Json]:

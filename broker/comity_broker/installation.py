@@ -5,7 +5,8 @@
     certificate.pem                                    last-signed/   one file a log (`auditlog.checkpoint`)
 
 Rules: `prepare` makes keys and a request; `install` puts in place what the operating party issued, after it is checked
-against that party's trusted card; `open_installation` reads everything, and says in one line what is missing.
+against that party's trusted card; `open_installation` reads everything, and says in one line what is missing; `renewal` asks
+for a new bundle and certificate of the same keys, which `install` puts in place under a running broker too (`handshake`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Final
 import msgspec
 
 from comity.errors import ConflictError, ErrorCode, KeyFault, NotFoundError, StorageError
-from comity.identity.bodies import BrokerBundle, PartyCard
+from comity.identity.bodies import BrokerBundle, PartyCard, read_body
 from comity.identity.cardfile import CardFile
 from comity.identity.certificates import Authority, read_leaf, require_time
 from comity.identity.listed import LOG_ED25519, LOG_MLDSA44
@@ -37,7 +38,7 @@ from comity.statement import FILE_LIMIT, Statement, decode, encode
 from comity.suites import KeyRole, RandomBytes, Suite, generate_signing
 from comity_broker.auditlog.checkpoint import LogKeys
 
-_SMALL: Final = 64 << 10
+CERTIFICATE_LIMIT: Final = 64 << 10
 
 
 class _About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,7 +91,7 @@ def prepare(
     if about.exists():
         raise ConflictError(
             f"{data} holds a broker already",
-            what_to_do="Run it, or name another directory.",
+            what_to_do="Run it, renew what it was issued with --renew, or name another directory.",
             code=ErrorCode.FILE_EXISTS,
         )
     card = cards.get(identity.party)
@@ -122,6 +123,29 @@ def prepare(
     return Request(identity, listed, request, region)
 
 
+def renewal(data: Path, passphrase: bytes) -> Request:
+    """Give the request for a new bundle and certificate of the same keys; raises NotFoundError, KeyFault.
+
+    Log and signing keys stay with the logs and receipts they signed.
+    """
+    about = _about(data)
+    identity = Identity.parse(about.identity, IdentityKind.BROKER)
+    body = read_body(decode(read_file(data / "bundle.json", FILE_LIMIT, f"{identity} has no key bundle yet", _ISSUE)))
+    if not isinstance(body, BrokerBundle):
+        raise KeyFault("the broker's bundle is none", code=ErrorCode.BUNDLE_REJECTED)
+    trust_domain = own_card(data, identity).card.trust_domain
+    tls = load_keys(data / "keys", passphrase).tls(KeyRole.BROKER_TLS, among={key.fingerprint for key in body.keys})
+    return Request(identity, body.keys, certificate_request(tls, identity, trust_domain), about.region)
+
+
+def own_card(data: Path, identity: Identity) -> CardFile:
+    """Give the card of the party that operates the broker; raises NotFoundError."""
+    card = read_cards(data / "cards").get(identity.party)
+    if card is None:
+        raise NotFoundError(f"the card of {identity.party} is missing in {data / 'cards'}")
+    return card
+
+
 def install(data: Path, issued: Issued, now_ms: int) -> BrokerBundle:
     """Put what the operating party issued in place; raises KeyFault or MalformedError where it does not fit."""
     about = _about(data)
@@ -137,13 +161,10 @@ def install(data: Path, issued: Issued, now_ms: int) -> BrokerBundle:
 def open_installation(data: Path, passphrase: bytes, now_ms: int) -> Installation:
     """Read and check everything a start needs; raises NotFoundError, KeyFault or MalformedError saying what is wrong."""
     about = _about(data)
-    cards = read_cards(data / "cards")
     identity = Identity.parse(about.identity, IdentityKind.BROKER)
-    card = cards.get(identity.party)
-    if card is None:
-        raise NotFoundError(f"the card of {identity.party} is missing in {data / 'cards'}")
+    card, cards = own_card(data, identity), read_cards(data / "cards")
     bundle = decode(read_file(data / "bundle.json", FILE_LIMIT, f"{identity} has no key bundle yet", _ISSUE))
-    certificate = read_file(data / "certificate.pem", _SMALL, f"{identity} has no certificate yet", _ISSUE)
+    certificate = read_file(data / "certificate.pem", CERTIFICATE_LIMIT, f"{identity} has no certificate yet", _ISSUE)
     leaf = read_leaf(from_pem(certificate))
     require_time(str(identity), leaf.not_before_ms, leaf.not_after_ms, now_ms)
     ring = load_keys(data / "keys", passphrase)
@@ -191,7 +212,7 @@ def _log_keys(ring: KeyRing) -> LogKeys:
 
 def _about(data: Path) -> _About:
     what = "Make one: comity broker init PARTY/NAME --region REGION --trust PARTY.card"
-    raw = read_file(data / "broker.toml", _SMALL, f"there is no broker in {data}", what)
+    raw = read_file(data / "broker.toml", CERTIFICATE_LIMIT, f"there is no broker in {data}", what)
     try:
         return msgspec.convert(tomllib.loads(raw.decode()), _About, strict=True)
     except (ValueError, msgspec.ValidationError) as error:

@@ -26,6 +26,20 @@ from comity_broker.storage.protocol import KEYS, OPERATIONS, Head, Reader
 _ROOTS_KEPT: Final = 4096
 
 
+class ForkSeenError(VerificationError):
+    """A view of the log of `shard` that is no part of it."""
+
+    default_code = ErrorCode.FORK
+
+    def __init__(self, shard: str, seen: LogSeen, problem: str) -> None:
+        super().__init__(
+            f"the log of {shard} seen by the sender {problem}",
+            what_to_do="Compare both mirrors of the log before anything else.",
+        )
+        self.shard = shard
+        self.seen = seen
+
+
 @dataclass(slots=True)
 class _Served:
     log: Log
@@ -160,23 +174,15 @@ class Logs:
         return found
 
     async def check_seen(self, shard: str, seen: LogSeen) -> None:
-        """Check a view that a peer signed against this log; raises VerificationError FORK."""
+        """Check a view that a peer signed against this log; raises ForkSeenError."""
         if seen.incarnation != self._incarnation:
-            raise VerificationError(
-                f"the log of {shard} seen by the sender has an incarnation that nothing here names",
-                what_to_do="Compare both mirrors of the log before anything else.",
-                code=ErrorCode.FORK,
-            )
+            raise ForkSeenError(shard, seen, "has an incarnation that nothing here names")
         try:
             root = await self.root(shard, seen.size)
         except NotFoundError:
             root = b""
         if root != seen.root:
-            raise VerificationError(
-                f"the log of {shard} seen by the sender ({seen.size} entries) is not a part of this one",
-                what_to_do="Compare both mirrors of the log before anything else.",
-                code=ErrorCode.FORK,
-            )
+            raise ForkSeenError(shard, seen, f"({seen.size} entries) is not a part of this one")
 
     async def seen(self, shard: str) -> LogSeen:
         """Give this broker's own newest view of a log."""

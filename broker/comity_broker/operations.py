@@ -1,7 +1,8 @@
 """The operations log: what has no agreement, and the precise reason behind what peers are told in one word (design of audit).
 
 Records are queued and written in groups by one task, so that a flood of failures costs neither memory nor the event loop:
-beyond the bound, and beyond so many a second for one peer and reason, they are counted, and the count is written.
+beyond the bound, and beyond so many a second for one peer and reason, they are counted, and the count is written: what this
+log lacks, AUDIT_FAILURE says as soon as it can be written again. A signed view that contradicts a log goes into that log too.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from comity.errors import ComityError, RejectedError
+from comity.errors import ComityError, ErrorCode, RejectedError
 from comity.suites import RandomBytes
 from comity_broker.access import Caller
 from comity_broker.auditlog.bodies import Caller as LogCaller
 from comity_broker.auditlog.bodies import Event
+from comity_broker.auditlog.events import audit_failure
 from comity_broker.auditlog.operations import admin_action, authn_failed, authz_denied, clock_stepped, rejected
 from comity_broker.budget import RefusalBudget
 from comity_broker.clock import BrokerClock
 from comity_broker.entries import Salts, add_events
+from comity_broker.forks import Forks
 from comity_broker.journal import Journal
-from comity_broker.logs import Logs
+from comity_broker.logs import ForkSeenError, Logs
 from comity_broker.outcomes import settled
 from comity_broker.storage.protocol import OPERATIONS, Head, Known, Rows, Unit
 
@@ -32,6 +35,7 @@ _WAITING: Final = 1024
 _GROUP: Final = 64
 _COUNT_SECONDS: Final = 60.0
 _PEER_BYTES: Final = 256
+_REASON: Final = 1000
 _DENIALS_PER_SECOND: Final = 10
 
 
@@ -58,7 +62,10 @@ def log_caller(caller: Caller | None, request: bytes = b"") -> LogCaller:
 
 @dataclass(slots=True)
 class OperationsLog:
-    """The writer of the operations log. `run` must be running, in a task group of the server's."""
+    """The writer of the operations log. `run` must be running, in a task group of the server's.
+
+    `dropped` counts the records that were not written since the start, for whatever reason.
+    """
 
     journal: Journal
     logs: Logs
@@ -69,6 +76,12 @@ class OperationsLog:
     _failures: dict[tuple[str, str], _Failures] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _denials: RefusalBudget | None = None
+    _told: int = 0
+    _faults: dict[tuple[str, str], float] = field(default_factory=dict)
+    _forks: Forks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._forks = Forks(self.journal, self.logs, self.clock, self.random_bytes)
 
     # --- what is recorded -------------------------------------------------------------------------------------------
 
@@ -86,12 +99,14 @@ class OperationsLog:
     def rejected(
         self, caller: Caller, agreement_id: str, target: bytes, error: ComityError, slots: tuple[int, ...] = ()
     ) -> None:
-        """Record why something of a peer's was refused, precisely."""
+        """Record why something of a peer's was refused, precisely; `target` is its digest."""
         by = log_caller(caller)
+        if isinstance(error, ForkSeenError):
+            self._forks.take(error.shard, error.seen, by, target)
         reason = error.reason if isinstance(error, RejectedError) else f"{error.code.name}: {error.message}"
         self._put(
             lambda at: rejected(
-                time=at, caller=by, agreement_id=agreement_id, target=target, slots=slots, reason=str(reason)[:1000]
+                time=at, caller=by, agreement_id=agreement_id, target=target, slots=slots, reason=str(reason)[:_REASON]
             )
         )
 
@@ -104,6 +119,18 @@ class OperationsLog:
         """Record a step of the wall clock, Unix milliseconds."""
         self._put(lambda at: clock_stepped(time=at, before=before, after=after))
 
+    def audit_failed(self, shard: str, error: ComityError) -> None:
+        """Record that a log could not be read or signed; the same fault of the same log once a minute.
+
+        That it is frozen, a log says itself.
+        """
+        key, now = (shard, error.code.name), self.clock.monotonic()
+        if error.code is ErrorCode.LOG_FROZEN or now < self._faults.get(key, 0.0):
+            return
+        self._faults[key] = now + _COUNT_SECONDS
+        reason = f"the log of {shard}: {error.code.name}: {error.message}"[:_REASON]
+        self._put(lambda at: audit_failure(time=at, reason=reason))
+
     # --- writing ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -115,10 +142,14 @@ class OperationsLog:
                 await self.flush()
 
     async def flush(self) -> None:
-        """Write one group of what waits."""
+        """Write the forks and one group of what waits."""
+        self.dropped += await self._forks.write()
         group = [self._waiting.popleft() for _ in range(min(_GROUP, len(self._waiting)))]
         if not group:
             return
+        dropped = self.dropped
+        if dropped > self._told:
+            group.insert(0, _missing(dropped - self._told))
         log = self.logs.log(OPERATIONS)
         salts = Salts.draw(log, len(group), self.random_bytes)
         now = self.clock.now_ms()
@@ -132,8 +163,11 @@ class OperationsLog:
         try:
             settled(await self.journal.submit(Unit(OPERATIONS, build, urgency=9)))
         except ComityError as error:
-            self.dropped += len(group)
-            _LOG.error("operations_log_failed", extra={"lost": len(group), "code": error.code.name})
+            lost = len(group) - (dropped > self._told)
+            self.dropped += lost
+            _LOG.error("operations_log_failed", extra={"lost": lost, "code": error.code.name})
+            return
+        self._told = dropped
 
     def _put(self, make: Callable[[int], Event]) -> None:
         if len(self._waiting) >= _WAITING:
@@ -168,10 +202,16 @@ class OperationsLog:
                     certificate=b"",
                     peer=key[0],
                     identity="",
-                    reason=f"{error.code.name}: {error.message}"[:1000],
+                    reason=f"{error.code.name}: {error.message}"[:_REASON],
                     count=1 + more,
                     since=since,
                 )
             )
         else:
             counted.count += 1
+
+
+def _missing(count: int) -> Callable[[int], Event]:
+    return lambda at: audit_failure(
+        time=at, reason=f"{count} records of this log could not be written, or were too many"
+    )

@@ -38,7 +38,7 @@ from comity_broker.dispatch.checking import Rechecker
 from comity_broker.dispatch.dispatcher import Dispatcher
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.shelf import Shelf
-from comity_broker.handshake import Credentials
+from comity_broker.handshake import Credentials, Renewals
 from comity_broker.installation import Installation
 from comity_broker.journal import Journal
 from comity_broker.ledger import Ledger
@@ -190,6 +190,7 @@ class RunningBroker:
             async with asyncio.TaskGroup() as tasks:
                 workers = [tasks.create_task(one.run()) for one in (self.receipts, self.operations, self.dispatcher)]
                 server = await self._listening()
+                workers.append(tasks.create_task(Renewals(self._installation, self.directory).run()))
                 workers += [tasks.create_task(self._watch()), tasks.create_task(self._show_checkpoints())]
                 try:
                     yield self
@@ -276,11 +277,9 @@ class RunningBroker:
             incarnation=self._storage.incarnation,
             admitted=self.dispatcher.admitted,
         )
+        installation = self._installation
         broker = Self(
-            str(self._installation.identity),
-            self._installation.tls_name,
-            self._storage.incarnation,
-            self._clock.now_ms(),
+            str(installation.identity), installation.tls_name, self._storage.incarnation, self._clock.now_ms()
         )
         self.health = register(
             server,
@@ -291,6 +290,7 @@ class RunningBroker:
                 logs=self.logs,
                 reader=reader,
                 agreements=self.agreements,
+                operations=self.operations,
                 operator_party=self._installation.identity.party,
             ),
             exchange=ExchangeService(
@@ -341,6 +341,7 @@ class RunningBroker:
                     note, size = await self.logs.checkpoint(shard)
                 except ComityError as error:
                     _LOG.error("checkpoint_failed", extra={"log": shard, "reason": error.message})
+                    self.operations.audit_failed(shard, error)
                     continue
                 if shown.get(shard) != size:
                     shown[shard] = size

@@ -5,12 +5,14 @@
 2. The full explanation is for the deciding party. `partner_view` is what a recipient's party may be told: its own
    refusals, by clause and reason. It never names other recipients or third parties, and quotes no fact.
 3. Explaining changes nothing and decides nothing; a permitted portion has no explanation.
+4. Explaining answers wherever deciding did: a fact of a wrong type denies, so what is told of it then is just that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from comity_policy import lowering
 from comity_policy.clauses import Clause, Status
@@ -19,7 +21,7 @@ from comity_policy.document import Document
 from comity_policy.engine import CompiledAgreement
 from comity_policy.facts import Moment, NodeFacts, Profile, Times
 from comity_policy.findings import baseline, clauses
-from comity_policy.findings.case import Case, Remedy, RemedyAction
+from comity_policy.findings.case import NO_REMEDY, Case, Finding, Remedy, RemedyAction
 from comity_policy.gloss import gloss
 
 __all__ = [
@@ -33,6 +35,14 @@ __all__ = [
 ]
 
 BASELINE_KIND = "baseline"
+# What is told where a finding could not be put into words because what it would quote is not what it should be.
+_WRONG_TYPE = Finding(
+    "a fact this clause needs",
+    "of a wrong type",
+    "every fact of its own type: text, number, set of words or time",
+    "with facts as the format says",
+    NO_REMEDY,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,28 +130,19 @@ def _explain(  # noqa: PLR0917 - the arguments of decide, and one violation
     moment: Moment,
     violation: Violation,
 ) -> ClauseExplanation:
-    source = compiled.source
-    document = source.document
-    case = Case(
-        source,
-        profile,
-        times,
-        profile.portions[portion_index].label,
-        node,
-        moment,
-        lowering.table_at(document, profile.originator.party, node.party, times.created_at),
-        violation.reason,
-    )
+    document = compiled.source.document
+    found: Callable[[Case], Finding]
     if violation.clause_id in baseline.FINDINGS:
         kind: str = BASELINE_KIND
         status: tuple[Status, ...] = (Status.ENFORCED,)
         meaning, text = baseline.TEXT[Baseline(violation.clause_id)]
-        finding = baseline.FINDINGS[violation.clause_id](case)
+        found = baseline.FINDINGS[violation.clause_id]
     else:
         clause = next(one for one in document.clauses if one.id == violation.clause_id)
         kind, status = _kind(clause), clause.status
         meaning, text = gloss(clause, document), _text(clause, document)
-        finding = clauses.of_clause(case, clause)
+        found = partial(_found_by, clause)
+    finding = _in_words(found, compiled, profile, times, portion_index, node, moment, violation.reason)
     return ClauseExplanation(
         violation.clause_id,
         kind,
@@ -155,8 +156,33 @@ def _explain(  # noqa: PLR0917 - the arguments of decide, and one violation
         finding.nearest,
         finding.remedy,
         (portion_index,),
-        node.party,
+        str(node.party),
     )
+
+
+def _in_words(  # noqa: PLR0917 - the arguments of decide, and one violation
+    found: Callable[[Case], Finding],
+    compiled: CompiledAgreement,
+    profile: Profile,
+    times: Times,
+    portion_index: int,
+    node: NodeFacts,
+    moment: Moment,
+    reason: Reason,
+) -> Finding:
+    """Give what a rule found, by rule 4."""
+    source, label = compiled.source, profile.portions[portion_index].label
+    try:
+        table = lowering.table_at(source.document, profile.originator.party, node.party, times.created_at)
+        finding = found(Case(source, profile, times, label, node, moment, table, reason))
+    except (TypeError, AttributeError):
+        return _WRONG_TYPE
+    told = (finding.fact, finding.got, finding.wanted, finding.nearest)
+    return finding if all(isinstance(one, str) for one in told) else _WRONG_TYPE
+
+
+def _found_by(clause: Clause, case: Case) -> Finding:
+    return clauses.of_clause(case, clause)
 
 
 def _kind(clause: Clause) -> str:

@@ -86,7 +86,7 @@ def every_event() -> list[tuple[LogKind, Event]]:
         events.log_frozen(time=1, caller=CALLER, reason="disk"),
         events.audit_failure(time=1, reason="disk"),
     ]
-    fork = events.fork_seen(time=1, caller=CALLER, seen=SEEN, own=SEEN)
+    fork = events.fork_seen(time=1, caller=CALLER, target=bytes(48), seen=SEEN, own=SEEN)
     return [
         *((LogKind.AGREEMENT, event) for event in (*agreement, *everywhere, fork)),
         *((LogKind.KEYS, event) for event in (*keys, *everywhere, fork)),

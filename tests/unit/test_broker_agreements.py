@@ -1,9 +1,12 @@
 """What officers can do with an agreement at a broker, and what nobody can."""
 
+from dataclasses import replace
+
 import pytest
 
 from builders_broker import AGREEMENT, brokered
 from builders_identity import nation
+from builders_sdk import until
 from builders_treaty import treaty
 from comity.errors import AccessError, ComityError, ConflictError, ErrorCode
 from comity.v1 import agreement_pb2
@@ -169,3 +172,78 @@ async def test_every_step_raises_the_epoch_that_decisions_are_compared_with(tmp_
         head = await world.broker._storage.reader.head(AGREEMENT)
         assert standing.epoch == head.state_epoch == before + 1
         assert standing.state(world.clock.now_ms()).phase is Phase.SUSPENDED
+
+
+# --- frozen ---------------------------------------------------------------------------------------------------------
+
+
+async def kinds_of(world) -> list[str]:
+    """Give the kinds of every entry of the agreement's log."""
+    return [entry.kind for entry in await world.broker._storage.reader.entries(AGREEMENT, 0, 1024)]
+
+
+async def test_under_a_frozen_log_no_step_is_taken_and_reading_goes_on(tmp_path):
+    async with brokered(tmp_path) as world:
+        agreed = await treaty(world)
+        await agreed.into_force()
+        await world.broker.agreements.freeze(AGREEMENT, "two histories")
+        before = await kinds_of(world)
+        liaison = agreed.officer(world.xbo, "liaison1")
+        suspension = agreed.statement(StepKind.SUSPEND, world.xbo, reason="consultations")
+        error = await refused(agreed.submit(suspension, liaison), ErrorCode.LOG_FROZEN)
+        assert "two histories" in error.message
+        assert await kinds_of(world) == before
+        async with world.connection(liaison) as connection:
+            shown = await connection.call(
+                connection.agreements.GetAgreement, agreement_pb2.GetAgreementRequest(agreement_id=AGREEMENT)
+            )
+        assert shown.summary.frozen_reason == "two histories"
+
+
+async def test_a_step_that_was_taken_before_the_freeze_is_answered_with_its_entry_still(tmp_path):
+    async with brokered(tmp_path) as world:
+        agreed = await treaty(world)
+        proposal = agreed.statement(StepKind.PROPOSE, world.xar)
+        liaison = agreed.officer(world.xar, "liaison1")
+        assert await agreed.submit(proposal, liaison, agreed.text) == 1
+        await world.broker.agreements.freeze(AGREEMENT, "two histories")
+        assert await agreed.submit(proposal, liaison, agreed.text) == 1
+
+
+async def test_a_step_that_meets_a_freeze_on_its_way_to_the_log_is_not_taken(tmp_path):
+    async with brokered(tmp_path) as world:
+        agreed = await treaty(world)
+        await agreed.into_force()
+        agreements = world.broker.agreements
+        journal = agreements._journal
+
+        class Freezing:
+            """The moment between the check of a step and its commit."""
+
+            async def submit(self, unit):
+                agreements._journal = journal
+                await agreements.freeze(AGREEMENT, "two histories")
+                return await journal.submit(replace(unit, expected_epoch=None))
+
+        agreements._journal = Freezing()
+        suspension = agreed.statement(StepKind.SUSPEND, world.xbo, reason="consultations")
+        await refused(agreed.submit(suspension, agreed.officer(world.xbo, "liaison1")), ErrorCode.LOG_FROZEN)
+        assert (await kinds_of(world))[-1] == "LOG_FROZEN"
+
+
+async def test_a_revocation_counts_under_a_frozen_log_and_writes_nothing_to_it(tmp_path):
+    async with brokered(tmp_path) as world:
+        agreed = await treaty(world)
+        await agreed.into_force()
+        await world.broker.agreements.freeze(AGREEMENT, "two histories")
+        before, epoch = await kinds_of(world), world.broker.ledger.require(AGREEMENT).epoch
+        liaison = agreed.officer(world.xbo, "liaison1")
+        key = liaison.signer.fingerprint
+        await world.broker.directory.take(world.xbo.revocation(key), _nobody())
+        await until(lambda: world.broker.ledger.require(AGREEMENT).epoch > epoch)
+        assert await kinds_of(world) == before
+        assert before[-1] == "LOG_FROZEN"
+        assert world.broker.directory.keys.revocation(key) is not None
+    async with brokered(tmp_path, world=world) as again:
+        assert await kinds_of(again) == before
+        assert again.broker.directory.keys.revocation(key) is not None

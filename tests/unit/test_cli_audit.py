@@ -52,10 +52,20 @@ def test_a_reason_cannot_drive_the_terminal(capsys):
     assert "\x1b" not in line
 
 
+def test_an_operators_act_says_what_was_done_and_what_came_of_it(capsys):
+    actor = {"party": "XAR", "node": "", "officer": "XAR/operator1"}
+    body = {"time": 1, "actor": actor, "certificate": "", "request": "", "action": "drain", "object": "XAR/hub"}
+    part = Part(bytes(32), json.dumps({**body, "outcome": "begun"}, sort_keys=True, separators=(",", ":")).encode())
+    origin = ORIGIN.replace("/keys/", "/operations/")
+    _show_entry(Invocation(), MirroredEntry(origin, 7, "ADMIN_ACTION", b"", {"shared": part}))
+    assert "XAR/operator1; drain; begun" in capsys.readouterr().out
+
+
 def test_one_log_is_named(tmp_path):
     machine = Machine.made(tmp_path)
     assert machine.run("audit", "tail").code == 2
     assert machine.run("audit", "tail", "XAR-XBO-1", "--keys").code == 2
+    assert machine.run("audit", "tail", "--operations", "--keys").code == 2
 
 
 def test_a_bundle_that_is_not_there_and_a_root_that_is_none_are_said(tmp_path):

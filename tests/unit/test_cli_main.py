@@ -190,12 +190,14 @@ def test_output_for_programs_has_no_line_for_people_and_the_other_way_round(caps
         one.say("said")
         one.show("shown")
         one.banner("SECRET//REL TO XAR, XBO")
+        one.banner("OPEN", asked=False)
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         '{"at": "2026-09-21T14:13:20.500Z", "digest": "01"}',
         "said",
         "shown",
         "[SECRET//REL TO XAR, XBO]",
+        "[OPEN]",
         "shown",
         "[SECRET//REL TO XAR, XBO]",
     ]

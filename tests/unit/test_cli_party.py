@@ -93,8 +93,18 @@ def test_a_party_that_nobody_knows_is_exit_code_twelve(arden):
     assert arden.run("party", "show", "XDE").code == 12
 
 
+def authority(machine, folder, name="security1", *roles):
+    """Accredit an officer on the party's machine, as files; gives its name."""
+    officer = f"XAR/{name}"
+    (asked,) = machine.done("officer", "create", officer, "--json").records
+    words = [word for role in roles or ("security-authority",) for word in ("--role", role)]
+    machine.done("officer", "accredit", officer, *words, "--request", asked["request"], "--into", str(folder / name))
+    return officer
+
+
 @pytest.fixture(scope="module")
-def made(arden):
+def made(arden, tmp_path_factory):
+    authority(arden, tmp_path_factory.mktemp("issued"))
     return arden.done(
         *("node", "create", "XAR/n1", "--region", "xar", "--office", "ct-desk", "--accreditation", "SECRET"),
         *("--accredited-by", "XAR/security1", "--accredited-until", "2026-12-31T00:00:00Z"),
@@ -131,7 +141,7 @@ def test_an_officer_without_a_broker_in_reach_is_said_to_be_unreachable(arden):
     arden.done("officer", "create", "XAR/officer1", "--broker", "127.0.0.1:1", "--broker-name", "XAR/hub")
     ran = arden.run("officer", "accredit", "XAR/officer1", "--role", "liaison", "--json")
     assert (ran.code, ran.error["code"]) == (17, "UNREACHABLE")
-    (listed,) = arden.done("officer", "list", "--json").records
+    (listed,) = [one for one in arden.done("officer", "list", "--json").records if one["identity"] == "XAR/officer1"]
     assert listed["roles"] == ["liaison"]
 
 
@@ -140,6 +150,35 @@ def test_a_level_that_nobody_attests_is_refused_and_nothing_is_made(arden):
     assert ran.code == 2
     assert "attest" in ran.err
     assert arden.run("node", "show", "XAR/n9").code == 12
+
+
+@pytest.mark.parametrize(
+    ("by", "code", "named"),
+    [
+        ("XAR/nobody1", 12, "IDENTITY_UNKNOWN"),
+        ("XBO/security1", 12, "IDENTITY_UNKNOWN"),
+        ("XAR/liaison9", 11, "ROLE_NOT_ALLOWED"),
+    ],
+)
+def test_a_level_is_attested_by_a_security_authority_of_the_own_party_or_nothing_is_made(
+    arden, tmp_path, by, code, named
+):
+    if by == "XAR/liaison9":
+        authority(arden, tmp_path, "liaison9", "liaison", "auditor")
+    words = ("node", "create", "XAR/n9", "--region", "xar", "--accreditation", "SECRET", "--accredited-by", by)
+    ran = arden.run(*words, "--json")
+    assert (ran.code, ran.error["code"]) == (code, named)
+    assert "--role security-authority" in ran.error["what_to_do"]
+    assert arden.run("node", "show", "XAR/n9").code == 12
+
+
+def test_a_clearance_is_attested_by_a_security_authority_too(arden, made, tmp_path):
+    (asked,) = arden.done("officer", "create", "XAR/cleared1", "--json").records
+    words = ("officer", "accredit", "XAR/cleared1", "--role", "duty-officer", "--request", asked["request"])
+    words += ("--into", str(tmp_path / "issued"), "--clearance", "SECRET", "--json")
+    assert arden.run(*words, "--cleared-by", "XAR/cleared1").code == 12
+    (issued,) = arden.done(*words, "--cleared-by", "XAR/security1").records
+    assert issued["clearance"]["by"] == "XAR/security1"
 
 
 def test_an_accreditation_is_said_where_the_partys_keys_are(card, other):

@@ -348,6 +348,19 @@ def test_a_node_is_out_when_any_of_its_keys_is_revoked_until_it_has_new_ones(xar
         directory.connection(before, NOW)
 
 
+def test_a_revoked_node_comes_back_as_a_newcomer_with_a_key_that_was_never_listed(xar):
+    n1 = xar.node("n1")
+    directory = directory_of(xar)
+    before, key = n1.certificate, n1.tls_fingerprint
+    fold(directory, xar.revocation(key))
+    bundle = n1.rotated()
+    # Not enrolled is not refused: it may enrol, and nothing else.
+    fails(lambda: directory.connection(n1.certificate, NOW), ErrorCode.NOT_ENROLLED, AccessError)
+    fails(lambda: directory.connection(before, NOW), ErrorCode.CERTIFICATE_REVOKED)
+    fold(directory, bundle)
+    assert directory.connection(n1.certificate, NOW).sequence == 2
+
+
 def test_a_revoked_key_that_is_listed_no_more_is_named_as_revoked(xar):
     n1 = xar.node("n1")
     directory = directory_of(xar)

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from builders_delivery import AGREEMENT, cut, handing
+from builders_delivery import AGREEMENT, READER, cut, handing
 from builders_envelope import HOUR
 from comity.envelope.evidence import AckOutcome
+from comity.envelope.open import Opener
 from comity.envelope.segment import prune
 from comity.errors import KeyFault, MalformedError, NotFoundError, RejectedError
-from comity.node.opening import OpenSlot, RefreshNeeded, Refusal
+from comity.node.opening import Opening, OpenSlot, RefreshNeeded, Refusal
 from comity_broker.auditlog.kinds import EventKind
 from comity_policy.facts import Role
 from comity_policy.steps import StepKind
@@ -133,6 +134,34 @@ async def test_a_key_set_that_nobody_has_is_fetched_first_and_then_an_alarm(tmp_
         # Admitted before the rotation: the key was the node's then.
         assert isinstance(opened(hand, frame, refreshed=False), OpenSlot)
         assert isinstance(opened(hand, hand.frame(), refreshed=False), OpenSlot)
+
+
+async def test_a_rotation_of_the_reader_after_admission_closes_nothing_that_was_sealed_to_its_old_key(tmp_path):
+    async with handing(tmp_path) as hand:
+        frame, opening = hand.frame(), hand.opening()
+        reader = hand.audit.nodes["XBO/m1"]
+        reader.rotated()
+        hand.audit.enrol(reader.reissued(valid_from=hand.audit.tick()), EventKind.KEY_ROTATED)
+        hand.now = hand.audit.tick()
+        await hand.fetch()
+        # The age of a key counts as of admission, and that of the new one would be less than nothing then.
+        assert isinstance(opening.open_slot(opening.open_segment(frame, refreshed=True), 0), OpenSlot)
+
+
+async def test_a_key_that_came_since_is_looked_for_once_it_is_needed(tmp_path):
+    async with handing(tmp_path) as hand:
+        key = hand.audit.node("XBO/m1").decapsulator
+        asked = []
+
+        def newer():
+            asked.append(1)
+            return {key.fingerprint: key}
+
+        opening = Opening(hand.mirror, READER, Opener("XBO", {}, newer=newer), purpose=None, now_ms=hand.clock)
+        segment = opening.open_segment(hand.frame(2), refreshed=False)
+        assert isinstance(opening.open_slot(segment, 0), OpenSlot)
+        assert isinstance(opening.open_slot(segment, 1), OpenSlot)
+        assert asked == [1]
 
 
 # --- clauses, then and now ------------------------------------------------------------------------------------------

@@ -164,9 +164,13 @@ def id_reused(
     return Event(EventKind.ID_REUSED, body(time=time), {caller.party: content})
 
 
-def fork_seen(*, time: int, caller: Caller, seen: LogSeen, own: LogSeen) -> Event:
-    """Build FORK_SEEN: a peer showed a checkpoint (`seen`) that does not agree with this log's (`own`)."""
-    return shared_event(EventKind.FORK_SEEN, **call(caller), time=time, seen=_seen(seen), own=_seen(own))
+def fork_seen(*, time: int, caller: Caller, target: bytes, seen: LogSeen, own: LogSeen) -> Event:
+    """Build FORK_SEEN: a peer showed a checkpoint (`seen`) that does not agree with this log's (`own`).
+
+    `target` is the leaf of the envelope, or the SHA-384 of the acknowledgement or checkpoint, that carries it.
+    """
+    object_ = {"object": target.hex(), "seen": _seen(seen), "own": _seen(own)}
+    return shared_event(EventKind.FORK_SEEN, **call(caller), time=time, **object_)
 
 
 def step_taken(

@@ -169,7 +169,7 @@ _KEY: Final = f"time {_CALL} statement"
 _PARKED: Final = f"{_CALL} recipient consumer segments reason"
 _HELD: Final = f"{_CALL} recipient segments reason"
 _FROZEN: Final = f"time {_CALL} reason"
-_FORK: Final = f"time {_CALL} seen own"
+_FORK: Final = f"time {_CALL} object seen own"
 
 _ROWS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     "agreement": {

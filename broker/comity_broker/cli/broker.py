@@ -12,16 +12,17 @@ import msgspec
 
 from comity.cli.base import Group, Invocation, now_ms
 from comity.errors import ComityError, ErrorCode, NotFoundError, UsageError
+from comity.identity.bodies import BrokerBundle
 from comity.identity.cardfile import CardFile, decode_card_file
 from comity.identity.names import Identity, IdentityKind
 from comity.node.connection import Connection
 from comity.node.files import read_file, write_file
-from comity.node.home import CARD_LIMIT
+from comity.node.home import CARD_LIMIT, trust_card
 from comity.node.operations import BrokerStatus, broker_status, drain_broker
 from comity.node.party import PartyKeys
-from comity.node.requests import FILE_LIMIT, decode_issued, decode_request, encode_issued, encode_request
+from comity.node.requests import FILE_LIMIT, Request, decode_issued, decode_request, encode_issued, encode_request
 from comity.node.times import rfc3339
-from comity_broker.installation import install, open_installation, prepare
+from comity_broker.installation import install, open_installation, prepare, renewal
 from comity_broker.settings import read_settings
 from comity_broker.storage.sqlite import open_storage
 
@@ -42,7 +43,8 @@ def broker() -> None:
     "init",
     example="""comity broker init XAR/hub --region xar --trust XAR.card --trust XBO.card
 comity broker init --issue request.json --into issued.json
-comity broker init --install issued.json""",
+comity broker init --install issued.json
+comity broker init --renew""",
 )
 @click.argument("identity", required=False)
 @click.option("--region", help="The region its data rests in, as agreements name it.")
@@ -50,6 +52,9 @@ comity broker init --install issued.json""",
 @click.option("--data", metavar="DIR", help=DATA_HELP)
 @click.option("--issue", metavar="REQUEST", help="On the party's machine: issue what this request asks for.")
 @click.option("--install", "installed", metavar="ISSUED", help="Put in place what the party issued.")
+@click.option(
+    "--renew", is_flag=True, help="Have bundle and certificate issued anew for the keys it has, running or not."
+)
 @click.option("--into", metavar="FILE", help="Where to write the request, or what was issued.")
 @click.option(
     "--party-passphrase-file", metavar="FILE", help="The passphrase of the party's keys, where they are here."
@@ -62,13 +67,15 @@ def init(  # noqa: PLR0917 - the options of the command
     data: str | None,
     issue: str | None,
     installed: str | None,
+    renew: bool,
     into: str | None,
     party_passphrase_file: str | None,
 ) -> None:
     """Make a broker's keys, and have the party that operates it issue its certificate and bundle.
 
     Where that party's directory key is on this machine, everything is done at once. Otherwise a request is written, which
-    its machine answers with --issue, and --install puts the answer in place.
+    its machine answers with --issue, and --install puts the answer in place. --renew goes the same way for a broker that is
+    made already; a running one shows its new certificate from the next connection on.
     """
     if issue is not None:
         _issue(run, Path(issue), into, party_passphrase_file)
@@ -81,6 +88,9 @@ def init(  # noqa: PLR0917 - the options of the command
         run.output.record(identity=str(body.identity), valid_until=rfc3339(body.valid_until))
         run.output.say(f"{body.identity} is ready until {rfc3339(body.valid_until)}: comity broker run --data {where}")
         return
+    if renew:
+        _renew(run, where, into, party_passphrase_file)
+        return
     if identity is None or region is None:
         raise UsageError("a broker has an identity and a region", what_to_do="comity broker init XAR/hub --region xar")
     name = Identity.parse(identity, IdentityKind.BROKER)
@@ -92,25 +102,12 @@ def init(  # noqa: PLR0917 - the options of the command
         passphrase=run.fresh_passphrase(f"the keys of {identity}"),
         now_ms=now_ms(),
     )
-    place = run.home.party(name.party)
-    if not place.exists:
-        path = Path(into or where / "request.json")
-        write_file(path, encode_request(request))
-        run.output.record(identity=identity, request=str(path), data=str(where))
+    answered = _answered(run, where, request, into, party_passphrase_file, made="Made")
+    if answered is not None:
         run.output.say(
-            f"Made the keys of {identity} in {where}.",
-            f"Its request, for the machine of {name.party}: {path}",
+            f"Made {identity} in {where}; its certificate and bundle end {rfc3339(answered.valid_until)}.",
+            f"Start it: comity broker run --data {where}",
         )
-        return
-    party = PartyKeys.open(
-        run.home, name.party, run.passphrase(f"the keys of {name.party}", party_passphrase_file or ""), now_ms=now_ms()
-    )
-    body = install(where, party.issue_broker(request, now_ms=now_ms()), now_ms())
-    run.output.record(identity=identity, data=str(where), valid_until=rfc3339(body.valid_until))
-    run.output.say(
-        f"Made {identity} in {where}; its certificate and bundle end {rfc3339(body.valid_until)}.",
-        f"Start it: comity broker run --data {where}",
-    )
 
 
 @broker.does("run", example="comity broker run --data /var/lib/comity --listen 127.0.0.1:7443")
@@ -228,6 +225,37 @@ def _issue(run: Invocation, request_file: Path, into: str | None, passphrase_fil
     run.output.say(f"Issued for {request.identity}: {path}. On the broker: comity broker init --install {path}")
 
 
+def _renew(run: Invocation, where: Path, into: str | None, passphrase_file: str | None) -> None:
+    request = renewal(where, run.passphrase(f"the broker in {where}"))
+    body = _answered(run, where, request, into, passphrase_file, made="Read")
+    if body is not None:
+        run.output.say(f"Renewed {request.identity}: its certificate and bundle end {rfc3339(body.valid_until)}.")
+
+
+def _answered(
+    run: Invocation, where: Path, request: Request, into: str | None, passphrase_file: str | None, *, made: str
+) -> BrokerBundle | None:
+    """Put in place what the party issues for a request; where its keys are elsewhere, write the request and give None.
+
+    `made` says what was done with the broker's keys.
+    """
+    code = request.identity.party
+    if not run.home.party(code).exists:
+        path = Path(into or where / "request.json")
+        write_file(path, encode_request(request))
+        run.output.record(identity=str(request.identity), request=str(path), data=str(where))
+        run.output.say(
+            f"{made} the keys of {request.identity} in {where}.", f"Its request, for the machine of {code}: {path}"
+        )
+        return None
+    whose = f"the keys of {code}"
+    party = PartyKeys.open(run.home, code, run.passphrase(whose, passphrase_file or ""), now_ms=now_ms())
+    trust_card(where / "cards", party.card_file)
+    body = install(where, party.issue_broker(request, now_ms=now_ms()), now_ms())
+    run.output.record(identity=str(request.identity), data=str(where), valid_until=rfc3339(body.valid_until))
+    return body
+
+
 def _show_status(run: Invocation, answer: BrokerStatus) -> None:
     record = asdict(answer)
     for name in ("started_at", "now"):
@@ -239,6 +267,7 @@ def _show_status(run: Invocation, answer: BrokerStatus) -> None:
     run.output.show(
         f"{answer.broker} ({answer.tls_name}), {answer.state} since {rfc3339(answer.started_at)}, version {answer.version}",
         f"disk {free:.0%} free; commits {answer.commit_p50_ms:.1f} ms, 99 of 100 within {answer.commit_p99_ms:.1f} ms",
+        f"operations log: {answer.operations_dropped} records dropped",
     )
     run.output.table(
         ("AGREEMENT", "PHASE", "REPORTS", "LOG", "FROZEN"),

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import re
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import grpc
 
 from comity.envelope.core import LogSeen
-from comity.envelope.segment import Withholding, deliverable, parse_segment
-from comity.errors import AccessError, ErrorCode, MalformedError, NotFoundError, VerificationError
+from comity.errors import AccessError, ErrorCode, MalformedError, NotFoundError, StorageError, VerificationError
 from comity.v1 import audit_pb2, audit_pb2_grpc
 from comity.verify.notes import NoteError, Policy, verify_checkpoint
 from comity.verify.trees import TILE_WIDTH
 from comity_broker.access import Caller, caller
 from comity_broker.agreements import Agreements
+from comity_broker.auditlog.bodies import Caller as LogCaller
+from comity_broker.auditlog.bodies import Event
+from comity_broker.auditlog.events import fork_seen
 from comity_broker.entries import decode_records
+from comity_broker.evidence import EvidenceView
 from comity_broker.ledger import Ledger
 from comity_broker.logs import Logs
+from comity_broker.operations import OperationsLog, log_caller
 from comity_broker.services.agreements import require_agreement
-from comity_broker.storage.protocol import KEYS, OPERATIONS, BodyRow, Reader, SegmentRow
+from comity_broker.storage.protocol import KEYS, OPERATIONS, BodyRow, Reader
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -38,12 +45,20 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
     """Translates to `comity_broker.logs` and the reading side of the store."""
 
     def __init__(
-        self, *, ledger: Ledger, logs: Logs, reader: Reader, agreements: Agreements, operator_party: str
+        self,
+        *,
+        ledger: Ledger,
+        logs: Logs,
+        reader: Reader,
+        agreements: Agreements,
+        operations: OperationsLog,
+        operator_party: str,
     ) -> None:
         self._ledger = ledger
         self._logs = logs
         self._reader = reader
         self._agreements = agreements
+        self._operations = operations
         self._operator_party = operator_party
 
     async def GetCheckpoint(
@@ -51,8 +66,9 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
     ) -> audit_pb2.GetCheckpointResponse:
         shard = self._shard(request.log)
         # On request the newest tree is signed: whoever acted reads what it did. Streams carry one at most once a second.
-        newest = (await self._logs.seen(shard)).size
-        note, size = await self._logs.checkpoint(shard, max(newest, request.known_size))
+        with self._noting_failure(shard):
+            newest = (await self._logs.seen(shard)).size
+            note, size = await self._logs.checkpoint(shard, max(newest, request.known_size))
         if size < request.known_size:
             raise NotFoundError(
                 f"this log has {size} entries, fewer than the {request.known_size} the caller has seen",
@@ -67,7 +83,8 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         shard = self._shard(request.log)
         limit = min(max(1, request.limit), ENTRIES_LIMIT)
         answer = audit_pb2.GetEntriesResponse()
-        await self._add_entries(answer, shard, min(request.first, _FAR), limit, ["shared", who.party])
+        with self._noting_failure(shard):
+            await self._add_entries(answer, shard, min(request.first, _FAR), limit, ["shared", who.party])
         head = await self._reader.head(shard)
         answer.log_size = 0 if head is None else head.leaf_next
         return answer
@@ -99,7 +116,8 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.GetInclusionProofRequest, _: Context
     ) -> audit_pb2.GetInclusionProofResponse:
         shard = self._shard(request.log)
-        hashes = await self._logs.inclusion(shard, request.log_index, request.tree_size)
+        with self._noting_failure(shard):
+            hashes = await self._logs.inclusion(shard, request.log_index, request.tree_size)
         return audit_pb2.GetInclusionProofResponse(hashes=hashes)
 
     async def GetTile(self, request: audit_pb2.GetTileRequest, _: Context) -> audit_pb2.GetTileResponse:
@@ -136,12 +154,15 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         except NoteError as error:
             raise MalformedError(f"this is no checkpoint of the log of {shard}: {error}") from error
         own = await self._logs.seen(shard)
+        seen = LogSeen(own.incarnation, presented.size, presented.root)
         try:
-            await self._logs.check_seen(shard, LogSeen(own.incarnation, presented.size, presented.root))
+            await self._logs.check_seen(shard, seen)
         except VerificationError as error:
             # It carries this broker's own signatures: this log has lost or changed what it signed.
             await self._agreements.freeze(
-                shard, f"a checkpoint of {presented.size} entries was shown that it cannot extend"
+                shard,
+                f"a checkpoint of {presented.size} entries was shown that it cannot extend",
+                None if shard == OPERATIONS else _fork_shown(log_caller(caller()), request.checkpoint, seen),
             )
             raise VerificationError(error.message, what_to_do=error.what_to_do, code=ErrorCode.FORK) from error
         note, size = await self._logs.checkpoint(shard, presented.size)
@@ -157,11 +178,12 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         rows = await self._reader.segments_from(request.agreement_id, first, limit)
         answer = audit_pb2.GetEvidenceResponse()
         records = await self._reader.batches(request.agreement_id, sorted({row.batch for row in rows}))
+        view = await EvidenceView.of(self._reader, request.agreement_id, who.party)
         size = 0
         for row in rows:
             evidence = audit_pb2.SegmentEvidence(
                 log_index=row.log_index,
-                segment=_without_content(row),
+                segment=await view.shown(row),
                 batch_signature=records.get(row.batch, b""),
                 batch_index=row.batch_index,
                 batch_path=[row.batch_path[i : i + _DIGEST] for i in range(0, len(row.batch_path), _DIGEST)],
@@ -173,6 +195,15 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
             answer.segments.append(evidence)
         answer.next_log_index = rows[-1].log_index + 1 if len(rows) == limit else 0
         return answer
+
+    @contextlib.contextmanager
+    def _noting_failure(self, shard: str) -> Iterator[None]:
+        """Write down that a log could not be read or signed."""
+        try:
+            yield
+        except StorageError as error:
+            self._operations.audit_failed(shard, error)
+            raise
 
     # --- who may see what -------------------------------------------------------------------------------------------
 
@@ -193,7 +224,14 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         if who.party != self._operator_party or who.roles.isdisjoint({"auditor", "operator"}):
             raise AccessError(
                 "the operations log is for auditors and operators of the party that operates this broker",
-                code=ErrorCode.LOG_UNKNOWN,
+                # To its own party's people the log is known: that it is gone would look like a fork to their mirrors.
+                code=ErrorCode.ROLE_NOT_ALLOWED if who.party == self._operator_party else ErrorCode.LOG_UNKNOWN,
+            )
+        if who.agreements:
+            # It speaks of every agreement of this broker.
+            raise AccessError(
+                f"{who.identity} is accredited for named agreements only, the operations log is of all of them",
+                what_to_do=f"comity officer accredit {who.identity}, without --agreement",
             )
 
 
@@ -207,13 +245,7 @@ def part_of(body: BodyRow) -> audit_pb2.LogPart:
     )
 
 
-def _without_content(row: SegmentRow) -> bytes:
-    segment = parse_segment(row.data)
-    return deliverable(
-        row.data,
-        (),
-        {
-            slot: Withholding(frozenset(range(len(item.stanzas))), frozenset(range(len(item.ciphertexts))))
-            for slot, item in segment.whole
-        },
-    )
+def _fork_shown(by: LogCaller, note: bytes, seen: LogSeen) -> Callable[[int, LogSeen], Event]:
+    """Give what makes FORK_SEEN of a checkpoint that was presented."""
+    digest = hashlib.sha384(note).digest()
+    return lambda at, own: fork_seen(time=at, caller=by, target=digest, seen=seen, own=own)

@@ -74,6 +74,7 @@ class OperationsService(operations_pb2_grpc.OperationsServiceServicer):
             commit_p99_ms=p99,
             key_log_size=0 if keys is None else keys.leaf_next,
             version=version("comity"),
+            operations_dropped=self._operations.dropped,
         )
         for standing in self._ledger.standings():
             head = await self._reader.head(standing.agreement_id)

@@ -25,7 +25,7 @@ from comity_broker.auditlog.kinds import SHARED
 from comity_broker.budget import RefusalBudget
 from comity_broker.clock import BrokerClock
 from comity_broker.journal import Journal
-from comity_broker.logs import Logs
+from comity_broker.logs import ForkSeenError, Logs
 from comity_broker.operations import OperationsLog, log_caller
 from comity_broker.outcomes import settled
 from comity_broker.receipts import ReceiptSigner
@@ -222,7 +222,7 @@ class Publishing:
         for slot, refused in sorted(admitted.refused.items()):
             refusal = refusal_of(refused.error, agreement_id=agreement_id, agreement_digest=standing.digest)
             receipt.refusals.append(exchange_pb2.SlotRefusal(slot=slot, refusal=refusal))
-            if isinstance(refused.error, RejectedError):
+            if isinstance(refused.error, RejectedError | ForkSeenError):
                 leaf = admissible.slots[slot].item.leaf
                 self._operations.rejected(who, agreement_id, leaf, refused.error, (slot,))
         return receipt

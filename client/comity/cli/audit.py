@@ -15,11 +15,13 @@ from comity.cli.base import Group, Invocation, until_stopped
 from comity.cli.identity import access_of
 from comity.cli.output import folded, safe
 from comity.errors import ComityError, NotFoundError, UnreachableError, UsageError, VerificationError
-from comity.node.bundle import write_bundle
+from comity.identity.names import IdentityKind
+from comity.node.bundle import Written, write_bundle
 from comity.node.catching_up import catch_up
 from comity.node.connection import Connection
 from comity.node.entries import SHARED, MirroredEntry
 from comity.node.files import read_file
+from comity.node.logs import OPERATIONS
 from comity.node.mirror import Mirror
 from comity.node.times import rfc3339
 from comity.statement import from_json
@@ -38,28 +40,40 @@ def audit() -> None:
     "tail",
     example="""comity audit tail XAR-XBO-1 --as XAR/auditor1
 comity audit tail XAR-XBO-1 --follow --json --as XAR/auditor1
-comity audit tail --keys --as XAR/auditor1""",
+comity audit tail --keys --as XAR/auditor1
+comity audit tail --operations --as XAR/operator1""",
 )
 @click.argument("agreement_id", required=False)
 @click.option("--keys", is_flag=True, help="The key log, instead of an agreement's.")
+@click.option(
+    "--operations", is_flag=True, help="The operations log: for auditors and operators of the broker's party."
+)
 @click.option("--follow", is_flag=True, help="Go on with what is added, until interrupted.")
 @click.option("--first", type=click.IntRange(min=0), help="From this entry on (default: the last 20).")
 @click.option("--offline", is_flag=True, help="From the mirror alone, without asking the broker.")
 def tail(
-    run: Invocation, *, agreement_id: str | None, keys: bool, follow: bool, first: int | None, offline: bool
+    run: Invocation,
+    *,
+    agreement_id: str | None,
+    keys: bool,
+    operations: bool,
+    follow: bool,
+    first: int | None,
+    offline: bool,
 ) -> None:
     """Show entries of a log as this identity's mirror verified them: what happened, when, by whom, and what it says.
 
     With --json each line is an entry with its bodies as they are committed to.
     """
-    if (agreement_id is None) != keys:
-        raise UsageError("one log is shown", what_to_do="Name an agreement, or say --keys.")
-    agreements = () if agreement_id is None else (agreement_id,)
+    if [agreement_id is not None, keys, operations].count(True) != 1:
+        raise UsageError("one log is shown", what_to_do="Name an agreement, or say --keys or --operations.")
+    name = OPERATIONS if operations else agreement_id
+    agreements = () if name is None else (name,)
     with mirror_of(run, offline=offline, agreements=agreements) as mirror:
-        pin = mirror.pin(agreement_id)
+        pin = mirror.pin(name)
         if pin is None:
             raise NotFoundError("the mirror has not fetched this log yet")
-        next_index = _show(run, mirror, agreement_id, max(0, pin.size - 20) if first is None else first)
+        next_index = _show(run, mirror, name, max(0, pin.size - 20) if first is None else first)
         if not follow or offline:
             return
         access = access_of(run, run.acting())
@@ -74,7 +88,7 @@ def tail(
                     except UnreachableError as error:
                         run.output.note(f"{safe(error.message)}; going on")
                         continue
-                    following = _show(run, mirror, agreement_id, following)
+                    following = _show(run, mirror, name, following)
 
         until_stopped(go())
 
@@ -85,24 +99,38 @@ def tail(
 def bundle(run: Invocation, *, agreement_id: str, into: str) -> None:
     """Write everything that proves what happened under an agreement into a folder, for `comity audit verify`.
 
-    Both logs with the bodies this party may see, the text, the cards of its parties, the signed manifest of every report. No
-    plaintext, no key.
+    Both logs with the bodies this party may see, the text, the cards of its parties, the signed manifest of every report that
+    this party sent or was handed, and the receipts kept by its nodes on this machine. No plaintext, no key.
     """
     place = run.acting()
     access = access_of(run, place)
 
-    async def go(mirror: Mirror) -> tuple[Path, Mapping[str, int], int]:
+    party = place.identity.party
+    outboxes = [one.outbox for one in run.home.places(IdentityKind.NODE) if one.identity.party == party]
+
+    async def go(mirror: Mirror) -> Written:
         async with Connection(access.target) as connection:
             await catch_up(connection, mirror, (agreement_id,))
-            written = await write_bundle(connection, mirror, agreement_id, run.home.trusted_cards(), Path(into))
-            return written.directory, written.entries, written.envelopes
+            return await write_bundle(
+                connection, mirror, agreement_id, run.home.trusted_cards(), Path(into), outboxes=outboxes
+            )
 
     with Mirror.of_identity(run.home, place.identity) as mirror:
-        directory, entries, envelopes = asyncio.run(go(mirror))
-    run.output.record(agreement_id=agreement_id, directory=str(directory), entries=dict(entries), envelopes=envelopes)
-    for origin, count in entries.items():
+        written = asyncio.run(go(mirror))
+    directory = written.directory
+    run.output.record(
+        agreement_id=agreement_id,
+        directory=str(directory),
+        entries=dict(written.entries),
+        envelopes=written.envelopes,
+        receipts=written.receipts,
+    )
+    for origin, count in written.entries.items():
         run.output.say(f"{count} entries of {origin}")
-    run.output.say(f"{envelopes} envelopes. Wrote {directory}; next, on any machine: comity audit verify {directory}")
+    run.output.say(f"{written.receipts} receipts of this party's nodes on this machine")
+    run.output.say(
+        f"{written.envelopes} envelopes. Wrote {directory}; next, on any machine: comity audit verify {directory}"
+    )
 
 
 @audit.does(
@@ -191,7 +219,7 @@ def _told(said: Mapping[str, Any]) -> str:
         words.append(f"{said['slots']} reports, {said.get('count')} admitted, {refused} refused")
     statements = [said["statement"]] if "statement" in said else _items(said, "statements")
     words += [_statement(one) for one in statements]
-    words += [str(said[key]) for key in ("reason", "consumer") if said.get(key)]
+    words += [str(said[key]) for key in ("broker", "action", "outcome", "reason", "consumer") if said.get(key)]
     return "; ".join(words)
 
 

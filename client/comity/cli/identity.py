@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from comity.cli.base import Invocation, now_ms
 from comity.errors import NotFoundError, UsageError
-from comity.identity.bodies import Attestation, Listing, NodeBundle, OfficerAccreditation, read_body
+from comity.identity.bodies import DAY_MS, Attestation, Listing, NodeBundle, OfficerAccreditation, read_body
 from comity.identity.names import Identity, IdentityKind
+from comity.keys.files import listed_keys
 from comity.node.access import Access
 from comity.node.connection import Connection
+from comity.node.enrolment import publish_statement
 from comity.node.files import read_file, write_file
 from comity.node.home import Place, Profile, check_address
 from comity.node.party import PartyKeys
-from comity.node.requests import FILE_LIMIT, Issued, Request, decode_issued, decode_request, encode_issued
+from comity.node.requests import (
+    FILE_LIMIT,
+    STATEMENTS_LIMIT,
+    Issued,
+    Request,
+    decode_issued,
+    decode_request,
+    decode_statements,
+    encode_issued,
+    encode_statements,
+)
 from comity.node.times import moment_of, rfc3339
+from comity.statement import Statement
 
 
 def profile_of(run: Invocation, identity: Identity, broker_name: str | None) -> Profile:
@@ -69,27 +83,56 @@ def read_issued(file: str) -> Issued:
     return decode_issued(read_file(Path(file), FILE_LIMIT))
 
 
-def write_issued(run: Invocation, issued: Issued, *, into: str | None, identity: Identity) -> str:
-    """Write what was issued for another machine; gives the file."""
+def write_issued(run: Invocation, issued: Issued, *, into: str | None, identity: Identity, then: str = "") -> str:
+    """Write what was issued for another machine; gives the file. `then` is the subcommand that takes it there."""
+    verb = then or ("enrol" if identity.kind is IdentityKind.NODE else "accredit")
     path = Path(into) if into else Path(f"{identity.party}-{identity.name}.issued.json")
     write_file(path, encode_issued(issued))
-    run.output.say(f"Issued for {identity}: {path}. On its machine: comity {identity.kind.value} "
-                   f"{'enrol' if identity.kind is IdentityKind.NODE else 'accredit'} {identity} --issued {path.name}")  # fmt: skip
+    run.output.say(
+        f"Issued for {identity}: {path}. On its machine: comity {identity.kind.value} {verb} {identity} --issued {path.name}"
+    )
     return str(path)
 
 
-def attestation(
-    level: str | None, by: str | None, until: str | None, *, party: str, latest_ms: int
-) -> Attestation | None:
-    """Give an attested level, None without one; raises UsageError where nobody attests it."""
+def write_statements(
+    run: Invocation, statements: Sequence[Statement], *, into: str, identity: Identity, verb: str
+) -> None:
+    """Write signed statements for a machine that has a connection to bring to the broker."""
+    write_file(Path(into), encode_statements(statements))
+    run.output.record(identity=str(identity), file=into, statements=len(statements))
+    run.output.say(
+        f"Signed, and of no effect yet: {into}",
+        f"Where an identity of {identity.party} reaches the broker: comity {identity.kind.value} {verb} {identity} "
+        f"--issued {Path(into).name} --as PARTY/NAME",
+    )
+
+
+def published(run: Invocation, actor: Place, statements: Sequence[Statement]) -> list[int]:
+    """Bring statements to the actor's broker; gives their entries in the key log."""
+
+    async def go() -> list[int]:
+        async with connection_of(run, actor) as connection:
+            return [await publish_statement(connection, one) for one in statements]
+
+    return asyncio.run(go())
+
+
+def statements_for(file: str, identity: Identity) -> tuple[Statement, ...]:
+    """Read what the party's machine signed to take keys or roles from an identity."""
+    return decode_statements(read_file(Path(file), STATEMENTS_LIMIT), identity)
+
+
+def attestation(level: str | None, by: str | None, until: str | None, *, keys: PartyKeys) -> Attestation | None:
+    """Give an attested level, None without one; raises UsageError where nobody attests it, and where that one may not."""
     if level is None:
         if by or until:
             raise UsageError("who attests, and until when, belong to a level")
         return None
     if not by:
-        raise UsageError("a level is attested by somebody", what_to_do=f"Say by whom, e.g. {party}/security1.")
-    end = moment_of(until) if until else latest_ms
-    return Attestation(level, str(Identity.parse(by, IdentityKind.OFFICER)), end)
+        raise UsageError("a level is attested by somebody", what_to_do=f"Say by whom, e.g. {keys.party}/security1.")
+    authority = Identity.parse(by, IdentityKind.OFFICER)
+    keys.require_security_authority(authority, now_ms())
+    return Attestation(level, str(authority), moment_of(until) if until else keys.directory.valid_until)
 
 
 def listing_of(place: Place) -> Listing | None:
@@ -112,7 +155,37 @@ def identity_facts(place: Place) -> dict[str, object]:
         "address": profile.broker_address or None,
         "issued": listing is not None,
     }
-    return facts if listing is None else facts | listing_facts(listing)
+    return facts if listing is None else facts | listing_facts(listing) | _ages(place, listing)
+
+
+def _ages(place: Place, listing: Listing) -> dict[str, object]:
+    """Give the listed keys with the time they were made, the oldest of them, and how many older ones are kept."""
+    made = {key.fingerprint: created_at for key, created_at in listed_keys(place.keys)}
+    listed = [key for key in listing.keys if key.fingerprint in made]
+    # TLS keys stand two at a time while one replaces the other: the age is that of what signs and is sealed to.
+    aging = [made[key.fingerprint] for key in listed if key.role is not place.identity.kind.tls_role]
+    return {
+        "keys": [
+            {
+                "role": key.role.value,
+                "suite": int(key.suite),
+                "fingerprint": key.fingerprint.hex(),
+                "created_at": rfc3339(made[key.fingerprint]) if key.fingerprint in made else None,
+            }
+            for key in listing.keys
+        ],
+        "keys_since": rfc3339(min(aging)) if aging else None,
+        "older_keys": len(made) - len(listed),
+    }
+
+
+def aged(facts: Mapping[str, object], now: int) -> str:
+    """Say how old an identity's keys are; `now` in Unix ms."""
+    since = facts.get("keys_since")
+    if not isinstance(since, str):
+        return "-"
+    days = max(0, now - moment_of(since)) // DAY_MS
+    return f"{days} day{'' if days == 1 else 's'}"
 
 
 def listing_facts(listing: Listing) -> dict[str, object]:
@@ -158,6 +231,7 @@ def show_facts(run: Invocation, facts: Mapping[str, object]) -> None:
             run.output.show(
                 *(
                     f"{'key'.ljust(width)}  {key['role']}, suite {key['suite']}, {key['fingerprint'][:32]}"
+                    f"{', since ' + key['created_at'] if key.get('created_at') else ''}"
                     for key in value
                 )
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import click
 
@@ -10,25 +11,28 @@ from comity.cli.base import Group, Invocation, now_ms
 from comity.cli.identity import (
     access_of,
     attestation,
-    connection_of,
     identity_facts,
     issue_for_request,
     listing_facts,
     party_keys,
     profile_of,
+    published,
     read_issued,
+    statements_for,
     told_broker,
     write_issued,
+    write_statements,
 )
 from comity.errors import ErrorCode, NotFoundError, UsageError
-from comity.identity.bodies import Listing, read_body
+from comity.identity.bodies import Listing, OfficerAccreditation, read_body
 from comity.identity.names import Identity, IdentityKind
 from comity.node.connection import Connection
-from comity.node.enrolment import enrol, publish_statement
+from comity.node.enrolment import enrol
 from comity.node.home import Place
 from comity.node.identities import REQUEST_FILE, create_officer, install, read_request
 from comity.node.requests import Issued, Request
 from comity.node.times import rfc3339
+from comity.statement import Statement
 from comity.suites import by_word
 from comity_policy.facts import Role
 
@@ -123,9 +127,7 @@ def accredit(
             [_ROLES[word] for word in roles],
             now_ms=now_ms(),
             agreements=agreements,
-            clearance=attestation(
-                clearance, cleared_by, cleared_until, party=identity.party, latest_ms=keys.directory.valid_until
-            ),
+            clearance=attestation(clearance, cleared_by, cleared_until, keys=keys),
             days=days,
         )
 
@@ -148,27 +150,48 @@ def accredit(
     )
 
 
-@officer.does("withdraw", example="comity officer withdraw XAR/officer1 --as XAR/officer2")
+@officer.does(
+    "withdraw",
+    example="""comity officer withdraw XAR/officer1 --as XAR/officer2
+comity officer withdraw XAR/officer1 --into withdrawn.json
+comity officer withdraw XAR/officer1 --issued withdrawn.json --as XAR/officer2""",
+)
 @click.argument("identity_name", metavar="PARTY/NAME")
+@click.option(
+    "--into", metavar="FILE", help="Only sign, on a machine without a network: write what is to be published."
+)
+@click.option("--issued", metavar="FILE", help="Publish what the party's machine signed.")
 @_PARTY_PASSPHRASE
-def withdraw(run: Invocation, *, identity_name: str, party_passphrase_file: str | None) -> None:
-    """Take an officer's roles away, at once; who acts (--as) brings it to the broker."""
+def withdraw(
+    run: Invocation, *, identity_name: str, into: str | None, issued: str | None, party_passphrase_file: str | None
+) -> None:
+    """Take an officer's roles away, at once; who acts (--as) brings it to the broker.
+
+    Where the party's machine has no network, it signs with --into, and --issued publishes the file elsewhere.
+    """
     identity = Identity.parse(identity_name, IdentityKind.OFFICER)
-    actor = run.acting()
+    if issued is not None:
+        _withdrawn(run, run.acting(), identity, statements_for(issued, identity))
+        return
+    actor = None if into is not None else run.acting()
     keys = party_keys(run, identity.party, party_passphrase_file)
     newest = keys.newest(identity)
     if newest is None:
         raise NotFoundError(f"{identity.party} has accredited no {identity} here", code=ErrorCode.IDENTITY_UNKNOWN)
     body = read_body(newest)
     statement = keys.withdraw(identity, now_ms=now_ms(), keys=body.keys if isinstance(body, Listing) else ())
+    if into is not None:
+        write_statements(run, [statement], into=into, identity=identity, verb="withdraw")
+    elif actor is not None:
+        _withdrawn(run, actor, identity, [statement])
 
-    async def go() -> int:
-        async with connection_of(run, actor) as connection:
-            return await publish_statement(connection, statement)
 
-    log_index = asyncio.run(go())
-    run.output.record(identity=str(identity), log_index=log_index)
-    run.output.say(f"{identity} has no role any more: entry {log_index} of the key log.")
+def _withdrawn(run: Invocation, actor: Place, identity: Identity, statements: Sequence[Statement]) -> None:
+    if not all(isinstance(read_body(one), OfficerAccreditation) for one in statements):
+        raise UsageError("the file revokes keys", what_to_do="comity node revoke PARTY/NAME --issued FILE")
+    for log_index in published(run, actor, statements):
+        run.output.record(identity=str(identity), log_index=log_index)
+        run.output.say(f"{identity} has no role any more: entry {log_index} of the key log.")
 
 
 @officer.does("list", example="comity officer list")

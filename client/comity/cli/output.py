@@ -69,9 +69,16 @@ class Output:
         if not self.quiet and not self.json:
             _line(sys.stderr, line)
 
-    def banner(self, marking: str) -> None:
-        """Write a banner line, reversed on a terminal; nothing with --json."""
-        if not self.json:
+    def alarm(self, line: str, **fields: object) -> None:
+        """Write an alarm to standard error, by rule 3 like an error: with --json one object ``{"alarm": {...}}``."""
+        _line(sys.stderr, to_json({"alarm": fields}) if self.json else f"comity: {safe(line)}")
+
+    def banner(self, marking: str, *, asked: bool = True) -> None:
+        """Write a banner line, reversed on a terminal; nothing with --json.
+
+        It goes with what it stands over: `asked` says that this was asked for and is written with --quiet too (`show`).
+        """
+        if not self.json and (asked or not self.quiet):
             text = f" {safe(marking)} "
             _line(sys.stdout, f"\x1b[1;7m{text}\x1b[0m" if sys.stdout.isatty() else f"[{text.strip()}]")
 

@@ -13,7 +13,7 @@ from comity.errors import ErrorCode, NotFoundError, UsageError, VerificationErro
 from comity.identity.cardfile import CardFile, decode_card_file, encode_card_file
 from comity.node.files import read_file, write_file
 from comity.node.home import CARD_LIMIT, read_cards, trust_card
-from comity.node.party import create_party
+from comity.node.party import create_party, renew_party
 from comity.node.times import rfc3339
 
 
@@ -51,6 +51,26 @@ def create(run: Invocation, code: str, name: str, trust_domain: str, jurisdictio
     run.output.record(**_facts(card_file))
     run.output.say(f"Made the keys of {code} in {run.home.path / 'parties' / code}.", *_words(card_file))
     run.output.say(f"Its card, for others: comity party export {code} --into {code}.card")
+
+
+@party.does("renew", example="comity party renew XAR")
+@click.argument("code")
+def renew(run: Invocation, code: str) -> None:
+    """Have the root list a new directory key and certificate authority, for 90 days from now.
+
+    The card stays the same but for its list of keys: whoever trusts the party takes the renewed card over with 'comity party
+    trust FILE', and compares no words. What was issued before lasts until its own end. Hand the card on first: a
+    broker takes what the new key signed once it has the card, without a restart.
+    """
+    card_file = renew_party(run.home, code, run.passphrase(f"the keys of {code}"), now_ms=now_ms())
+    until = card_file.to_directory().authorities(code, now_ms())[0].not_after_ms
+    run.output.record(**_facts(card_file), valid_until=rfc3339(until))
+    run.output.say(
+        f"{code} has a new directory key, until {rfc3339(until)}.",
+        f"Its renewed card, for every broker and every home: comity party export {code} --into {code}.card",
+        "There: comity party trust FILE, at a broker with --data DIR. Then issue anew: comity broker init --renew,",
+        "comity officer accredit, comity node rotate.",
+    )
 
 
 @party.does("export", example="comity party export XAR --into XAR.card")
@@ -177,4 +197,5 @@ def _facts(card_file: CardFile) -> dict[str, object]:
         "root": f"sha384:{card.root_fingerprint.hex()}",
         "words": list(card_file.words),
         "issued_at": rfc3339(card.issued_at),
+        "directory_sequence": card_file.newest_sequence,
     }

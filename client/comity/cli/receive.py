@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 import comity
+from comity.cli.alarms import telling_alarms
 from comity.cli.base import Invocation, command, first_of, until_stopped
 from comity.cli.output import safe
 from comity.errors import ComityError
@@ -43,7 +44,8 @@ def receive(
 
     Each report is verified, opened as far as the agreement lets this node, written as files, flushed to disk, and only then
     acknowledged with a signature. Killed at any moment and started again, it neither repeats nor loses a file.
-    ID-N.* is portion N, ID.json says what the report is, its banner first.
+    ID-N.* is portion N, ID.json says what the report is, its banner first. What the node noticed and cannot mend (its alarms)
+    is told on standard error.
     """
     place = run.acting(IdentityKind.NODE)
     passphrase = run.passphrase(str(place.identity))
@@ -75,7 +77,10 @@ async def _receive(
     take_over: bool,
 ) -> None:
     count = 0
-    async with comity.connect(run.broker or None, identity=identity, home=run.home.path, passphrase=passphrase) as node:
+    async with (
+        comity.connect(run.broker or None, identity=identity, home=run.home.path, passphrase=passphrase) as node,
+        telling_alarms(run.output, node),
+    ):
         deliveries = node.receive(consumer=consumer, follow=follow, purpose=purpose, take_over=take_over)
         room = asyncio.Semaphore(AT_ONCE)
         before = asyncio.Event()
@@ -126,7 +131,7 @@ async def _file(  # noqa: PLR0917 - one task of the group above
 def _tell(run: Invocation, report: comity.ReceivedReport, description: object, *, attempt: int, new: bool) -> None:
     facts = description if isinstance(description, dict) else {}
     run.output.record(**facts, attempt=attempt, new=new)
-    run.output.banner(report.banner)
+    run.output.banner(report.banner, asked=False)
     title = f" {safe(report.title)!r}" if report.title else ""
     run.output.say(
         f"Report {report.report_id}{title} from {safe(str(facts['originator']))}, under {facts['agreement_id']}"

@@ -11,6 +11,7 @@ from uuid import UUID
 import click
 
 import comity
+from comity.cli.alarms import telling_alarms
 from comity.cli.base import Group, Invocation
 from comity.cli.output import safe
 from comity.errors import ErrorCode, NotFoundError, UsageError
@@ -42,7 +43,10 @@ comity report list --agreement XAR-XBO-1 --state parked --as XBO/n1""",
 @click.option("--state", "states", multiple=True, type=click.Choice(list(_STATES)), help="Only these; may be repeated.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most so many.")
 def list_(run: Invocation, *, agreement_id: str | None, states: tuple[str, ...], limit: int) -> None:
-    """List the reports that this party sent or may receive, the newest last."""
+    """List the reports that this party sent or may receive, the newest last.
+
+    What the node noticed and cannot mend (its alarms) is told on standard error.
+    """
     wanted = _Wanted(agreement_id or "", tuple(_STATES[word] for word in states), limit=limit)
     rows = _rows(run, wanted)
     for row in rows:
@@ -160,9 +164,12 @@ def _with_node(run: Invocation, place: Place, act: Callable[[comity.Node], Await
     passphrase = run.passphrase(str(place.identity))
 
     async def go() -> T:
-        async with comity.connect(
-            run.broker or None, identity=str(place.identity), home=run.home.path, passphrase=passphrase
-        ) as node:
+        async with (
+            comity.connect(
+                run.broker or None, identity=str(place.identity), home=run.home.path, passphrase=passphrase
+            ) as node,
+            telling_alarms(run.output, node),
+        ):
             return await act(node)
 
     return asyncio.run(go())

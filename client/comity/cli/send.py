@@ -126,7 +126,7 @@ async def _send_all(run: Invocation, node: comity.Node, reading: Reading, agreem
 
 def _tell_one(run: Invocation, report: Report, receipt: comity.Receipt) -> None:
     run.output.record(banner=report.banner, title=report.title, **receipt_facts(receipt))
-    run.output.banner(report.banner)
+    run.output.banner(report.banner, asked=False)
     title = f" {safe(report.title)!r}" if report.title else ""
     run.output.say(
         f"Report {receipt.report_id}{title} is accepted: entry {receipt.log_index} of the log of {receipt.agreement_id}."

@@ -223,7 +223,12 @@ class Admission:
                     what_to_do="Have the party's root list a new directory key, and sign with that.",
                     code=ErrorCode.KEY_EXPIRED,
                 )
-        return _rejected("the statement is signed by a key that may not sign it")
+        return KeyFault(
+            "the statement is signed by a key that may not sign it",
+            what_to_do=f"Where {party} has renewed its directory key, take its newest card over first: comity party trust "
+            "FILE, at a broker with --data DIR.",
+            code=ErrorCode.BUNDLE_REJECTED,
+        )
 
     # --- parts ------------------------------------------------------------------------------------------------------
 

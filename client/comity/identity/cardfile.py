@@ -34,6 +34,12 @@ class CardFile:
         """Give the sixteen words of the root's fingerprint, to be read aloud."""
         return fingerprint_words(self.card.root_fingerprint)
 
+    @property
+    def newest_sequence(self) -> int:
+        """Give the sequence of the newest directory key, 0 where none is listed; raises MalformedError for another body."""
+        bodies = [read_body(one) for one in self.directory]
+        return max((body.sequence for body in bodies if isinstance(body, DirectoryKey)), default=0)
+
     def to_directory(self) -> KeyDirectory:
         """Give a directory of this party alone, for instance for the authority a first connection trusts."""
         directory = KeyDirectory({self.card.party: self.card})

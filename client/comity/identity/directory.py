@@ -269,8 +269,10 @@ class KeyDirectory:
         require_time(str(identity), leaf.not_before_ms, leaf.not_after_ms, now_ms)
         key = fingerprint(identity.kind.tls_role, Suite.X509, leaf.spki)
         record = self.find(identity.party, identity.name)
-        # Whoever holds one stolen key may hold them all: an identity is out until a listing without the revoked key.
-        shown = {key} if record is None or record.identity != identity else {key, *record.fingerprints}
+        # Whoever holds one stolen key may hold them all: an identity is out until a listing without the revoked key. A key
+        # that was never listed is a newcomer's, who may enrol what the party signed for it and nothing else.
+        listed = record is not None and record.identity == identity and self._state.owners.get(key) is not None
+        shown = {key, *record.fingerprints} if record is not None and listed else {key}
         if any(self._state.revocation(one) is not None for one in shown):
             raise KeyFault(
                 f"a key of {identity} was revoked",

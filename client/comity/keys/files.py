@@ -100,6 +100,12 @@ class KeyFiles:
         with open_private(self._directory) as private:
             return KeyRing(self._open(private, name) for name in _key_names(private, self._directory))
 
+    def newer(self, ring: KeyRing) -> KeyRing:
+        """Give the keys again where files came or went since `ring` was loaded (a rotation), else `ring`; raises as `load`."""
+        with open_private(self._directory) as private:
+            names = set(_key_names(private, self._directory))
+        return ring if names == {file_name(key) for key in ring.listed()} else self.load()
+
     def destroy(self, key: ListedKey) -> None:
         """Remove a key's file; raises NotFoundError. What a disk keeps of it stays encrypted."""
         with open_private(self._directory) as private:

@@ -6,12 +6,13 @@ is shown or logged.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from comity.errors import ErrorCode, KeyFault, NotFoundError, UsageError
 from comity.identity.certificates import CLOCK_HINT, read_leaf, require_time
 from comity.identity.names import Identity, broker_tls_name
-from comity.keys.files import load_keys
+from comity.keys.files import unlock_keys
 from comity.keys.ring import KeyRing
 from comity.keys.tls import from_pem, to_pem
 from comity.node.home import Home, Place, check_address
@@ -29,14 +30,20 @@ class Target:
     certificate_pem: bytes = field(repr=False)
 
 
+def as_it_is(ring: KeyRing) -> KeyRing:
+    """Give the same ring: keys that lie in no files are never more than they were."""
+    return ring
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One identity with its keys, and its broker."""
+    """One identity with its keys, and its broker. `newer` gives its keys again, with what a rotation has added since."""
 
     place: Place
     ring: KeyRing
     broker: Identity
     target: Target
+    newer: Callable[[KeyRing], KeyRing] = field(default=as_it_is, repr=False)
 
     @classmethod
     def load(
@@ -65,7 +72,8 @@ class Access:
                 what_to_do=f"Get its newest card: comity party trust FILE. {CLOCK_HINT}",
                 code=ErrorCode.KEY_EXPIRED,
             )
-        ring = load_keys(place.keys, passphrase)
+        files = unlock_keys(place.keys, passphrase)
+        ring = files.load()
         role = place.identity.kind.tls_role
         key = ring.tls(role, among={fingerprint(role, Suite.X509, leaf.spki)})
         target = Target(
@@ -75,7 +83,7 @@ class Access:
             key_pem=key.pem(),
             certificate_pem=place.certificate_pem,
         )
-        return cls(place, ring, broker, target)
+        return cls(place, ring, broker, target, files.newer)
 
 
 def broker_of(home: Home, identity: str | Identity) -> tuple[Place, Identity, str]:

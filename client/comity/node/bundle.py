@@ -3,6 +3,7 @@
     logs/<origin>/policy, checkpoint, tile/..., body/<index>.<part>, record/<index>.shared/<slot>     the two logs
     agreements/<ID>.toml        the text that was signed        parties/XAR.json        the cards of its parties
     envelopes/<index>-<slot>    the signed manifest of each admitted report, with the batch signature and paths
+    receipts/<index>-<number>   what the broker signed to this party's nodes, of those on this machine
 
 Rules in order:
 1. The logs come from the auditor's own mirror, which verified them; what a bundle is worth, `comity.verify` says, not this.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,7 @@ from comity.errors import ConflictError, ErrorCode, NotFoundError
 from comity.identity.cardfile import CardFile, encode_card_file
 from comity.node.agreements import AgreementView
 from comity.node.connection import Connection
+from comity.node.custody import kept_receipts
 from comity.node.files import storage_error
 from comity.node.logs import LogPin
 from comity.node.mirror import Mirror
@@ -38,18 +40,26 @@ EVIDENCE_SEGMENTS: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a bundle holds: entries of each log by origin, and how many envelopes."""
+    """What a bundle holds: entries of each log by origin, and how many envelopes and receipts."""
 
     directory: Path
     entries: Mapping[str, int]
     envelopes: int
+    receipts: int
 
 
 async def write_bundle(
-    connection: Connection, mirror: Mirror, agreement_id: str, cards: Mapping[str, CardFile], directory: Path
+    connection: Connection,
+    mirror: Mirror,
+    agreement_id: str,
+    cards: Mapping[str, CardFile],
+    directory: Path,
+    *,
+    outboxes: Iterable[Path] = (),
 ) -> Written:
     """Write a bundle of an agreement from a mirror that was just refreshed; the evidence of its reports is fetched.
 
+    `outboxes` are those of the party's nodes on this machine: the receipts in them whose entries the mirror has go along.
     Raises ConflictError FILE_EXISTS where the folder exists, NotFoundError for an agreement that is not mirrored, StorageError.
     """
     view = mirror.agreement(agreement_id)
@@ -64,12 +74,13 @@ async def write_bundle(
             entries[pin.origin] = pin.size
         _write_texts(temporary, view, cards)
         envelopes = await _write_envelopes(temporary / "envelopes", connection, agreement_id)
+        receipts = _write_receipts(temporary / "receipts", mirror, agreement_id, outboxes)
         temporary.rename(directory)
     except OSError as error:
         raise storage_error(directory, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return Written(directory, entries, envelopes)
+    return Written(directory, entries, envelopes, receipts)
 
 
 def _begun(directory: Path) -> Path:
@@ -134,6 +145,15 @@ def _write_texts(folder: Path, view: AgreementView, cards: Mapping[str, CardFile
     _put(folder / "agreements" / f"{view.agreement_id}.toml", view.document_bytes)
     for party in view.parties:
         _put(folder / "parties" / f"{party}.json", encode_card_file(cards[party]))
+
+
+def _write_receipts(folder: Path, mirror: Mirror, agreement_id: str, outboxes: Iterable[Path]) -> int:
+    pin = mirror.pin(agreement_id)
+    size = 0 if pin is None else pin.size
+    kept = [one for outbox in outboxes for one in kept_receipts(outbox, agreement_id, size)]
+    for number, (log_index, signed) in enumerate(kept):
+        _put(folder / f"{log_index}-{number}", signed)
+    return len(kept)
 
 
 async def _write_envelopes(folder: Path, connection: Connection, agreement_id: str) -> int:

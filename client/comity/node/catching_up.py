@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from comity.node.connection import Connection
+from comity.node.logs import OPERATIONS
 from comity.node.mirror import Mirror
 from comity.v1 import agreement_pb2, audit_pb2
 
@@ -47,7 +48,8 @@ async def catch_up(
 async def _logged(connection: Connection, agreements: Collection[str] | None) -> tuple[int, dict[str, int]]:
     newest = audit_pb2.GetEntriesRequest(log=audit_pb2.LogSelector(keys=True), first=0, limit=1)
     keys = await connection.call(connection.audit.GetEntries, newest)
-    if agreements is not None and not agreements:
+    # Who reads the operations log need not be one who may list agreements; a checkpoint of it is signed on request.
+    if agreements is not None and not set(agreements) - {OPERATIONS}:
         return keys.log_size, {}
     listed = await connection.call(connection.agreements.ListAgreements, agreement_pb2.ListAgreementsRequest())
     wanted = {one.agreement_id: one.log_size for one in listed.agreements}

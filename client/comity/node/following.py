@@ -14,7 +14,17 @@ from typing import Final
 from comity.errors import ErrorCode, NotFoundError, VerificationError
 from comity.node.connection import Connection
 from comity.node.entries import MirroredEntry, Part, check_entry
-from comity.node.logs import ForkError, LogPin, check_continues, check_note, check_origin, check_root, extend, opened
+from comity.node.logs import (
+    OPERATIONS,
+    ForkError,
+    LogPin,
+    check_continues,
+    check_note,
+    check_origin,
+    check_root,
+    extend,
+    opened,
+)
 from comity.node.mirror_store import MirrorStore
 from comity.v1 import audit_pb2
 from comity.verify.notes import NoteError, parse_checkpoint, parse_note
@@ -27,7 +37,7 @@ _GONE: Final = frozenset({ErrorCode.LOG_UNKNOWN, ErrorCode.AGREEMENT_UNKNOWN, Er
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A log's name in the mirror (an agreement's id, empty for the key log), who may stand in its entries, and who reads."""
+    """A log's name in the mirror (an agreement's id, empty for the key log, or OPERATIONS), who may stand in it, and who reads."""
 
     name: str
     parties: tuple[str, ...]
@@ -37,6 +47,8 @@ class Followed:
     @property
     def selector(self) -> audit_pb2.LogSelector:
         """Give what the broker calls it."""
+        if self.name == OPERATIONS:
+            return audit_pb2.LogSelector(operations=True)
         return audit_pb2.LogSelector(agreement_id=self.name) if self.name else audit_pb2.LogSelector(keys=True)
 
 

@@ -269,13 +269,19 @@ def trust_card(directory: Path, card_file: CardFile) -> Path:
     card = card_file.card
     path = directory / f"{card.party}.card"
     if path.exists():
-        before = _card_of(path, read_file(path, CARD_LIMIT, "")).card
-        if before.root_fingerprint != card.root_fingerprint:
+        before = _card_of(path, read_file(path, CARD_LIMIT, ""))
+        if before.card.root_fingerprint != card.root_fingerprint:
             raise ConflictError(
                 f"another root of {card.party} is trusted here: nothing was changed",
                 what_to_do="A root changes by a statement signed with the old and the new one. If somebody sent you this "
                 "card, do not trust it before you have spoken with them.",
                 code=ErrorCode.FILE_EXISTS,
+            )
+        if before.newest_sequence > card_file.newest_sequence:
+            raise ConflictError(
+                f"a newer card of {card.party} is trusted here: nothing was changed",
+                what_to_do="An older card lacks the party's newest keys. Ask for its newest: comity party export.",
+                code=ErrorCode.SEQUENCE_STALE,
             )
     write_file(path, encode_card_file(card_file))
     return path

@@ -45,13 +45,19 @@ def create_node(
     """Make a node's keys and its request; raises ConflictError where it exists, NotFoundError without its party's card."""
     if not suites or Suite.X509 in suites:
         raise UsageError("a node has keys of at least one suite: hybrid, cnsa")
+    secrets = node_secrets(suites, random_bytes)
+    made = _create(home, identity, secrets, passphrase=passphrase, now_ms=now_ms, random_bytes=random_bytes)
+    request = replace(made, region=region, offices=tuple(offices), communities=tuple(communities))
+    return _kept(home, request, profile)
+
+
+def node_secrets(suites: Iterable[Suite], random_bytes: RandomBytes) -> list[tuple[KeyRole, Secret]]:
+    """Make the keys that a node has of each suite: one that signs, one that is sealed to."""
     secrets: list[tuple[KeyRole, Secret]] = []
     for suite in dict.fromkeys(suites):
         secrets.append((KeyRole.NODE_SIGNING, generate_signing(suite, random_bytes)))
         secrets.append((KeyRole.NODE_KEM, generate_kem(suite, random_bytes)))
-    made = _create(home, identity, secrets, passphrase=passphrase, now_ms=now_ms, random_bytes=random_bytes)
-    request = replace(made, region=region, offices=tuple(offices), communities=tuple(communities))
-    return _kept(home, request, profile)
+    return secrets
 
 
 def create_officer(
@@ -77,6 +83,13 @@ def read_request(place: Place) -> Request:
 
 def install(home: Home, place: Place, issued: Issued, *, now_ms: int) -> Listing:
     """Check what a party issued by rule 4 and put it in place; raises KeyFault, MalformedError, UsageError."""
+    listing = check_issued(home, place, issued, now_ms=now_ms)
+    place.install(issued.statement, issued.certificate_pem)
+    return listing
+
+
+def check_issued(home: Home, place: Place, issued: Issued, *, now_ms: int) -> Listing:
+    """Check what a party issued by rule 4 and give what it lists; raises KeyFault, MalformedError, UsageError."""
     listing = issued.listing(now_ms)
     if listing.identity != place.identity:
         raise UsageError(f"this was issued for {listing.identity}, not for {place.identity}")
@@ -87,7 +100,6 @@ def install(home: Home, place: Place, issued: Issued, *, now_ms: int) -> Listing
             f"what was issued for {place.identity} lists keys that are not here",
             what_to_do="Have the newest request issued: it lies beside the keys.",
         )
-    place.install(issued.statement, issued.certificate_pem)
     return listing
 
 

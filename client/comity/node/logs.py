@@ -26,6 +26,8 @@ from comity.verify.notes import Checkpoint, NoteError, Policy, parse_policy, pol
 from comity.verify.trees import Frontier, TileHash, TreeError, leaf_hash, verify_consistency
 
 VKEYS: Final = 2
+# What the mirror calls the operations log: no agreement's id is in small letters.
+OPERATIONS: Final = "operations"
 
 
 class Seen(Enum):
@@ -87,8 +89,9 @@ class ForkError(VerificationError):
 
 
 def check_origin(origin: str, tls_name: str, agreement_id: str | None) -> None:
-    """Check that an origin is this broker's log of this agreement (None: of keys); raises VerificationError."""
-    head = f"{tls_name}/keys/" if agreement_id is None else f"{tls_name}/agreement/{agreement_id}/"
+    """Check that an origin is this broker's log of this agreement (None: of keys; or OPERATIONS); raises VerificationError."""
+    kind = {None: "keys", OPERATIONS: OPERATIONS}.get(agreement_id, f"agreement/{agreement_id}")
+    head = f"{tls_name}/{kind}/"
     tail = origin.removeprefix(head)
     if tail == origin or len(tail) != 2 * INCARNATION_BYTES or not set(tail) <= set("0123456789abcdef"):
         raise VerificationError(f"{origin[:200]!r} is not the origin of a log of {tls_name}")

@@ -37,7 +37,7 @@ from comity.node.connection import Connection
 from comity.node.entries import MirroredEntry
 from comity.node.home import Home
 from comity.node.locks import FileLock
-from comity.node.logs import ForkError, LogPin, Seen, check_note
+from comity.node.logs import OPERATIONS, ForkError, LogPin, Seen, check_note
 from comity.node.mirror_state import KEYS, MirrorState
 from comity.node.mirror_store import MirrorStore
 from comity.node.refreshing import Refresher, listed_agreements
@@ -182,12 +182,12 @@ class Mirror:
         return self._state.folds[agreement_id]
 
     def pin(self, agreement_id: str | None) -> LogPin | None:
-        """Give what was verified of an agreement's log (None: of the key log) so far; None before the first refresh."""
+        """Give what was verified of an agreement's log (None: of the key log; or OPERATIONS) so far; None before the first refresh."""
         mirrored = self._state.logs.get(agreement_id or KEYS)
         return None if mirrored is None else mirrored.pin
 
     def entries(self, agreement_id: str | None, first: int = 0, limit: int = 1024) -> tuple[MirroredEntry, ...]:
-        """Give verified entries of an agreement's log (None: of the key log) from an index on."""
+        """Give verified entries of an agreement's log (None: of the key log; or OPERATIONS) from an index on."""
         mirrored = self._state.logs.get(agreement_id or KEYS)
         if mirrored is None:
             return ()
@@ -259,7 +259,7 @@ class Mirror:
         return self._state.version
 
     async def refresh(self, connection: Connection, agreements: Collection[str] | None = None) -> None:
-        """Fetch and verify what is new in the key log and in the party's agreements, or in those named.
+        """Fetch and verify what is new in the key log and in the party's agreements, or in those named (OPERATIONS too).
 
         Raises ForkError, UnreachableError and the like; for a named agreement whatever stops it.
         """
@@ -271,7 +271,7 @@ class Mirror:
                 await refresher.keys()
                 names = await listed_agreements(connection, state) if agreements is None else set(agreements)
                 for name in sorted(names):
-                    await refresher.agreement(name)
+                    await (refresher.operations() if name == OPERATIONS else refresher.agreement(name))
             finally:
                 state.version += 1
         for name in sorted(state.faults.keys() & names):

@@ -18,7 +18,7 @@ from comity.node.agreements import KINDS, AgreementFold, document_digest, parse_
 from comity.node.alarms import Alarm, AlarmKind
 from comity.node.clock import NowMs
 from comity.node.directory import KeyLog
-from comity.node.logs import ForkError, LogPin, check_note
+from comity.node.logs import OPERATIONS, ForkError, LogPin, check_note
 from comity.node.mirror_store import MirrorStore
 from comity.node.roots import Roots
 
@@ -37,7 +37,7 @@ class Mirrored:
 
 
 class MirrorState:
-    """The memory of one mirror. `logs`, `folds` and `faults` are by an agreement's id, `KEYS` for the key log."""
+    """The memory of one mirror. `logs`, `folds` and `faults` are by an agreement's id, `KEYS` for the key log, `OPERATIONS`."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class MirrorState:
         if keys is not None:
             for entry in self.store.entries(KEYS, keys.pin.origin, 0, keys.pin.size):
                 self.keys.take(entry)
-        for name in sorted(self.logs.keys() - {KEYS}):
+        for name in sorted(self.logs.keys() - {KEYS, OPERATIONS}):
             try:
                 self.folds[name] = self._folded(name)
             except ComityError as error:

@@ -27,7 +27,6 @@ from typing import Final, Self
 from uuid import UUID
 
 from comity.envelope.evidence import SignedAck
-from comity.envelope.open import Opener
 from comity.errors import ComityError, ConflictError, ErrorCode, UnreachableError, UsageError
 from comity.identity.bodies import PartyCard
 from comity.identity.names import Identity, IdentityKind
@@ -118,7 +117,7 @@ class Node:
         self._receivers: dict[str, Receiver] = {}
         self._failure: Exception | None = None
         self._background = Background(self._fail)
-        self._keys = OwnKeys(self.identity, access.ring, mirror)
+        self._keys = OwnKeys(self.identity, access.ring, mirror, access.newer)
 
     @property
     def connection(self) -> Connection:
@@ -176,11 +175,18 @@ class Node:
         async for sent in (await self._sending()).send_many(reports, agreement):
             yield sent
 
-    async def _sending(self) -> Sender:
+    async def settle(self) -> None:
+        """Send what an earlier process stored and nobody answered, and wait until all of it is answered.
+
+        From then on this node has the outbox: no other process sends with it. Raises ConflictError LOCKED while one does.
+        """
+        await (await self._sending(wait=False)).settled()
+
+    async def _sending(self, *, wait: bool = True) -> Sender:
         async with self._opening_sender:
             if self._sender is None:
                 self._require_node()
-                outbox = await Outbox.open(self._access.place.outbox, random_bytes=self._random_bytes)
+                outbox = await Outbox.open(self._access.place.outbox, wait=wait, random_bytes=self._random_bytes)
                 sender = Sender(
                     outbox,
                     identity=self.identity,
@@ -231,7 +237,6 @@ class Node:
             )
         inbox = await Inbox.open(self._access.place.inbox(consumer))
         inbox.drop_expired(self._now_ms())
-        opener = Opener(self.identity.party, self._keys.decapsulators())
 
         def acknowledging(send: Callable[[SignedAck], None]) -> Acknowledging:
             return Acknowledging(
@@ -252,7 +257,7 @@ class Node:
             inbox,
             mirror=self.mirror,
             identity=self.identity,
-            opening=Opening(self.mirror, self.identity, opener, purpose=purpose, now_ms=self._now_ms),
+            opening=Opening(self.mirror, self.identity, self._keys.opener(), purpose=purpose, now_ms=self._now_ms),
             acknowledging=acknowledging,
             subscription=subscription,
             refresh=self.refresh,

@@ -17,7 +17,7 @@ Nothing here does I/O: what must be fetched first is told by `RefreshNeeded`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -301,7 +301,11 @@ class Opening:
 
     def _occasion_of_now(self, opened: OpenSegment, profile: Profile, now: int) -> _Occasion:
         compiled = opened.fold.compiled(opened.fold.state(now))
-        return _Occasion(compiled, self._node_facts(profile.suite, now, None), now, self._mirror.key_log_age_ms)
+        node, then = self._node_facts(profile.suite, now, None), opened.admission.node
+        if node is not None and then is not None:
+            # It was sealed to the key of then: a rotation since says nothing about how old that one was.
+            node = replace(node, oldest_key_since=then.oldest_key_since)
+        return _Occasion(compiled, node, now, self._mirror.key_log_age_ms)
 
     def _moment(self, opened: OpenSegment, occasion: _Occasion, roles: frozenset[Role], purpose: str) -> Moment:
         return Moment(

@@ -36,7 +36,10 @@ class ConsumerStatus:
 
 @dataclass(frozen=True, slots=True)
 class BrokerStatus:
-    """How a broker is. Times are Unix milliseconds, `state` is SERVING or DRAINING."""
+    """How a broker is. Times are Unix milliseconds, `state` is SERVING or DRAINING.
+
+    `operations_dropped` counts the records that the operations log lacks since the start.
+    """
 
     broker: str
     tls_name: str
@@ -50,6 +53,7 @@ class BrokerStatus:
     disk_total_bytes: int
     commit_p50_ms: float
     commit_p99_ms: float
+    operations_dropped: int
     agreements: tuple[AgreementStatus, ...]
     consumers: tuple[ConsumerStatus, ...]
 
@@ -70,6 +74,7 @@ async def broker_status(connection: Connection) -> BrokerStatus:
         disk_total_bytes=answer.disk_total_bytes,
         commit_p50_ms=answer.commit_p50_ms,
         commit_p99_ms=answer.commit_p99_ms,
+        operations_dropped=answer.operations_dropped,
         agreements=tuple(
             AgreementStatus(one.agreement_id, one.phase, one.log_size, one.reports, one.frozen_reason)
             for one in answer.agreements

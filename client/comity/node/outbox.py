@@ -237,6 +237,11 @@ class Outbox:
                 (*key, segment.next_origin_sequence),
             )
 
+    def waits(self) -> bool:
+        """Say whether anything is unanswered."""
+        with storing(self._path):
+            return bool(rows_of(self._db, "SELECT 1 FROM segment WHERE state = 0 LIMIT 1"))
+
     def unanswered(self) -> tuple[StoredBatch, ...]:
         """Give what is to be sent again, in the order in which it was stored, with every packet its rows name."""
         with storing(self._path):

@@ -1,13 +1,20 @@
-"""A node's own keys as the directory lists them: which private key belongs to which of our listings."""
+"""A node's own keys as the directory lists them: which private key belongs to which of our listings.
+
+A key that is not here yet is looked for again among the key files: a rotation makes and enrols keys while this process runs.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from comity.envelope.open import Opener
 from comity.envelope.seal import Recipient
 from comity.errors import ErrorCode, KeyFault
 from comity.identity.names import Identity
 from comity.identity.records import NodeRecord
 from comity.keys.ring import KeyRing
 from comity.keys.signer import Decapsulator, Signer
+from comity.node.access import as_it_is
 from comity.node.directory import recipient_of
 from comity.node.mirror import Mirror
 from comity.node.sealing import KeySet
@@ -17,9 +24,12 @@ from comity.suites import KeyRole, Suite
 class OwnKeys:
     """The keys of one node. What counts is what the mirror's newest listing holds, never what lies on this machine."""
 
-    def __init__(self, identity: Identity, ring: KeyRing, mirror: Mirror) -> None:
+    def __init__(
+        self, identity: Identity, ring: KeyRing, mirror: Mirror, newer: Callable[[KeyRing], KeyRing] = as_it_is
+    ) -> None:
         self._identity = identity
         self._ring = ring
+        self._newer = newer
         self._mirror = mirror
         self._signers: dict[KeySet, Signer] = {}
 
@@ -49,6 +59,8 @@ class OwnKeys:
         if found is None:
             record = self._mirror.directory.key_set(key_set[0])
             among = frozenset() if record is None else record.fingerprints
+            if not any(one.fingerprint in among for one in self._ring.signers(KeyRole.NODE_SIGNING)):
+                self._ring = self._newer(self._ring)
             found = self._ring.signer(KeyRole.NODE_SIGNING, Suite(key_set[1]), among=among)
             self._signers[key_set] = found
         return found
@@ -59,6 +71,10 @@ class OwnKeys:
         key_set = (record.key_set, min(key.suite for key in record.keys_of(KeyRole.NODE_SIGNING)))
         return key_set, self.signer(key_set)
 
-    def decapsulators(self) -> dict[bytes, Decapsulator]:
-        """Give every KEM key on this machine: those that are rotated away still open what was sealed to them."""
+    def opener(self) -> Opener:
+        """Give what opens with every KEM key on this machine: those rotated away still open what was sealed to them."""
+        return Opener(self._identity.party, self._ring.decapsulators(), newer=self._newer_decapsulators)
+
+    def _newer_decapsulators(self) -> dict[bytes, Decapsulator]:
+        self._ring = self._newer(self._ring)
         return dict(self._ring.decapsulators())

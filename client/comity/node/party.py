@@ -2,10 +2,12 @@
 
 These are local acts: nothing here talks to a broker. Rules in order:
 1. `create_party` makes three keys under one passphrase: the root (directory keys, full powers), a directory key for 90 days,
-   and the X.509 authority, constrained to the trust domain. Its own card is trusted in the same home.
+   and the X.509 authority, constrained to the trust domain. Its own card is trusted in the same home. `renew_party` has the
+   root list the next directory key and authority; the card stays the same, so nobody compares its words again.
 2. Everything issued is kept in ``issued/``, one file a statement; sequences go on from the highest there.
 3. Nothing ends later than the directory key that signs it. A node's or officer's certificate ends with its statement.
 4. The root signs where the design demands it: cards, directory keys, full powers (the role plenipotentiary).
+5. A level is attested by a security authority that this machine has accredited, and whose accreditation has not ended.
 
 Times are Unix milliseconds; clocks and randomness are arguments.
 """
@@ -18,13 +20,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from comity.errors import ConflictError, ErrorCode, KeyFault, UsageError
+from comity.errors import AccessError, ConflictError, ErrorCode, KeyFault, NotFoundError, UsageError
 from comity.identity import issue
-from comity.identity.bodies import DAY_MS, DIRECTORY_DAYS, Attestation, DirectoryKey, read_body
-from comity.identity.cardfile import CardFile, read_party_card
+from comity.identity.bodies import (
+    DAY_MS,
+    DIRECTORY_DAYS,
+    Attestation,
+    DirectoryKey,
+    NodeBundle,
+    OfficerAccreditation,
+    read_body,
+)
+from comity.identity.cardfile import DIRECTORY_LIMIT, CardFile, read_party_card
 from comity.identity.listed import ListedKey
 from comity.identity.names import Identity, IdentityKind, check_party
-from comity.keys.files import create_keys, load_keys
+from comity.keys.files import KeyFiles, create_keys, load_keys, unlock_keys
 from comity.keys.ring import KeyRing
 from comity.keys.signer import SoftSigner
 from comity.keys.tls import TlsSecret, issue_authority, issue_leaf, to_pem
@@ -54,42 +64,74 @@ def create_party(
     place = home.party(check_party(code))
     if place.exists:
         raise ConflictError(f"the keys of {code} are on this machine already", code=ErrorCode.FILE_EXISTS)
-    root, directory = generate_signing(suite, random_bytes), generate_signing(suite, random_bytes)
-    issuing = TlsSecret.generate(random_bytes)
-    valid_until = now_ms + DIRECTORY_DAYS * DAY_MS
+    root = generate_signing(suite, random_bytes)
     root_signer = SoftSigner(root, KeyRole.ROOT)
     card = issue.party_card(
         root_signer, party=code, name=name, jurisdiction=jurisdiction, trust_domain=trust_domain, issued_at=now_ms
     )
+    private_directory(place.directory)
+    files = create_keys(place.keys, passphrase, random_bytes=random_bytes)
+    files.save(KeyRole.ROOT, root, created_at=now_ms)
+    empty = CardFile(read_party_card(card), ())
+    # The card is written last: a party exists when its card does.
+    return _with_directory_key(home, place, empty, files, root_signer, now_ms=now_ms, random_bytes=random_bytes)
+
+
+def renew_party(
+    home: Home, code: str, passphrase: bytes, *, now_ms: int, random_bytes: RandomBytes = os.urandom
+) -> CardFile:
+    """Have a party's root list a new directory key and X.509 authority for 90 days; gives the renewed card file.
+
+    The card and its words stay, and so does what the old directory key signed, until its own end. Works after that end too.
+    Raises NotFoundError, KeyFault for a wrong passphrase.
+    """
+    place = home.party(code)
+    card_file = place.card_file
+    files = unlock_keys(place.keys, passphrase, random_bytes=random_bytes)
+    root = files.load().signer(KeyRole.ROOT, among=(card_file.card.root_fingerprint,))
+    return _with_directory_key(home, place, card_file, files, root, now_ms=now_ms, random_bytes=random_bytes)
+
+
+def _with_directory_key(
+    home: Home,
+    place: PartyPlace,
+    card_file: CardFile,
+    files: KeyFiles,
+    root: SoftSigner,
+    *,
+    now_ms: int,
+    random_bytes: RandomBytes,
+) -> CardFile:
+    card = card_file.card
+    directory, issuing = generate_signing(root.suite, random_bytes), TlsSecret.generate(random_bytes)
+    valid_until = now_ms + DIRECTORY_DAYS * DAY_MS
+    sequence = card_file.newest_sequence + 1
     authority = issue_authority(
         issuing,
-        party=code,
-        trust_domain=trust_domain,
+        party=card.party,
+        trust_domain=card.trust_domain,
         valid_from_ms=now_ms,
         valid_until_ms=valid_until,
         random_bytes=random_bytes,
     )
     listed = issue.directory_key(
-        root_signer,
-        ListedKey(KeyRole.DIRECTORY, suite, directory.public),
-        party=code,
+        root,
+        ListedKey(KeyRole.DIRECTORY, root.suite, directory.public),
+        party=card.party,
         issuing_certificate=authority,
         valid_from=now_ms,
         valid_until=valid_until,
-        sequence=1,
+        sequence=sequence,
     )
-    card_file = CardFile(read_party_card(card), (listed,))
-    private_directory(place.directory)
-    files = create_keys(place.keys, passphrase, random_bytes=random_bytes)
-    files.save(KeyRole.ROOT, root, created_at=now_ms)
+    # A card file holds so many: the oldest have expired long ago, and what they signed with them.
+    renewed = CardFile(card, (*card_file.directory, listed)[-DIRECTORY_LIMIT:])
     files.save(KeyRole.DIRECTORY, directory, created_at=now_ms)
     files.save(KeyRole.X509_ISSUING, issuing, created_at=now_ms)
-    write_file(place.issued / "directory-key-1.json", encode(listed))
+    write_file(place.issued / f"directory-key-{sequence}.json", encode(listed))
     write_file(place.authority_path, to_pem((authority,)))
-    # The card is written last: a party exists when its card does.
-    place.write_card_file(card_file)
-    home.trust(card_file)
-    return card_file
+    place.write_card_file(renewed)
+    home.trust(renewed)
+    return renewed
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +260,35 @@ class PartyKeys:
         sequence = self._next_sequence(identity) - 1
         return None if sequence == 0 else decode(read_file(self._file(identity, sequence), FILE_LIMIT))
 
+    def require_security_authority(self, by: Identity, now_ms: int) -> None:
+        """Check that an officer may attest levels now, by what this party issued; raises NotFoundError, AccessError, KeyFault."""
+        newest = self.newest(by) if by.party == self.party else None
+        body = None if newest is None else read_body(newest)
+        make = f"comity officer accredit {by} --role {Role.SECURITY_AUTHORITY.word}"
+        if not isinstance(body, OfficerAccreditation):
+            raise NotFoundError(
+                f"{self.party} has accredited no officer {by} here: nobody attests the level",
+                what_to_do=f"Name a security authority of {self.party}, or make one: comity officer create {by}, then {make}",
+                code=ErrorCode.IDENTITY_UNKNOWN,
+            )
+        if Role.SECURITY_AUTHORITY not in body.roles:
+            held = ", ".join(sorted(role.word for role in body.roles)) or "none, it was withdrawn"
+            raise AccessError(
+                f"{by} is no security authority of {self.party} (its roles: {held})",
+                what_to_do=f"Name one that is, or give it the role: {make}",
+            )
+        if now_ms >= body.valid_until:
+            raise KeyFault(
+                f"the accreditation of {by} has ended", what_to_do=f"Renew it: {make}", code=ErrorCode.KEY_EXPIRED
+            )
+
+    def accreditation(self, identity: Identity, now_ms: int) -> Attestation | None:
+        """Give the accreditation of a node's newest bundle, to be carried over; None where it has none, or it has ended."""
+        newest = self.newest(identity)
+        body = None if newest is None else read_body(newest)
+        attested = body.accreditation if isinstance(body, NodeBundle) else None
+        return attested if attested is not None and now_ms < attested.until else None
+
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _require_mine(self, request: Request, kind: IdentityKind) -> None:
@@ -284,7 +355,8 @@ def _in_force(card_file: CardFile, now_ms: int) -> DirectoryKey:
     if not found:
         raise KeyFault(
             f"no directory key of {card_file.card.party} is in force now",
-            what_to_do="Its root has to list a new one. If this looks wrong, compare this machine's clock (NTP).",
+            what_to_do=f"Its root has to list a new one: comity party renew {card_file.card.party}. If this looks wrong, "
+            "compare this machine's clock (NTP).",
             code=ErrorCode.KEY_EXPIRED,
         )
     return max(found, key=lambda one: one.sequence)

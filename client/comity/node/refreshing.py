@@ -8,7 +8,7 @@ from comity.errors import AccessError, ComityError, ErrorCode, MalformedError, U
 from comity.node.agreements import KINDS, AgreementFold, check_digest, document_digest, parse_document
 from comity.node.connection import Connection
 from comity.node.following import Fetched, Followed, follow
-from comity.node.logs import ForkError, LogPin, check_keys, check_note
+from comity.node.logs import OPERATIONS, ForkError, LogPin, check_keys, check_note
 from comity.node.mirror_state import KEYS, Mirrored, MirrorState
 from comity.node.mirror_store import MirrorStore
 from comity.v1 import agreement_pb2, audit_pb2
@@ -22,7 +22,7 @@ async def listed_agreements(connection: Connection, state: MirrorState) -> set[s
     reply = await connection.call(connection.agreements.ListAgreements, agreement_pb2.ListAgreementsRequest())
     if len(reply.agreements) > AGREEMENTS_LIMIT:
         raise VerificationError(f"the broker lists more than {AGREEMENTS_LIMIT} agreements")
-    return {one.agreement_id for one in reply.agreements} | (state.logs.keys() - {KEYS})
+    return {one.agreement_id for one in reply.agreements} | (state.logs.keys() - {KEYS, OPERATIONS})
 
 
 class Refresher:
@@ -48,6 +48,20 @@ class Refresher:
             raise
         state.settle(KEYS, fetched.pin)
         state.faults.pop(KEYS, None)
+
+    async def operations(self) -> None:
+        """Refresh the operations log, which nothing else depends on; raises what stops it, AccessError for who may not read it."""
+        state = self._state
+        try:
+            fetched = await self._follow(Followed(OPERATIONS, (), state.party, state.tls_name))
+            check_keys(fetched.pin, state.broker, state.keys.directory)
+        except UnreachableError:
+            raise
+        except ComityError as error:
+            state.faults[OPERATIONS] = error
+            raise
+        state.settle(OPERATIONS, fetched.pin)
+        state.faults.pop(OPERATIONS, None)
 
     async def agreement(self, name: str) -> None:
         """Refresh one agreement; what stops it is written into the state's faults. Raises UnreachableError."""

@@ -11,17 +11,22 @@ certificate, and the certificate of the authority that issued it. Both are files
     {"identity": "XAR/n1", "kind": "node", "keys": [{"public", "role", "suite"}], "certificate_request": hex,
      "region": "xar", "offices": [], "communities": []}
     {"statement": statement, "certificate": hex, "authority": hex}
+
+What only takes away (a revocation, an officer's withdrawal) needs no request: *statements* alone travel, for somebody with a
+connection to publish. Whether they count, the broker decides.
+
+    {"statements": [statement, ...]}
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from comity import canonical
-from comity.errors import MalformedError
-from comity.identity.bodies import KEYS_LIMIT, WORDS_LIMIT, Listing, read_body
+from comity.errors import MalformedError, UsageError
+from comity.identity.bodies import KEYS_LIMIT, WORDS_LIMIT, Listing, OfficerAccreditation, Revocation, read_body
 from comity.identity.certificates import CERTIFICATE_LIMIT, check_leaf, read_authority
 from comity.identity.fields import Fields, ascending
 from comity.identity.listed import ListedKey, key_order
@@ -32,6 +37,7 @@ from comity.statement import Statement, from_json, to_json
 from comity.suites import KeyRole, Suite
 
 FILE_LIMIT: Final = STATEMENT_LIMIT + (1 << 16)
+STATEMENTS_LIMIT: Final = 1 << 20
 _PUBLIC_LIMIT: Final = 4096
 _REQUEST: Final = ("identity", "kind", "keys", "certificate_request", "region", "offices", "communities")
 _ISSUED: Final = ("statement", "certificate", "authority")
@@ -148,6 +154,31 @@ def decode_issued(data: bytes) -> Issued:
         certificate=fields.data("certificate", limit=CERTIFICATE_LIMIT),
         authority=fields.data("authority", limit=CERTIFICATE_LIMIT),
     )
+
+
+def encode_statements(statements: Sequence[Statement]) -> bytes:
+    """Encode statements as a file."""
+    return canonical.dumps({"statements": [to_json(one) for one in statements]})
+
+
+def decode_statements(data: bytes, identity: Identity) -> tuple[Statement, ...]:
+    """Read what `encode_statements` writes: revocations and withdrawals of an identity's party.
+
+    Raises MalformedError for anything else, UsageError where it takes nothing from this identity or its party.
+    """
+    value = canonical.load_object(data, limit=STATEMENTS_LIMIT)
+    listed = value.get("statements")
+    if set(value) != {"statements"} or not isinstance(listed, list) or not 0 < len(listed) <= KEYS_LIMIT:
+        raise MalformedError(f"a file of statements is an object of 'statements', 1 to {KEYS_LIMIT}")
+    statements = tuple(from_json(one) for one in listed)
+    for statement in statements:
+        body = read_body(statement)
+        withdrawal = isinstance(body, OfficerAccreditation) and not body.roles and body.identity == identity
+        if not isinstance(body, Revocation) and not withdrawal:
+            raise MalformedError(f"the file holds something else than what takes keys or roles from {identity}")
+        if body.party != identity.party:
+            raise UsageError(f"the statements are of {body.party}, not of {identity.party}")
+    return statements
 
 
 def _one_of(words: type[IdentityKind | KeyRole]) -> Callable[[str], str]:

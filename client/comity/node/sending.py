@@ -42,9 +42,10 @@ from comity.suites import RandomBytes, Suite
 from comity.v1 import exchange_pb2
 
 PATIENCE_SECONDS: Final = 30.0
-IN_FLIGHT: Final = 2048
+IN_FLIGHT: Final = 1024
 IN_FLIGHT_BYTES: Final = 32 << 20
 _SLICE: Final = 32
+_LOOK_SECONDS: Final = 0.05
 # What a fresh envelope under the newest view of the logs may mend.
 _SEAL_AGAIN: Final = frozenset(
     {
@@ -122,6 +123,13 @@ class Sender:
         await self._background.close()
         await self._pipeline.close()
         self._outbox.close()
+
+    async def settled(self) -> None:
+        """Wait until everything that is stored is answered; raises what stops the sending."""
+        while await self._pipeline.on_disk(self._outbox.waits):
+            if self._failure is not None:
+                raise self._failure
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def prove(self, agreement_id: str) -> None:
         """Compare the receipts of an agreement with its log, as far as the mirror has come."""

@@ -185,6 +185,10 @@ class Node:
         """Fetch and verify what is new."""
         self._loop.run(self._node.refresh(agreements))
 
+    def settle(self) -> None:
+        """Send what an earlier process stored and nobody answered, and wait until all of it is answered."""
+        self._loop.run(self._node.settle())
+
     def agreements(self) -> tuple[AgreementView, ...]:
         """Give the party's agreements as of now, by id."""
         return self._loop.call(self._node.agreements)  # type: ignore[no-any-return]  # `call` gives what the method gives

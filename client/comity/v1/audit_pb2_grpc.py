@@ -111,7 +111,8 @@ class AuditServiceServicer:
 
     def GetEvidence(self, request, context):
         """GetEvidence gives what a bundle needs beside the log for admitted segments: manifests with their batch signatures and
-        paths; no ciphertext, no stanza, no key packet.
+        paths; no ciphertext, no stanza, no key packet. A party sees what it sent and what one of its nodes was handed, and of
+        every other report the leaf alone, as in a delivery.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

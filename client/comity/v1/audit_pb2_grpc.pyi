@@ -32,7 +32,8 @@ class AuditServiceStub:
     """
     GetEvidence: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetEvidenceRequest, _audit_pb2.GetEvidenceResponse]
     """GetEvidence gives what a bundle needs beside the log for admitted segments: manifests with their batch signatures and
-    paths; no ciphertext, no stanza, no key packet.
+    paths; no ciphertext, no stanza, no key packet. A party sees what it sent and what one of its nodes was handed, and of
+    every other report the leaf alone, as in a delivery.
     """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -89,7 +90,8 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_audit_pb2.GetEvidenceRequest, _abc.Awaitable[_audit_pb2.GetEvidenceResponse]],
     ) -> _abc.Awaitable[_audit_pb2.GetEvidenceResponse]:
         """GetEvidence gives what a bundle needs beside the log for admitted segments: manifests with their batch signatures and
-        paths; no ciphertext, no stanza, no key packet.
+        paths; no ciphertext, no stanza, no key packet. A party sees what it sent and what one of its nodes was handed, and of
+        every other report the leaf alone, as in a delivery.
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _aio.Server) -> None: ...

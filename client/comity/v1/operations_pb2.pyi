@@ -55,6 +55,7 @@ class GetStatusResponse(_message.Message):
     COMMIT_P99_MS_FIELD_NUMBER: _builtins.int
     KEY_LOG_SIZE_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    OPERATIONS_DROPPED_FIELD_NUMBER: _builtins.int
     broker: _builtins.str
     """PARTY/NAME."""
     tls_name: _builtins.str
@@ -79,6 +80,10 @@ class GetStatusResponse(_message.Message):
     """Entries of the key log."""
     version: _builtins.str
     """The version of the software."""
+    operations_dropped: _builtins.int
+    """Records of the operations log that were not written since the start: too many at once, or the log could not be
+    written. The log counts them too, as AUDIT_FAILURE.
+    """
     @_builtins.property
     def agreements(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgreementStatus]:
         """One an agreement."""
@@ -104,10 +109,11 @@ class GetStatusResponse(_message.Message):
         commit_p99_ms: _builtins.float = ...,
         key_log_size: _builtins.int = ...,
         version: _builtins.str = ...,
+        operations_dropped: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "broker", b"broker", "commit_p50_ms", b"commit_p50_ms", "commit_p99_ms", b"commit_p99_ms", "consumers", b"consumers", "disk_free_bytes", b"disk_free_bytes", "disk_total_bytes", b"disk_total_bytes", "incarnation", b"incarnation", "key_log_size", b"key_log_size", "now", b"now", "started_at", b"started_at", "state", b"state", "tls_name", b"tls_name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "broker", b"broker", "commit_p50_ms", b"commit_p50_ms", "commit_p99_ms", b"commit_p99_ms", "consumers", b"consumers", "disk_free_bytes", b"disk_free_bytes", "disk_total_bytes", b"disk_total_bytes", "incarnation", b"incarnation", "key_log_size", b"key_log_size", "now", b"now", "operations_dropped", b"operations_dropped", "started_at", b"started_at", "state", b"state", "tls_name", b"tls_name", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

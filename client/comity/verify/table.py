@@ -32,7 +32,7 @@ operations ADMIN_ACTION: CALL action object outcome |
 operations CLOCK_STEPPED: time before after |
 operations REJECTED: CALL agreement object ranges reason |
 keys operations LOG_OPENED: time origin log_vkeys broker |
-agreement keys FORK_SEEN: CALL seen own |
+agreement keys FORK_SEEN: CALL object seen own |
 agreement keys operations LOG_FROZEN: CALL reason |
 agreement keys operations AUDIT_FAILURE: time reason |
 """

@@ -110,10 +110,13 @@ class Case:
 
 
 def when(milliseconds: int | None) -> str:
-    """Give a time as RFC 3339 in UTC, to the millisecond where it has any."""
+    """Give a time as RFC 3339 in UTC, to the millisecond where it has any; one outside the calendar by its number."""
     if milliseconds is None:
         return NOT_ATTESTED
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    try:
+        moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return f"{milliseconds} ms, outside the calendar"
     return moment.isoformat(timespec="milliseconds" if milliseconds % 1000 else "seconds").replace("+00:00", "Z")
 
 

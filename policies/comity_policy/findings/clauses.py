@@ -24,8 +24,11 @@ from comity_policy.findings.case import NO_REMEDY, NOT_ATTESTED, Case, Finding, 
 
 def of_clause(case: Case, clause: Clause) -> Finding:
     """Give what a violated clause found; a suspended requirement cannot hold, whatever the facts."""
+    if isinstance(clause, Scope):
+        # A grant is named only while it is suspended, also where a fact of a wrong type leaves open whether it would apply.
+        return _scope(case, clause)
     if case.reason is Reason.CLAUSE_SUSPENDED:
-        return _scope(case, clause) if isinstance(clause, Scope) else _suspended(case, clause)
+        return _suspended(case, clause)
     match clause:
         case Ceiling():
             return _ceiling(case, clause)
@@ -97,7 +100,7 @@ def _ceiling(case: Case, clause: Ceiling) -> Finding:
     lowest = min(known, key=case.table.ranks.__getitem__) if known else ""
     return Finding(
         "classification",
-        case.label.classification,
+        case.label.classification or "none stated",
         f"at most {lowest}" if lowest else f"a limit for {case.originator} to {case.node.party}",
         f"a portion written at {lowest}" if lowest else "after the parties agree on a limit",
         case.sanitise() if lowest else case.raise_with_partner(),
