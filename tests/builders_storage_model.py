@@ -25,6 +25,7 @@ class Shard:
             packets=frozenset(chosen("packets", reads.packets)),
             holdings=chosen("holdings", reads.holdings),
             consumers=chosen("consumers", reads.consumers),
+            lane_counts={node: sum(key.node == node for key in self.rows["lanes"]) for node in reads.lanes_of},
         )
 
     def take(self, rows) -> bool:

@@ -1,9 +1,10 @@
 """Admission: whether a segment's reports may enter, slot by slot (design 03 "Admit", design 04 "Idempotency").
 
-In order, for a segment: it parses strictly; its key set is the caller's newest; batch signature, equalities and bodies
-(`comity.envelope.checks`); nothing is pruned, uploaded or exercise traffic (not in this release); the agreement is one of the
-caller's, its log is signed by all and not frozen; key packets are there; every KEM key belongs to a node of the party it is
-named for. Any of these refuses the segment whole: nothing of it is stored and its lane does not move.
+In order, for a segment: it parses strictly; what this node published before is known, and nothing below is asked of it; its
+key set is the caller's newest; batch signature, equalities and bodies (`comity.envelope.checks`); nothing is pruned, uploaded or
+exercise traffic (not in this release); the agreement is one of the caller's, its log is signed by all and not frozen; key packets
+are there; every KEM key belongs to a node of the party it is named for. Any of these refuses the segment whole: nothing of it is
+stored and its lane does not move.
 
 Then, for a slot: approvals verify; the views of the logs that the sender signed are parts of ours; every recipient node is
 decided; a stanza gives exactly the portions that were decided for its node. What fails here refuses the slot alone. Duplicates,
@@ -13,17 +14,15 @@ replays and the lane are settled where it is committed (`admitting`), since only
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from comity.envelope import checks, limits, tree
+from comity.envelope import checks, tree
 from comity.envelope.checks import OfficerKey, SigningNode
 from comity.envelope.core import LogSeen
-from comity.envelope.evidence import BatchSignature, SlotCode, VerifiedBatches, decode_batch_signature
-from comity.envelope.packets import packet_id
-from comity.envelope.profile import ProfileMemo
+from comity.envelope.evidence import BatchSignature, SlotCode
 from comity.envelope.reasons import RejectReason
-from comity.envelope.segment import Absent, Segment, WholeItem, parse_segment
+from comity.envelope.segment import Absent, Segment, WholeItem
 from comity.errors import (
     AccessError,
     ComityError,
@@ -39,39 +38,19 @@ from comity.errors import (
 from comity.identity.directory import KeyDirectory
 from comity.identity.names import IdentityKind
 from comity.identity.records import NodeRecord, RecordedKey
-from comity.suites import SUITES, KeyRole
+from comity.suites import KeyRole
 from comity_broker.access import Caller
 from comity_broker.deciding import Candidate, Decider
+from comity_broker.frames import PreparedFrame
 from comity_broker.ledger import Ledger, Standing
 from comity_broker.logs import Logs
-from comity_broker.storage.protocol import KEYS, Reader, Reads
+from comity_broker.storage.protocol import KEYS, LaneKey, Reader, Reads, SegmentRow
 from comity_policy.decision import ReportDecision
 from comity_policy.explanation import explain_report
 from comity_policy.facts import Moment, Profile, Role
 
 _RETRY_SECONDS: Final = 1.0
 _FROZEN_RETRY_SECONDS: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class BatchFrame:
-    """One frame of a publish stream, as it came."""
-
-    batch_signature: bytes
-    segment_ids: Sequence[bytes]
-    segments: Sequence[bytes]
-    indices: Sequence[int]
-    key_packets: Sequence[bytes]
-
-
-@dataclass(slots=True)
-class Publisher:
-    """What is remembered of one publishing stream: parsed profiles, verified batches, packets that came on it."""
-
-    caller: Caller
-    memo: ProfileMemo = field(default_factory=ProfileMemo)
-    verified: VerifiedBatches = field(default_factory=VerifiedBatches)
-    packets: dict[bytes, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,35 +126,46 @@ class Admission:
         self._reader = reader
         self._disk = disk
 
+    async def stored(self, caller: Caller, segment: Segment) -> SegmentRow | None:
+        """Give the row of a parsed segment that this caller published before; None for a new one, or another node's.
+
+        The id is of the bytes, and it commits to leaves, epoch, class and numbers: equal id, equal reports (docs/adr/0007).
+        """
+        own = LaneKey(f"{caller.party}/{caller.identity.name}", segment.origin_epoch, segment.transport_class)
+        known = await self._reader.known(segment.agreement_id, Reads(segment_ids=[segment.segment_id], lanes=[own]))
+        row, lane = known.segments.get(segment.segment_id), known.lanes.get(own)
+        return row if row is not None and lane is not None and row.lane == lane.lane else None
+
     async def examine(
-        self, publisher: Publisher, frame: BatchFrame, number: int, received_at: int, now_ms: int
+        self, prepared: PreparedFrame, number: int, segment: Segment, received_at: int, now_ms: int
     ) -> Admissible:
-        """Examine segment `number` of a frame; raises the ComityError that refuses it whole."""
-        batch = decode_batch_signature(frame.batch_signature)
-        segment = self._parsed(publisher, frame, number)
+        """Examine `segment`, the parsed segment `number` of a frame; raises the ComityError that refuses it whole."""
+        frame, publisher = prepared.frame, prepared.publisher
+        signed = prepared.signed_list()
+        batch = signed.signature
         record, key = self._sender(publisher.caller, batch, now_ms)
         signed_by = SigningNode(record.party, record.node, batch.key_set, key.suite, key.public)
         index = frame.indices[number]
         checks.admit(
             segment,
             batch,
-            frame.segment_ids,
+            signed.segment_ids,
             index,
             signed_by,
             caller=(publisher.caller.party, publisher.caller.identity.name),
             memo=publisher.verified,
+            root=signed.root,
         )
         items = self._whole_items(segment)
         standing = self._standing(segment.agreement_id, publisher.caller.party, items[0].core.profile, now_ms)
         # Taken before the first wait: what changes from here on gives another epoch, and the commit is refused.
         epoch = standing.epoch
         await self._disk.check(segment.transport_class)
-        packets = await self._packets(publisher, frame, segment.agreement_id, items)
+        packets = await self._packets(prepared, segment.agreement_id, items)
         self._check_rows(items, record)
         profile = items[0].core.profile
         candidates = self._decider.candidates(standing.parties, signed_by.party, profile.suite, now_ms)
         slots = [await self._slot(standing, key, candidates, (slot, item), now_ms) for slot, item in enumerate(items)]
-        path = tree.path(tree.levels(frame.segment_ids), index)
         return Admissible(
             segment=segment,
             standing=standing,
@@ -184,7 +174,7 @@ class Admission:
             key=key,
             batch=frame.batch_signature,
             batch_index=index,
-            batch_path=path,
+            batch_path=tree.path(signed.rows, index),
             packets=packets,
             candidates=candidates,
             slots=tuple(slots),
@@ -194,15 +184,6 @@ class Admission:
         )
 
     # --- the segment as a whole -------------------------------------------------------------------------------------
-
-    def _parsed(self, publisher: Publisher, frame: BatchFrame, number: int) -> Segment:
-        if not len(frame.indices) == len(frame.segments) > number:
-            raise MalformedError("a frame has as many indices as segments")
-        if len(frame.segment_ids) > limits.BATCH_SEGMENTS or any(
-            len(one) != limits.DIGEST for one in frame.segment_ids
-        ):
-            raise MalformedError(f"a batch lists at most {limits.BATCH_SEGMENTS} segment ids of {limits.DIGEST} bytes")
-        return parse_segment(frame.segments[number], publisher.memo)
 
     def _sender(self, caller: Caller, batch: BatchSignature, now_ms: int) -> tuple[NodeRecord, RecordedKey]:
         record, key = self._keys.signing_node(batch.key_set, batch.suite, now_ms)
@@ -258,24 +239,16 @@ class Admission:
         return standing
 
     async def _packets(
-        self, publisher: Publisher, frame: BatchFrame, agreement_id: str, items: Sequence[WholeItem]
+        self, prepared: PreparedFrame, agreement_id: str, items: Sequence[WholeItem]
     ) -> dict[bytes, bytes]:
         named = {row.packet_id for item in items for row in item.manifest.rows}
-        if len(frame.key_packets) > limits.KEY_PACKETS:
-            raise MalformedError(f"a frame brings at most {limits.KEY_PACKETS} key packets")
-        sizes = {row.packet_size for row in SUITES.values()}
-        if any(len(data) not in sizes for data in frame.key_packets):
-            raise MalformedError("a key packet has another size than any suite gives it")
-        for data in frame.key_packets:
-            publisher.packets[packet_id(data)] = data
-        missing = [one for one in named if one not in publisher.packets]
+        came, kept = prepared.packets(), prepared.publisher.packets
+        here = {one: came.get(one) or kept[one] for one in named if one in came or one in kept}
+        missing = [one for one in named if one not in here]
         if missing:
             known = (await self._reader.known(agreement_id, Reads(packets=missing))).packets
             if any(one not in known for one in missing):
                 raise RejectedError(RejectReason.PACKET_MISSING)
-        here = {one: publisher.packets[one] for one in named if one in publisher.packets}
-        while len(publisher.packets) > limits.KEY_PACKETS:
-            del publisher.packets[next(iter(publisher.packets))]
         return here
 
     def _check_rows(self, items: Sequence[WholeItem], sender: NodeRecord) -> None:

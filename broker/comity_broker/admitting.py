@@ -1,7 +1,7 @@
 """From a decided segment to the unit that admits it: one transaction for reports, inboxes, log entry and receipt.
 
-What only the commit can know is settled here, in order: a segment known whole gets its stored receipt again; a lane has no
-gap; a report known under the same leaf is a duplicate, under another ID_REUSED; a number at or below the lane's highest is
+What only the commit can know is settled here, in order: a segment known whole gets its stored receipt again; a node begins no
+lane beyond its number of them; a lane has no gap; a report known under the same leaf is a duplicate, under another ID_REUSED; a number at or below the lane's highest is
 REPLAYED. Refused and duplicate slots are stored as their leaves, so the segment's id stays. A segment of which nothing entered
 is stored too, all leaves: its numbers are explained to every recipient. Pure: salts are drawn before.
 """
@@ -18,7 +18,7 @@ from comity.envelope.limits import SALT
 from comity.envelope.profile import encode_profile
 from comity.envelope.receipts import Receipt, SlotOutcome, SlotRecord, encode_receipt, encode_slot_record
 from comity.envelope.segment import prune
-from comity.errors import ComityError, ConflictError, ErrorCode
+from comity.errors import ComityError, ConflictError, ErrorCode, MalformedError
 from comity.suites import RandomBytes
 from comity_broker.admission import Admissible, SlotDecision, SlotRefused
 from comity_broker.auditlog.bodies import Caller as LogCaller
@@ -80,8 +80,10 @@ class Draws:
         return cls(random_bytes(SALT * slots), random_bytes(SALT * (1 + len(log.parties)) * (1 + slots)))
 
 
-def unit_of(admissible: Admissible, log: Log, caller: LogCaller, draws: Draws) -> Unit[Admitted]:
-    """Give the unit that admits this segment."""
+def unit_of(
+    admissible: Admissible, log: Log, caller: LogCaller, draws: Draws, *, lanes_per_node: int
+) -> Unit[Admitted]:
+    """Give the unit that admits this segment; a node gets at most `lanes_per_node` lanes of an agreement."""
     segment = admissible.segment
     node = f"{admissible.signed_by.party}/{admissible.signed_by.node}"
     lane = LaneKey(node, segment.origin_epoch, segment.transport_class)
@@ -90,6 +92,8 @@ def unit_of(admissible: Admissible, log: Log, caller: LogCaller, draws: Draws) -
         before = known.segments.get(segment.segment_id)
         if before is not None:
             return Rows(head, Admitted(before, {}, known=True, admitted=0))
+        if lane not in known.lanes and known.lane_counts[node] >= lanes_per_node:
+            raise _too_many_lanes(node, segment.agreement_id, lanes_per_node)
         return _Building(admissible, log, caller, draws).rows(head, known, lane)
 
     return Unit(
@@ -99,6 +103,7 @@ def unit_of(admissible: Admissible, log: Log, caller: LogCaller, draws: Draws) -
             report_ids=[one.item.core.report_id for one in admissible.slots],
             segment_ids=[segment.segment_id],
             lanes=[lane],
+            lanes_of=[node],
             packets=list(admissible.packets),
         ),
         urgency=segment.transport_class,
@@ -347,6 +352,14 @@ def _of_party(decision: ReportDecision, party: str) -> set[int]:
 
 def _last(of: Admissible) -> int:
     return of.segment.first_origin_sequence + len(of.segment.items) - 1
+
+
+def _too_many_lanes(node: str, agreement_id: str, lanes_per_node: int) -> ComityError:
+    return MalformedError(
+        f"{node} has {lanes_per_node} lanes under {agreement_id}, and this would begin another",
+        what_to_do="Go on with a lane that is there, or have the broker's operator raise lanes_per_node.",
+        code=ErrorCode.LIMIT_EXCEEDED,
+    )
 
 
 def _reused(report_id: bytes) -> ComityError:

@@ -1,7 +1,8 @@
 """How many refusals a node may cause: beyond that it waits, so that a flood of them costs neither log nor disk.
 
-A bucket of `per_second` refusals a node, filled evenly. Who has none left is told when to come back, and nothing of what it sends is
-looked at until then.
+A bucket of `per_second` refusals a node, filled evenly. A refused slot is a refusal: one segment may have more of them than the
+bucket holds, and is owed for then, ten seconds of filling at most. Who has none left is told when to come back; until then what it
+sends is looked at only to find what is known.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 from comity.errors import ErrorCode, UnreachableError
 
 _NODES: Final = 4096
+_DEBT_SECONDS: Final = 10
 
 
 @dataclass(slots=True)
@@ -43,7 +45,7 @@ class RefusalBudget:
     def spend(self, node: str, count: int = 1) -> None:
         """Count refusals of a node."""
         bucket = self._filled(node)
-        bucket.left = max(0.0, bucket.left - count)
+        bucket.left = max(-float(_DEBT_SECONDS * self.per_second), bucket.left - count)
 
     def _filled(self, node: str) -> _Bucket:
         now = self.monotonic()

@@ -1,4 +1,4 @@
-"""The broker's time: never earlier than what was committed, and a step of the wall clock is noticed (design of exchange)."""
+"""The broker's time: it never goes back, and a step of the wall clock is noticed (design of exchange)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def wall_ms() -> int:
 
 @dataclass(slots=True)
 class BrokerClock:
-    """Broker time = max(last committed, wall clock); deadlines are monotonic.
+    """Broker time = the greatest of what was committed and what the wall clock ever showed; deadlines are monotonic.
 
     `stepped` tells once of each step of more than `step_ms` between two looks: how far, in milliseconds.
     """
@@ -22,16 +22,17 @@ class BrokerClock:
     wall: Callable[[], int] = wall_ms
     monotonic: Callable[[], float] = time.monotonic
     step_ms: int = 5_000
-    _committed: int = 0
+    _greatest: int = 0
     _offset: float | None = field(default=None)
 
     def now_ms(self) -> int:
-        """Give the broker's time, Unix milliseconds."""
-        return max(self._committed, self.wall())
+        """Give the broker's time, Unix milliseconds; it never goes back while the process runs."""
+        self._greatest = max(self._greatest, self.wall())
+        return self._greatest
 
     def committed(self, at_ms: int) -> None:
         """Take note of a committed time: the broker's time is never before it."""
-        self._committed = max(self._committed, at_ms)
+        self._greatest = max(self._greatest, at_ms)
 
     def stepped(self) -> int:
         """Give how far the wall clock stepped since the last look, 0 when it did not."""

@@ -31,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     listen: str = "127.0.0.1:7443"
     window_segments: Annotated[int, Meta(ge=1, le=256)] = 16
     streams_per_node: Annotated[int, Meta(ge=2, le=64)] = 8
+    lanes_per_node: Annotated[int, Meta(ge=1, le=100_000)] = 1_000
     refusals_per_second: Annotated[int, Meta(ge=1, le=10_000)] = 50
     connection_age: Seconds = 3600.0
     redelivery: Seconds = 60.0

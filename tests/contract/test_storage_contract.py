@@ -10,6 +10,7 @@ from builders_storage import (
     AGREEMENT,
     OTHER,
     RECEIVER,
+    SENDER,
     acknowledgement,
     codes,
     digest,
@@ -30,6 +31,7 @@ from comity_broker.storage.protocol import (
     Committed,
     ExceptionState,
     Known,
+    LaneRow,
     Reads,
     Rows,
     Unit,
@@ -267,6 +269,7 @@ async def test_a_unit_knows_what_is_stored_and_what_earlier_units_of_its_commit_
         floors=[(RECEIVER, "default", 1), (RECEIVER, "other", 1)],
         exceptions=[(RECEIVER, "default", 1, 0), (RECEIVER, "default", 2, 0)],
         packets=[digest("packet", 0), digest("packet", 1), b"nothing"],
+        lanes_of=[SENDER, RECEIVER],
     )
 
     def build(head, known):
@@ -280,12 +283,35 @@ async def test_a_unit_knows_what_is_stored_and_what_earlier_units_of_its_commit_
     assert [row.item for row in known.segments.values()] == [1, 2]
     assert known.lanes[lane_key()].last_origin_sequence == 6
     assert list(known.lanes) == [lane_key()]
+    assert known.lane_counts == {SENDER: 1, RECEIVER: 0}
     assert [row.floor for row in known.floors.values()] == [2]
     assert [(row.state, row.attempts) for row in known.exceptions.values()] == [(ExceptionState.PARKED, 2)]
     assert known.packets == {digest("packet", 0), digest("packet", 1)}
     assert known == await storage.reader.known(AGREEMENT, reads), "a reader is told the same after the commit"
     assert not (await storage.reader.known(OTHER, reads)).reports, "another agreement's rows are not among them"
     assert not (await storage.reader.known("nobody-2026", reads)).reports
+
+
+async def test_a_unit_knows_how_many_lanes_a_node_has_with_those_of_its_own_commit(storage, writer):
+    told = []
+
+    def lane(key):
+        def build(head, known):
+            told.append(dict(known.lane_counts))
+            row = known.lanes.get(key) or LaneRow(key, head.lane_next, 0)
+            rows = Rows(replace(head, lane_next=max(head.lane_next, row.lane + 1)), None)
+            rows.lanes.append(row._replace(last_origin_sequence=row.last_origin_sequence + 1))
+            return rows
+
+        return Unit(AGREEMENT, build, Reads(lanes=(key,), lanes_of=(SENDER, RECEIVER)))
+
+    mine = [lane(lane_key(number)) for number in range(3)]
+    writer.commit([mine[0], mine[1], mine[0], lane(lane_key(0, RECEIVER)), mine[2]])
+    writer.commit([mine[1]])
+    assert [one[SENDER] for one in told] == [0, 1, 2, 2, 2, 3]
+    assert [one[RECEIVER] for one in told] == [0, 0, 0, 0, 1, 1]
+    assert (await storage.reader.known(AGREEMENT, Reads(lanes_of=[SENDER]))).lane_counts == {SENDER: 3}
+    assert (await storage.reader.known(OTHER, Reads(lanes_of=[SENDER]))).lane_counts == {SENDER: 0}
 
 
 def test_a_commit_closes_where_go_on_says_no_and_leaves_the_rest_untouched(storage, writer):
@@ -314,4 +340,4 @@ def test_a_commit_closes_in_the_same_way_when_it_is_written_one_by_one(writer):
 
 
 def _nothing_known():
-    return Known({}, {}, {}, {}, {}, frozenset(), {}, {})
+    return Known({}, {}, {}, {}, {}, frozenset(), {}, {}, {})

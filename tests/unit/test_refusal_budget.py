@@ -29,3 +29,26 @@ def test_the_bucket_never_holds_more_than_a_second_of_refusals():
     budget.spend("XAR/n1", 3)
     with pytest.raises(UnreachableError):
         budget.check("XAR/n1")
+
+
+def test_a_segment_with_more_refused_slots_than_a_second_allows_is_owed_for():
+    now = [0.0]
+    budget = RefusalBudget(50, lambda: now[0])
+    budget.spend("XAR/n1", 250)
+    for later, free in ((4.0, False), (4.5, True)):
+        now[0] = later
+        if free:
+            budget.check("XAR/n1")
+        else:
+            with pytest.raises(UnreachableError) as caught:
+                budget.check("XAR/n1")
+            assert caught.value.retry_after_seconds == pytest.approx(0.1)
+
+
+def test_nobody_owes_more_than_ten_seconds():
+    now = [0.0]
+    budget = RefusalBudget(50, lambda: now[0])
+    for _ in range(100):
+        budget.spend("XAR/n1", 256)
+    now[0] = 10.5
+    budget.check("XAR/n1")

@@ -9,21 +9,23 @@ journal.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Final
 
 import grpc
 
-from comity.envelope import limits
+from comity.envelope.segment import Segment, parse_segment
 from comity.errors import ComityError, ErrorCode, MalformedError, RejectedError, UnreachableError
 from comity.suites import RandomBytes
 from comity.v1 import audit_pb2, exchange_pb2
 from comity_broker.access import Caller, caller
-from comity_broker.admission import Admissible, Admission, BatchFrame, Publisher
+from comity_broker.admission import Admissible, Admission
 from comity_broker.admitting import Admitted, Draws, unit_of
 from comity_broker.auditlog.kinds import SHARED
 from comity_broker.budget import RefusalBudget
 from comity_broker.clock import BrokerClock
+from comity_broker.frames import BatchFrame, PreparedFrame, Publisher
 from comity_broker.journal import Journal
 from comity_broker.logs import ForkSeenError, Logs
 from comity_broker.operations import OperationsLog, log_caller
@@ -31,8 +33,9 @@ from comity_broker.outcomes import settled
 from comity_broker.receipts import ReceiptSigner
 from comity_broker.services.audit import part_of
 from comity_broker.services.refusals import refusal_of
+from comity_broker.services.taking import Taking
 from comity_broker.settings import Settings
-from comity_broker.storage.protocol import Committed, Outcome, Reader
+from comity_broker.storage.protocol import Committed, Outcome, Reader, SegmentRow
 
 _AGAIN: Final = 8
 _FRAME_SEGMENTS: Final = 64
@@ -78,17 +81,25 @@ class Publishing:
     async def Publish(
         self, request_iterator: AsyncIterator[exchange_pb2.PublishRequest], _: Context
     ) -> AsyncIterator[exchange_pb2.PublishResponse]:
-        publisher = Publisher(caller())
-        first = await anext(aiter(request_iterator), None)
-        if first is None or first.WhichOneof("frame") != "open":
-            raise MalformedError("a publish stream begins with open")
-        window = min(max(1, first.open.window or 1), self._settings.window_segments)
-        yield exchange_pb2.PublishResponse(
-            opened=exchange_pb2.PublishOpened(incarnation=self._incarnation, window=window)
-        )
+        with contextlib.closing(Taking(request_iterator, self._draining)) as taking:
+            first = await taking.next()
+            self._refuse_when_draining()
+            if first is None or first.WhichOneof("frame") != "open":
+                raise MalformedError("a publish stream begins with open")
+            window = min(max(1, first.open.window or 1), self._settings.window_segments)
+            yield exchange_pb2.PublishResponse(
+                opened=exchange_pb2.PublishOpened(incarnation=self._incarnation, window=window)
+            )
+            answering = self._answers(Publisher(caller()), taking, asyncio.Semaphore(window))
+            async with contextlib.aclosing(answering) as responses:
+                async for response in responses:
+                    yield response
+
+    async def _answers(
+        self, publisher: Publisher, taking: Taking[exchange_pb2.PublishRequest], room: asyncio.Semaphore
+    ) -> AsyncGenerator[exchange_pb2.PublishResponse, None]:
         answers: asyncio.Queue[Answer | None] = asyncio.Queue()
-        room = asyncio.Semaphore(window)
-        reading = asyncio.create_task(self._read(publisher, request_iterator, room, answers))
+        reading = asyncio.create_task(self._read(publisher, taking, room, answers))
         answered = 0
         try:
             while (answer := await answers.get()) is not None:
@@ -111,9 +122,9 @@ class Publishing:
         publisher = Publisher(caller())
         self._refuse_when_draining()
         response = exchange_pb2.PublishOneResponse()
-        frame = _batch_frame(request.batch)
-        for number in range(len(frame.segments)):
-            answer = await self._answer(publisher, frame, number, number, _Turn())
+        frame = PreparedFrame(_batch_frame(request.batch), publisher)
+        for number in range(len(frame.frame.segments)):
+            answer = await self._answer(frame, number, number, _Turn())
             if isinstance(answer, exchange_pb2.SegmentReceipt):
                 response.receipts.append(answer)
             else:
@@ -121,7 +132,7 @@ class Publishing:
         return response
 
     def drain(self) -> None:
-        """Read nothing more; what was read is answered."""
+        """Take nothing more, and say so on every stream; what was taken is answered first."""
         self._draining.set()
 
     # --- a stream ---------------------------------------------------------------------------------------------------
@@ -129,7 +140,7 @@ class Publishing:
     async def _read(
         self,
         publisher: Publisher,
-        requests: AsyncIterator[exchange_pb2.PublishRequest],
+        taking: Taking[exchange_pb2.PublishRequest],
         room: asyncio.Semaphore,
         answers: asyncio.Queue[Answer | None],
     ) -> None:
@@ -138,9 +149,9 @@ class Publishing:
         turn = _Turn()
         turn.pass_on()  # nothing is before the first segment
 
-        async def answer(frame: BatchFrame, number: int, place: int, mine: _Turn) -> None:
+        async def answer(frame: PreparedFrame, number: int, place: int, mine: _Turn) -> None:
             try:
-                answers.put_nowait(await self._answer(publisher, frame, number, place, mine))
+                answers.put_nowait(await self._answer(frame, number, place, mine))
             finally:
                 mine.pass_on()
 
@@ -148,12 +159,11 @@ class Publishing:
             # Whatever is under way when the stream ends is still answered: it may be durable.
             async with asyncio.TaskGroup() as tasks:
                 try:
-                    async for request in requests:
-                        if self._draining.is_set():
-                            break
-                        frame = _frame(request)
-                        for number in range(len(frame.segments)):
-                            await room.acquire()
+                    while (request := await taking.next()) is not None:
+                        frame = PreparedFrame(_frame(request), publisher)
+                        for number in range(len(frame.frame.segments)):
+                            if not await taking.room(room):
+                                break
                             turn = turn.next()
                             tasks.create_task(answer(frame, number, ordinal, turn))
                             ordinal += 1
@@ -166,66 +176,103 @@ class Publishing:
 
     # --- a segment --------------------------------------------------------------------------------------------------
 
-    async def _answer(self, publisher: Publisher, frame: BatchFrame, number: int, ordinal: int, turn: _Turn) -> Answer:
+    async def _answer(self, frame: PreparedFrame, number: int, ordinal: int, turn: _Turn) -> Answer:
         received_at = self._clock.now_ms()
         await turn.mine()
-        segment_id = _segment_id(frame, number)
-        node = str(publisher.caller.identity)
+        publisher = frame.publisher
+        segment: Segment | None = None
+        try:
+            segment = parse_segment(frame.frame.segments[number], publisher.memo)
+            return await self._settled(frame, number, segment, received_at, turn)
+        except ComityError as error:
+            named = frame.frame.named(number)
+            told = self._refused(publisher.caller, named, error, 1 if segment is None else len(segment.items))
+            return exchange_pb2.SegmentRefusal(ordinal=ordinal, segment_id=named, refusal=refusal_of(told))
+
+    async def _settled(
+        self, frame: PreparedFrame, number: int, segment: Segment, received_at: int, turn: _Turn
+    ) -> exchange_pb2.SegmentReceipt:
+        """Give a segment's receipt, the stored one if it has one; raises the ComityError that refuses it whole."""
+        who = frame.publisher.caller
+        for _ in range(_AGAIN):
+            before = await self._admission.stored(who, segment)
+            if before is not None:
+                turn.pass_on()
+                return await self._receipt(who, segment.agreement_id, before)
+            self._budget.check(str(who.identity))
+            admissible = await self._admission.examine(frame, number, segment, received_at, self._clock.now_ms())
+            try:
+                admitted = await self._committed(who, admissible, turn)
+            except ComityError as error:
+                if error.code is ErrorCode.STATE_CHANGED:
+                    continue
+                raise
+            receipt = await self._receipt(who, segment.agreement_id, admitted.row, admitted)
+            self._explain(receipt, who, admissible, admitted)
+            return receipt
+        raise UnreachableError(
+            "the agreement changed again and again while this was decided",
+            code=ErrorCode.STATE_CHANGED,
+            retry_after_seconds=1.0,
+        )
+
+    async def _committed(self, who: Caller, admissible: Admissible, turn: _Turn) -> Admitted:
+        log = self._logs.log(admissible.segment.agreement_id)
+        draws = Draws.draw(admissible, log, self._random_bytes)
+        as_logged = log_caller(who, self._random_bytes(16))
+        unit = unit_of(admissible, log, as_logged, draws, lanes_per_node=self._settings.lanes_per_node)
+        waiting = asyncio.ensure_future(self._journal.submit(unit))
+        waiting.add_done_callback(self._wake(admissible.segment.agreement_id))
+        await asyncio.sleep(0)
+        turn.pass_on()
+        # A sender that goes away must not take its commit with it.
+        return settled(await asyncio.shield(waiting)).result
+
+    def _refused(self, who: Caller, segment_id: bytes, error: ComityError, slots: int) -> ComityError:
+        """Count a segment that is refused whole; give what its sender is told: nothing more once it has no refusal left.
+
+        What is refused for now is no fault of its sender, which comes again with the same bytes: that counts once.
+        """
+        node = str(who.identity)
         try:
             self._budget.check(node)
-            for _ in range(_AGAIN):
-                admissible = await self._admission.examine(publisher, frame, number, received_at, self._clock.now_ms())
-                log = self._logs.log(admissible.segment.agreement_id)
-                who = log_caller(publisher.caller, self._random_bytes(16))
-                unit = unit_of(admissible, log, who, Draws.draw(admissible, log, self._random_bytes))
-                waiting = asyncio.ensure_future(self._journal.submit(unit))
-                waiting.add_done_callback(self._wake(admissible.segment.agreement_id))
-                await asyncio.sleep(0)
-                turn.pass_on()
-                try:
-                    # A sender that goes away must not take its commit with it.
-                    admitted = settled(await asyncio.shield(waiting)).result
-                except ComityError as error:
-                    if error.code is ErrorCode.STATE_CHANGED:
-                        continue
-                    raise
-                return await self._receipt(publisher.caller, admissible, admitted)
-            raise UnreachableError(
-                "the agreement changed again and again while this was decided",
-                code=ErrorCode.STATE_CHANGED,
-                retry_after_seconds=1.0,
-            )
-        except ComityError as error:
-            if error.code is not ErrorCode.RATE_LIMITED:
-                self._budget.spend(node)
-                self._operations.rejected(publisher.caller, "", segment_id, error)
-            return exchange_pb2.SegmentRefusal(ordinal=ordinal, segment_id=segment_id, refusal=refusal_of(error))
+        except UnreachableError as limited:
+            return limited
+        self._budget.spend(node, slots if error.retry_after_seconds is None else 1)
+        self._operations.rejected(who, "", segment_id, error)
+        return error
 
-    async def _receipt(self, who: Caller, admissible: Admissible, admitted: Admitted) -> exchange_pb2.SegmentReceipt:
-        row, agreement_id = admitted.row, admissible.segment.agreement_id
+    async def _receipt(
+        self, who: Caller, agreement_id: str, row: SegmentRow, admitted: Admitted | None = None
+    ) -> exchange_pb2.SegmentReceipt:
+        """Sign a stored receipt, with its entry: out of the store where this commit did not make it."""
         self._clock.committed(row.admitted_at)
         signed = await self._receipts.sign(row.receipt)
-        entry, bodies = admitted.entry, list(admitted.bodies)
-        if entry is None:
+        if admitted is not None and admitted.entry is not None:
+            entry, bodies = admitted.entry, list(admitted.bodies)
+        else:
             entry = (await self._reader.entries(agreement_id, row.log_index, 1))[0]
             bodies = await self._reader.bodies(agreement_id, [row.log_index], [SHARED, who.party])
-        receipt = exchange_pb2.SegmentReceipt(
+        return exchange_pb2.SegmentReceipt(
             signed_receipt=signed,
             broker_key=self._receipts.signer.fingerprint,
             entry=audit_pb2.LogEntry(
                 log_index=row.log_index, entry=entry.entry, parts=[part_of(body) for body in bodies]
             ),
         )
-        standing = admissible.standing
-        if admitted.refused:
-            self._budget.spend(str(who.identity))
+
+    def _explain(
+        self, receipt: exchange_pb2.SegmentReceipt, who: Caller, admissible: Admissible, admitted: Admitted
+    ) -> None:
+        """Say of each refused slot why, as its sender may know it."""
+        agreement_id = admissible.segment.agreement_id
+        self._budget.spend(str(who.identity), len(admitted.refused))
         for slot, refused in sorted(admitted.refused.items()):
-            refusal = refusal_of(refused.error, agreement_id=agreement_id, agreement_digest=standing.digest)
+            refusal = refusal_of(refused.error, agreement_id=agreement_id, agreement_digest=admissible.standing.digest)
             receipt.refusals.append(exchange_pb2.SlotRefusal(slot=slot, refusal=refusal))
             if isinstance(refused.error, RejectedError | ForkSeenError):
                 leaf = admissible.slots[slot].item.leaf
                 self._operations.rejected(who, agreement_id, leaf, refused.error, (slot,))
-        return receipt
 
     def _wake(self, agreement_id: str) -> Callable[[asyncio.Future[Outcome[Admitted]]], None]:
         def committed(done: asyncio.Future[Outcome[Admitted]]) -> None:
@@ -288,10 +335,3 @@ def _batch_frame(batch: exchange_pb2.PublishBatch) -> BatchFrame:
         list(batch.indices),
         list(batch.key_packets),
     )
-
-
-def _segment_id(frame: BatchFrame, number: int) -> bytes:
-    index = frame.indices[number]
-    named = frame.segment_ids[index] if index < len(frame.segment_ids) else b""
-    # It is logged and sent back before anything was checked, so only what can be an id is taken for one.
-    return named if len(named) == limits.DIGEST else b""

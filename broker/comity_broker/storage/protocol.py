@@ -126,7 +126,7 @@ class Rows(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """What a unit's build needs to know, each by its key."""
+    """What a unit's build needs to know, each by its key; of the nodes in `lanes_of`, how many lanes each has."""
 
     report_ids: Sequence[bytes] = ()
     segment_ids: Sequence[bytes] = ()
@@ -136,6 +136,7 @@ class Reads:
     packets: Sequence[bytes] = ()
     holdings: Sequence[tuple[int, int]] = ()
     consumers: Sequence[tuple[str, str]] = ()
+    lanes_of: Sequence[str] = ()
 
 
 NO_READS: Final = Reads()
@@ -143,7 +144,10 @@ NO_READS: Final = Reads()
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What was there, by key; a key that is not there is not in the mapping. `packets` are those already stored."""
+    """What was there, by key; a key that is not there is not in the mapping. `packets` are those already stored.
+
+    `lane_counts` has every node that was asked for, also one without a lane.
+    """
 
     reports: Mapping[bytes, ReportRow]
     segments: Mapping[bytes, SegmentRow]
@@ -153,6 +157,7 @@ class Known:
     packets: frozenset[bytes]
     holdings: Mapping[tuple[int, int], HoldingRow]
     consumers: Mapping[tuple[str, str], ConsumerRow]
+    lane_counts: Mapping[str, int]
 
 
 Build = Callable[[Head, Known], Rows[R_co]]

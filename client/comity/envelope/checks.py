@@ -70,13 +70,14 @@ def admit(
     *,
     caller: tuple[str, str] | None,
     memo: VerifiedBatches,
+    root: bytes | None = None,
 ) -> VerifiedSegment:
     """Check one segment of a batch as a broker does at Publish; raises RejectedError for the whole segment.
 
-    `caller` is (party, node) of the connection; None where a relay's party or a grant was checked instead, which also
+    `root` is that of the tree over `segment_ids`, from whoever has worked it out before; None works it out here. `caller` is (party, node) of the connection; None where a relay's party or a grant was checked instead, which also
     allows withheld bodies.
     """
-    check_batch_list(batch, segment_ids, signed_by, memo)
+    check_batch_list(batch, segment_ids, signed_by, memo, root)
     in_list = 0 <= index < len(segment_ids) and segment_ids[index] == segment.segment_id
     reasons.require(in_list, RejectReason.BATCH_SEGMENT_ID)
     check_envelope_equalities(segment, batch, signed_by, caller=caller)
@@ -107,11 +108,15 @@ def receive(
 
 
 def check_batch_list(
-    batch: BatchSignature, segment_ids: Sequence[bytes], signed_by: SigningNode, memo: VerifiedBatches
+    batch: BatchSignature,
+    segment_ids: Sequence[bytes],
+    signed_by: SigningNode,
+    memo: VerifiedBatches,
+    root: bytes | None = None,
 ) -> None:
     """Check a batch signature with the whole list of segment ids."""
     reasons.require(batch.count == len(segment_ids) > 0, RejectReason.BATCH_COUNT)
-    _check_signature(batch, tree.root(segment_ids), signed_by, memo)
+    _check_signature(batch, tree.root(segment_ids) if root is None else root, signed_by, memo)
 
 
 def check_batch_path(

@@ -57,6 +57,7 @@ class Seen:
     packets: set[bytes] = field(default_factory=set)
     holdings: dict[tuple[int, int], HoldingRow] = field(default_factory=dict)
     consumers: dict[tuple[str, str], ConsumerRow] = field(default_factory=dict)
+    lane_counts: dict[str, int] = field(default_factory=dict)
 
     def known(self, reads: Reads) -> Known:
         """Give what one unit asked for."""
@@ -69,22 +70,27 @@ class Seen:
             packets=frozenset(self.packets.intersection(reads.packets)),
             holdings=_chosen(self.holdings, reads.holdings),
             consumers=_chosen(self.consumers, reads.consumers),
+            lane_counts={node: self.lane_counts.get(node, 0) for node in reads.lanes_of},
         )
 
     def add(self, rows: Rows[Any]) -> None:
         """Take in what a unit made, for those after it."""
         self.reports.update((row.report_id, row) for row in rows.reports)
         self.segments.update((row.segment_id, row) for row in rows.segments)
-        self.lanes.update((row.key, row) for row in rows.lanes)
+        for row in rows.lanes:
+            # Who writes a lane has read it, so one that is not here yet is new.
+            if row.key not in self.lanes:
+                self.lane_counts[row.key.node] = self.lane_counts.get(row.key.node, 0) + 1
+            self.lanes[row.key] = row
         self.floors.update((row[:3], row) for row in rows.floors)
         self.packets.update(row.packet_id for row in rows.packets)
         self.holdings.update((row[:2], row) for row in rows.holdings)
         self.consumers.update((row[:2], row) for row in rows.consumers)
-        for row in rows.exceptions:
-            if row.state:
-                self.exceptions[row[:4]] = row
+        for exception in rows.exceptions:
+            if exception.state:
+                self.exceptions[exception[:4]] = exception
             else:
-                self.exceptions.pop(row[:4], None)
+                self.exceptions.pop(exception[:4], None)
 
 
 def gather(connection: apsw.Connection, wanted: Sequence[tuple[str, int | None, Reads]]) -> dict[str, Seen]:
@@ -96,6 +102,9 @@ def gather(connection: apsw.Connection, wanted: Sequence[tuple[str, int | None, 
         keys = dict.fromkeys((number, key) for number, reads in asked for key in kind.keys(reads))
         for row in _matching(connection, kind, list(keys)):
             kind.put(seen[shard_of[row[0]]], row[1:])
+    for number, node in dict.fromkeys((number, node) for number, reads in asked for node in reads.lanes_of):
+        count = "SELECT count(*) FROM lane WHERE shard = ? AND node = ?"
+        seen[shard_of[number]].lane_counts[node] = connection.execute(count, (number, node)).get
     return seen
 
 
