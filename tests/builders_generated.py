@@ -10,23 +10,26 @@ direction without a table, a limit at a level of nobody), because the engine mus
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import permutations
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from builders_generated_handling import HandlingMaker, officer_rows
 from comity_policy import clauses as kinds
-from comity_policy.clauses import Clause, Span
+from comity_policy.clauses import CaveatClause, Clause, Span
+from comity_policy.companions import Caveat, Umbrella
 from comity_policy.document import Broker, Document, Duration, EntryIntoForce, Equivalence, Languages, NoLevel, Party
 from comity_policy.facts import AgreementState, Kind, Role
-from comity_policy.sections import DurationKind, EntryRule
+from comity_policy.sections import DurationKind, EntryRule, Under
 from comity_policy.vocabulary import bundled
 
 T = TypeVar("T")
 Maker = Callable[[str], Clause]
 
 DIGEST = b"d" * 48
+ABOVE = b"u" * 48
 TODAY = date(2026, 12, 1)
 TEXT = {"en": "As the parties agreed."}
 VOCABULARIES = bundled()
@@ -51,8 +54,28 @@ PURPOSES = ("counter-terrorism", "investigation", "cyber-defence", "exercise")
 REGIONS = ("xar", "xbo", "xde", "fra", "deu")
 KINDS = tuple(kind.word for kind in Kind)[:5]
 ROLES = tuple(role.word for role in Role)[:6]
-IDS = ("1", "2", "2.1", "3", "4", "A", "A.1", "5-bis", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16")
-MORE_IDS = tuple(f"annex-{number}" for number in range(1, 20))
+IDS: tuple[str, ...] = (
+    "1",
+    "2",
+    "2.1",
+    "3",
+    "4",
+    "A",
+    "A.1",
+    "5-bis",
+    "6",
+    "7",
+    "8",
+    "9",
+    "10",
+    "11",
+    "12",
+    "13",
+    "14",
+    "15",
+    "16",
+)
+MORE_IDS = tuple(f"annex-{number}" for number in range(1, 60))
 
 
 def chance(rng: Random, likely: float) -> bool:
@@ -72,19 +95,39 @@ def millis(day: date) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """An agreement and the state in which it is compiled."""
+    """An agreement and the state in which it is compiled, with the umbrella and the caveats it is compiled with."""
 
     document: Document
     state: AgreementState
+    umbrella: Umbrella | None = None
+    caveats: tuple[Caveat, ...] = ()
+
+    @property
+    def beside(self) -> dict[str, Any]:
+        """Give what stands beside the agreement, as engine and reference interpreter take it."""
+        return {"umbrella": self.umbrella, "caveats": self.caveats}
 
     def scopes(self) -> list[kinds.Scope]:
         """Give the grants, those that are not suspended where there are any."""
         every = self.clauses(kinds.Scope)
         return [one for one in every if one.id not in self.state.suspended_clauses] or every
 
+    def named(self) -> list[tuple[str, Clause | CaveatClause]]:
+        """Give every clause that may be decided, with the name a decision gives it."""
+        found: list[tuple[str, Clause | CaveatClause]] = [(one.id, one) for one in self.document.clauses]
+        if self.umbrella is not None:
+            found += [(f"{self.umbrella.document.id}/{one.id}", one) for one in self.umbrella.document.clauses]
+        for caveat in self.caveats:
+            found += [(f"caveat/{caveat.party}/{caveat.id}/{one.id}", one) for one in caveat.clauses]
+        return found
+
     def clauses(self, kind: type[T]) -> list[T]:
-        """Give the clauses of a kind in document order."""
-        return [one for one in self.document.clauses if isinstance(one, kind)]
+        """Give the clauses of a kind, wherever they stand."""
+        return [one for _, one in self.named() if isinstance(one, kind)]
+
+    def names(self, kind: type) -> list[str]:
+        """Give the names of the clauses of a kind, wherever they stand."""
+        return [name for name, one in self.named() if isinstance(one, kind)]
 
     def table(self, from_party: str, to_party: str, at: int) -> Equivalence | None:
         """Give the table that reports made at that time are written for."""
@@ -97,10 +140,10 @@ class Generated:
 
 
 def agreement(rng: Random) -> Generated:
-    """Make an agreement."""
+    """Make an agreement, now and then one under an umbrella or with caveats."""
     parties = tuple(rng.sample(sorted(LADDERS), rng.choice((2, 3))))
     made = _Maker(rng, parties)
-    clauses = made.clauses()
+    own, above, aside = _shared_out(rng, made.clauses())
     document = Document(
         id="GEN-1",
         version=1,
@@ -112,21 +155,71 @@ def agreement(rng: Random) -> Generated:
         entry_into_force=EntryIntoForce(EntryRule.ON_SIGNATURE),
         duration=Duration(DurationKind.INDEFINITE),
         equivalences=made.equivalences,
-        clauses=clauses,
+        clauses=own,
         vocabularies=VOCABULARIES.digests,
     )
-    return Generated(document, _state(rng, clauses))
+    state, caveats = _state(rng, own), _caveats(rng, parties, aside)
+    if above is None:
+        return Generated(document, state, caveats=caveats)
+    tables = made.equivalences if chance(rng, 0.7) else made.more_equivalences()
+    umbrella = replace(document, id="GEN-GSA-1", kind="umbrella", clauses=above, equivalences=tables)
+    document = replace(document, kind="arrangement", under=Under(umbrella.id, f"sha384:{ABOVE.hex()}"))
+    orphaned = chance(rng, 0.03)
+    return Generated(document, state, None if orphaned else Umbrella(umbrella, ABOVE, _state(rng, above)), caveats)
+
+
+def _shared_out(
+    rng: Random, clauses: tuple[Clause, ...]
+) -> tuple[tuple[Clause, ...], tuple[Clause, ...] | None, tuple[CaveatClause, ...]]:
+    """Move some requirements into an umbrella (None: there is none) and some into caveats."""
+    own, above, aside = list(clauses), None, []
+    if chance(rng, 0.2):
+        above = [one for one in own if not one.grant and chance(rng, 0.4)]
+        own = [one for one in own if one not in above]
+    if chance(rng, 0.2):
+        aside = [one for one in own if isinstance(one, CaveatClause) and chance(rng, 0.3)]
+        own = [one for one in own if one not in aside]
+    return tuple(own), None if above is None else tuple(above), tuple(aside)
+
+
+def _caveats(rng: Random, parties: tuple[str, ...], clauses: tuple[CaveatClause, ...]) -> tuple[Caveat, ...]:
+    made = []
+    for number, clause in enumerate(clauses):
+        excluded = kinds.Exclude(
+            id="x",
+            text=TEXT,
+            to=some(rng, parties, 0, 1),
+            categories=some(rng, CATEGORIES, 1, 2),
+            kinds=some(rng, KINDS, 0, 2),
+        )
+        made.append(
+            Caveat(
+                party=rng.choice(parties),
+                id=f"C{number}",
+                agreement="GEN-1",
+                digest=f"sha384:{DIGEST.hex()}",
+                partner_text="A national limitation applies.",
+                clauses=(clause, excluded) if chance(rng, 0.3) else (clause,),
+                incoming=chance(rng, 0.4),
+            )
+        )
+    return tuple(made)
 
 
 def _state(rng: Random, clauses: tuple[Clause, ...]) -> AgreementState:
-    if chance(rng, 0.02):
-        return AgreementState(in_force=False, reason="SUSPENDED")
+    if chance(rng, 0.04):
+        return AgreementState(in_force=False, reason=rng.choice(("SUSPENDED", "EXPIRED", "TERMINATED", "NOT_YET")))
     ids = [clause.id for clause in clauses]
     suspended: tuple[str, ...] = ()
     if chance(rng, 0.4):
         # What cannot be suspended, grants of which another may apply, and the others, which deny nearly everything.
         harmless = [
-            one.id for one in clauses if isinstance(one, (kinds.Scope, kinds.Retention, kinds.OriginatorControl))
+            one.id
+            for one in clauses
+            if isinstance(one, (kinds.Scope, kinds.Onward, kinds.Emergency))
+            or not one.suspendable
+            or (isinstance(one, (kinds.Embargo, kinds.Reproduction, kinds.PersonalDataRule)) and chance(rng, 0.3))
+            or (isinstance(one, kinds.Channel) and chance(rng, 0.1))
         ]
         suspended = some(rng, harmless, 0, 3) + (some(rng, ids, 1, 2) if chance(rng, 0.4) else ())
     if chance(rng, 0.2):
@@ -157,6 +250,10 @@ class _Maker:
             made += [Equivalence(from_party, to_party, day, self._rows(from_party, to_party)) for day in sorted(chosen)]
         return some(self.rng, made, len(made))
 
+    def more_equivalences(self) -> tuple[Equivalence, ...]:
+        """Make other tables of the same levels."""
+        return self._equivalences()
+
     def _rows(self, from_party: str, to_party: str) -> tuple[tuple[str, str | NoLevel], ...]:
         levels, others = self.ladders[from_party], self.ladders[to_party]
         above = [level for level in levels[1:] if chance(self.rng, 0.9)] or [levels[1]]
@@ -174,7 +271,9 @@ class _Maker:
             makers += self._scopes(from_party, to_party)
         for maker in (
             self._ceiling,
-            lambda name: kinds.Clearance(id=name, text=TEXT),
+            lambda name: kinds.Clearance(
+                id=name, text=TEXT, officer_from=officer_rows(rng, self.ladders, self.equivalences)
+            ),
             lambda name: kinds.Releasability(id=name, text=TEXT),
             lambda name: kinds.OriginatorControl(id=name, text=TEXT),
             self._purpose(),
@@ -188,6 +287,7 @@ class _Maker:
             lambda name: kinds.Article(id=name, text=TEXT, topic="principles"),
         ):
             makers += [maker] * rng.choices((0, 1, 2), (1, 5, 1))[0]
+        makers += HandlingMaker(rng, self.ladders, self.granted, self.equivalences, (PURPOSES, CATEGORIES)).makers()
         rng.shuffle(makers)
         return tuple(maker(name) for maker, name in zip(makers, IDS + MORE_IDS, strict=False))
 

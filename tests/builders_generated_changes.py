@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from builders_generated import CATEGORIES, KINDS, LADDERS, PURPOSES, REGIONS, Generated, chance, millis, some
+from builders_generated_handling_changes import HANDLING_CHANGES
 from builders_generated_reports import (
     CODES,
     DAY,
@@ -115,7 +116,7 @@ def _relido_only(_rng: Random, _made: Generated, draft: Draft) -> None:
 def _passed_on(rng: Random, _made: Generated, draft: Draft) -> None:
     draft.label["dissemination"] |= {"ORCON"}
     _released(draft)
-    draft.moment["direct"] = rng.choice((False, False, False, *NO_TRUTH))
+    draft.moment |= {"hops": 1, "disputed": False, "direct": rng.choice((False, False, False, *NO_TRUTH))}
     draft.moment["onward_grant"] = rng.choice((False, False, False, *NO_TRUTH))
 
 
@@ -355,11 +356,33 @@ CHANGES: dict[str, tuple[Change, ...]] = {
         _set("label", "classification", "LEVEL OF NOBODY", "SECRET"),
     ),
 }
-_WEIGHTS = tuple(4 if kind == "baseline" else 1 for kind in CHANGES)
+CHANGES = {kind: CHANGES.get(kind, ()) + HANDLING_CHANGES.get(kind, ()) for kind in (CHANGES | HANDLING_CHANGES)}
+_WEIGHTS = {
+    "baseline": 6.0,
+    "addressee": 3.0,
+    "embargo": 1.5,
+    "ceiling": 0.3,
+    "precedence": 0.5,
+    "originator-control": 12.0,
+    "onward": 3.0,
+    "personal-data": 5.0,
+    "channel": 7.5,
+    "reproduction": 7.0,
+    "quota": 6.0,
+    "dual-control": 9.5,
+    "acknowledge": 6.0,
+    "use": 8.0,
+    "relabel": 6.0,
+    "audit": 8.0,
+    "exclude": 6.0,
+}
+_ALWAYS = {"baseline", "held", "addressee", "officer-clearance", "onward"}
 
 
 def broken(rng: Random, made: Generated, draft: Draft, times: int = 1) -> Draft:
-    """Break so many rules of a case."""
-    for kind in rng.choices(tuple(CHANGES), _WEIGHTS, k=times):
+    """Break so many rules of a case, of kinds that its agreement has."""
+    tags = {clause.__struct_config__.tag for _, clause in made.named()} | _ALWAYS
+    drawn = [kind for kind in CHANGES if kind in tags]
+    for kind in rng.choices(drawn, [_WEIGHTS.get(kind, 1.0) for kind in drawn], k=times):
         rng.choice(CHANGES[kind])(rng, made, draft)
     return draft

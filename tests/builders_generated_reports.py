@@ -7,7 +7,7 @@ verdict never: that is the business of engine and reference interpreter.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -25,6 +25,7 @@ from builders_generated import (
     millis,
     some,
 )
+from builders_generated_handling import DECLARATION, highest_by_broker, officers, pass_handling
 from comity_policy import clauses as kinds
 from comity_policy.facts import (
     Addressee,
@@ -62,6 +63,7 @@ class Draft:
     times: dict[str, Any]
     node: dict[str, Any]
     moment: dict[str, Any]
+    portion_marks: dict[str, Any] = field(default_factory=dict)
 
     @property
     def sender(self) -> str:
@@ -86,11 +88,11 @@ class Draft:
 
     def portion(self) -> PortionMarking:
         """Give the portion."""
-        return PortionMarking(Label(**self.label))
+        return PortionMarking(Label(**self.label), **self.portion_marks)
 
     def copy(self) -> Draft:
         """Give the same case again, to be changed."""
-        parts = (self.label, self.profile, self.times, self.node, self.moment)
+        parts = (self.label, self.profile, self.times, self.node, self.moment, self.portion_marks)
         return Draft(*(dict(part) for part in parts))
 
     def facts(self) -> Facts:
@@ -107,7 +109,7 @@ class Draft:
 def report(rng: Random, made: Generated) -> Draft:
     """Make a case that passes, as far as the agreement lets anything pass."""
     scope = rng.choice(made.scopes())
-    point = rng.choice(tuple(Point))
+    point = rng.choices(tuple(Point), (2, 4, 3))[0]
     times, moment = _times(rng, made, point, scope)
     used_at = moment["admitted_at"] if point is Point.OPENING else moment["now"]
     node = _node(rng, scope.to_party, used_at, made)
@@ -120,16 +122,15 @@ def report(rng: Random, made: Generated) -> Draft:
         "broker_region": _region(rng, made, scope.from_party),
         "key_log_age": _edge(rng, 0, _least(made, "oldest_key_log_view", 30 * MINUTE)),
         "sender_roles": roles,
-        "direct": chance(rng, 0.7),
-        "onward_grant": chance(rng, 0.3),
+        "reader": None,
+        "use": None,
         "opening_purpose": profile["purpose"],
         "sender_key_since": used_at - _edge(rng, 0, _least(made, "oldest_key", 30 * DAY)),
     }
     node["region"] = _region(rng, made, scope.from_party)
     draft = Draft(_label(rng, made, scope, times["created_at"]), profile, times, node, moment)
     _accredit(rng, made, draft)
-    if "ORCON" in draft.label["dissemination"] and not (moment["direct"] or moment["onward_grant"]):
-        moment[rng.choice(("direct", "onward_grant"))] = True
+    pass_handling(rng, made, draft)
     _noise(rng, draft)
     return draft
 
@@ -190,10 +191,14 @@ def _node(rng: Random, party: str, used_at: int, made: Generated) -> dict[str, A
     }
 
 
+def common_purposes(made: Generated) -> list[str]:
+    """Give the purposes that every purpose clause allows."""
+    return sorted(set(PURPOSES).intersection(*(one.purposes for one in made.clauses(kinds.Purpose)))) or [*PURPOSES]
+
+
 def _profile(rng: Random, made: Generated, scope: kinds.Scope) -> dict[str, Any]:
     below = sorted(frozenset[str]().union(*(VOCABULARIES.descendants(one) for one in scope.categories)))
     suites = [set(one.allowed) for one in made.clauses(kinds.Suites)]
-    allowed = [set(one.purposes) for one in made.clauses(kinds.Purpose)]
     return {
         "suite": rng.choice(sorted({1, 2}.intersection(*suites))),
         "originator": Originator(scope.from_party, rng.choice(("n1", "n2"))),
@@ -205,7 +210,7 @@ def _profile(rng: Random, made: Generated, scope: kinds.Scope) -> dict[str, Any]
         "exercise": False,
         "kind": _KINDS[rng.choice(scope.kinds)],
         "categories": rng.choice((scope.categories, some(rng, below, 1, 3), some(rng, below, 1, 1))),
-        "purpose": rng.choice(sorted(set(PURPOSES).intersection(*allowed)) or PURPOSES),
+        "purpose": rng.choice(common_purposes(made)),
         "emergency": b"",
         "addressees": (),
         "approvals_required": 0,
@@ -218,10 +223,16 @@ def _addressed(rng: Random, profile: dict[str, Any], node: dict[str, Any]) -> No
     community = rng.choice((*sorted(node["communities"]), ""))
     party = node["party"]
     reaching = rng.choice(
-        (Addressee(party), Addressee(party), Addressee(party, office=office), Addressee(party, community=community))
+        (
+            Addressee(party),
+            Addressee(party),
+            Addressee(party, office=office),
+            Addressee(party, community=community),
+            Addressee(party, officer=officers(party)[0]),
+        )
     )
     others = (
-        Addressee(party, officer=f"{party}/officer1"),
+        Addressee(party, officer=f"{party}/officer9"),
         Addressee(party, office="duty-office"),
         Addressee("XQQ"),
         Addressee(rng.choice(sorted(LADDERS)), office=rng.choice(OFFICES)),
@@ -289,7 +300,7 @@ def limit(made: Generated, sender: str, recipient: str, levels: tuple[str, ...])
         for one in clause.limits
         if (one.from_party, one.to_party) == (sender, recipient) and one.level in levels
     ]
-    return min(limits, default=len(levels) - 1)
+    return min(*limits, len(levels) - 1, highest_by_broker(made, sender, levels))
 
 
 def _level(rng: Random, made: Generated, scope: kinds.Scope, created: int) -> str:
@@ -317,15 +328,30 @@ def _noise(rng: Random, draft: Draft) -> None:
     """Change facts that are not asked at the point of the case: none of them may matter."""
     nonsense = (None, "", "elsewhere", 5, ["xar"])
     if draft.at_opening:
-        for field in some(rng, ("broker", "broker_region", "sender_roles"), 0):
-            draft.moment[field] = rng.choice(nonsense)
+        only_elsewhere = (
+            "broker",
+            "broker_region",
+            "sender_roles",
+            "size",
+            "usage",
+            "approvals",
+            "overdue",
+            "log_available",
+        )
+        for name in some(rng, only_elsewhere, 0):
+            draft.moment[name] = rng.choice(nonsense)
         if chance(rng, 0.3):
             draft.node["region"] = rng.choice(nonsense)
     else:
         draft.moment["opening_purpose"] = rng.choice((*nonsense, *CATEGORIES))
         draft.moment["admitted_at"] = rng.choice((None, 0, "1"))
+        for name in some(rng, ("reader", "use", "consents", "registered", "caveats_acknowledged", "relabelled_by"), 0):
+            draft.moment[name] = rng.choice(nonsense)
+        draft.moment["held"] = rng.choice((True, False))
     if draft.moment["point"] is Point.EGRESS and chance(rng, 0.5):
-        draft.moment["direct"] = draft.moment["onward_grant"] = rng.choice((False, None))
+        draft.moment |= {"direct": rng.choice((False, None)), "onward_grant": None, "hops": "1", "disputed": 5}
+        draft.moment |= {"usage": rng.choice(nonsense), "approvals": None, "overdue": None, "log_available": None}
+        draft.profile["emergency"] = rng.choice((b"", DECLARATION))
     if draft.moment["point"] is Point.EGRESS and chance(rng, 0.2):
         draft.times["not_before"] = draft.times["expires_at"] + rng.choice((0, DAY))
     if draft.profile["precedence"] in {Precedence.PRIORITY, Precedence.ROUTINE} and chance(rng, 0.5):

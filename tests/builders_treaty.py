@@ -55,7 +55,7 @@ class Treaty:
             "agreement_digest": self.digest.hex(),
             "party": nation.party,
             "officer": who.name,
-            "role": OFFICERS[_TAKEN_BY[kind]],
+            "role": OFFICERS[_TAKEN_BY.get(kind, "liaison1")],
             "follows": "" if kind is StepKind.LOG_SIGN else follows,
         }
         return sign_statement(Step(kind=kind, **{**given, **changes}).to_body(), who.signer)

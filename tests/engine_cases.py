@@ -23,12 +23,15 @@ from comity_policy import clauses as kinds
 from comity_policy.facts import Addressee, AgreementState, Kind, Originator
 from comity_policy.marking import CategorySet, Label, Origin, OriginKind, Tlp
 from engine_cases_clauses import CLAUSE_CASES
+from engine_cases_handling import HANDLING_CASES
+from engine_cases_sharing import SHARING_CASES
 from engine_cases_types import TYPE_CASES
 from engine_words import (
     FROM_XBO,
     INFORMATIVE,
     NATIONAL,
     PERMISSIVE,
+    READER,
     RESTRICTIVE,
     TO_XDE,
     Row,
@@ -36,6 +39,11 @@ from engine_words import (
     codes,
     marked,
 )
+
+TO_OFFICER = {"addressees": (Addressee("XBO", officer="XBO/officer1"),)}
+SUSPENDED_WHOLE = AgreementState(in_force=False, reason="SUSPENDED")
+OVER = AgreementState(in_force=False, reason="TERMINATED")
+SURVIVES = kinds.Survives(id="17", text=TEXT, clauses=("10",))
 
 CASES: dict[str, Row] = {
     "everything passes at admission": (Situation(), ()),
@@ -50,6 +58,33 @@ CASES: dict[str, Row] = {
     "not in force at opening": (
         opening(state=AgreementState(in_force=False, reason="EXPIRED")),
         ("baseline/in-force DENIED",),
+    ),
+    "suspended whole, at opening": (opening(state=SUSPENDED_WHOLE), ("baseline/in-force DENIED",)),
+    "suspended whole, and what was opened before": (opening(state=SUSPENDED_WHOLE, moment={"held": True}), ()),
+    "suspended whole, and held, at admission": (
+        Situation(state=SUSPENDED_WHOLE, moment={"held": True}),
+        ("baseline/in-force DENIED",),
+    ),
+    "over, and held": (opening(state=OVER, moment={"held": True}), ("baseline/in-force DENIED",)),
+    "over, and held under clauses that survive": (
+        opening(state=OVER, moment={"held": True}, clauses=(*CLAUSES, SURVIVES)),
+        (),
+    ),
+    "over, and not held under clauses that survive": (
+        opening(state=OVER, clauses=(*CLAUSES, SURVIVES)),
+        ("baseline/in-force DENIED",),
+    ),
+    "not yet in force, and held": (
+        opening(
+            state=AgreementState(in_force=False, reason="NOT_YET"),
+            moment={"held": True},
+            clauses=(*CLAUSES, SURVIVES),
+        ),
+        ("baseline/in-force DENIED",),
+    ),
+    "what is held obeys every other rule": (
+        opening(state=SUSPENDED_WHOLE, moment={"held": True, "opening_purpose": "border"}),
+        ("8 DENIED",),
     ),
     # Parties, agreement, addressees, broker, node
     "a recipient that is no party": (
@@ -99,8 +134,33 @@ CASES: dict[str, Row] = {
         Situation(profile={"addressees": (Addressee("XBO", office="desk", community="other"),)}),
         ("baseline/addressee DENIED",),
     ),
-    "an officer": (
-        Situation(profile={"addressees": (Addressee("XBO", officer="XBO/officer1"),)}),
+    "an officer of whom nobody says whether the node has one": (
+        Situation(profile=TO_OFFICER),
+        ("baseline/addressee FACT_MISSING",),
+    ),
+    "an officer of the node": (Situation(profile=TO_OFFICER, node={"officers": codes("XBO/officer1")}), ()),
+    "an officer of another node": (
+        Situation(profile=TO_OFFICER, node={"officers": codes("XBO/officer2")}),
+        ("baseline/addressee DENIED",),
+    ),
+    "opened by the officer": (
+        opening(profile=TO_OFFICER, node={"officers": codes("XBO/officer1")}, moment={"reader": READER}),
+        (),
+    ),
+    "opened by another officer": (
+        opening(
+            profile=TO_OFFICER,
+            node={"officers": codes("XBO/officer1")},
+            moment={"reader": replace(READER, officer="XBO/officer2")},
+        ),
+        ("baseline/addressee DENIED",),
+    ),
+    "opened by nobody known": (
+        opening(profile=TO_OFFICER, node={"officers": codes("XBO/officer1")}),
+        ("baseline/addressee FACT_MISSING",),
+    ),
+    "an addressee of another office and an officer nobody attests": (
+        Situation(profile={"addressees": (Addressee("XBO", office="other", officer="XBO/officer1"),)}),
         ("baseline/addressee DENIED",),
     ),
     "the second addressee": (
@@ -137,6 +197,25 @@ CASES: dict[str, Row] = {
         ("baseline/marking DENIED", "6 DENIED"),
     ),
     "TLP:RED": (Situation(label=marked(tlp=Tlp.RED)), ("baseline/marking DENIED",)),
+    "TLP:RED to an officer": (
+        Situation(label=marked(tlp=Tlp.RED), profile=TO_OFFICER, node={"officers": codes("XBO/officer1")}),
+        (),
+    ),
+    "TLP:RED to an officer and to the party": (
+        Situation(
+            label=marked(tlp=Tlp.RED),
+            profile={"addressees": (Addressee("XBO", officer="XBO/officer1"), Addressee("XBO"))},
+        ),
+        ("baseline/marking DENIED",),
+    ),
+    "TLP:RED to an officer, and to another party": (
+        Situation(
+            label=marked(tlp=Tlp.RED),
+            profile={"addressees": (Addressee("XBO", officer="XBO/officer1"), Addressee("XDE"))},
+            node={"officers": codes("XBO/officer1")},
+        ),
+        (),
+    ),
     "TLP:AMBER+STRICT": (Situation(label=marked(tlp=Tlp.AMBER_STRICT)), ()),
     "national-only": (Situation(label=NATIONAL), ("baseline/national-only DENIED", "6 DENIED")),
     "national-only with a list": (
@@ -293,5 +372,7 @@ CASES: dict[str, Row] = {
     ),
     "no grant at all": (Situation(clauses=without("1", "2", "3")), ("baseline/grant DENIED",)),
     **CLAUSE_CASES,
+    **SHARING_CASES,
+    **HANDLING_CASES,
     **TYPE_CASES,
 }

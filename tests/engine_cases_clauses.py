@@ -21,7 +21,20 @@ from comity_policy import clauses as kinds
 from comity_policy.clauses import Span
 from comity_policy.facts import AgreementState, Precedence, Role
 from comity_policy.marking import Label
-from engine_words import LONG, LONG_AGO, NATIONAL, OPEN_ORCON_REL, ORCON, OTHER_TIMES, URGENT, Row, codes, marked
+from engine_words import (
+    LONG,
+    LONG_AGO,
+    NATIONAL,
+    ONWARD,
+    OPEN_ORCON_REL,
+    ORCON,
+    OTHER_TIMES,
+    PASSED_ON,
+    URGENT,
+    Row,
+    codes,
+    marked,
+)
 
 CLAUSE_CASES: dict[str, Row] = {
     # Ceiling
@@ -125,17 +138,23 @@ CLAUSE_CASES: dict[str, Row] = {
     ),
     # Originator control
     "ORCON sent by the originator": (Situation(label=ORCON), ()),
-    "ORCON passed on": (Situation(label=ORCON, moment={"direct": False}), ("7 DENIED",)),
-    "ORCON passed on, at opening": (opening(label=ORCON, moment={"direct": False}), ("7 DENIED",)),
+    "ORCON passed on": (Situation(label=ORCON, moment=PASSED_ON, clauses=ONWARD), ("7 DENIED",)),
+    "ORCON passed on, at opening": (opening(label=ORCON, moment=PASSED_ON, clauses=ONWARD), ("7 DENIED",)),
     "ORCON passed on, not decided at egress": (egress(label=ORCON, moment={"direct": False}), ()),
-    "ORCON passed on with a grant": (Situation(label=ORCON, moment={"direct": False, "onward_grant": True}), ()),
-    "passed on without ORCON": (Situation(moment={"direct": False}), ()),
+    "ORCON passed on with a grant": (
+        Situation(label=ORCON, moment={**PASSED_ON, "onward_grant": True}, clauses=ONWARD),
+        (),
+    ),
+    "ORCON passed on without a clause that lets go on": (
+        Situation(label=ORCON, moment={**PASSED_ON, "onward_grant": True}),
+        ("baseline/onward DENIED",),
+    ),
     "ORCON cannot be suspended": (
-        Situation(label=ORCON, moment={"direct": False}, suspended=("7",)),
+        Situation(label=ORCON, moment=PASSED_ON, clauses=ONWARD, suspended=("7",)),
         ("7 DENIED",),
     ),
     "no originator-control clause: the baseline stands in": (
-        Situation(clauses=without("7"), label=OPEN_ORCON_REL, moment={"direct": False}),
+        Situation(clauses=tuple(one for one in ONWARD if one.id != "7"), label=OPEN_ORCON_REL, moment=PASSED_ON),
         ("baseline/originator-control DENIED",),
     ),
     "no originator-control clause, not decided at egress": (
@@ -198,6 +217,10 @@ CLAUSE_CASES: dict[str, Row] = {
     "the embargo is over now": (opening(times={"not_before": NOW}), ()),
     "the embargo is over in a moment": (opening(times={"not_before": NOW + 1}), ("11 DENIED",)),
     "a suspended embargo": (Situation(times={"not_before": NOW}, suspended=("11",)), ("11 CLAUSE_SUSPENDED",)),
+    "a suspended embargo before the report was made": (
+        opening(times={"created_at": NOW + 1, "not_before": NOW + 1}, suspended=("11",)),
+        ("11 CLAUSE_SUSPENDED",),
+    ),
     "a suspended embargo where there is none": (Situation(suspended=("11",)), ()),
     "no embargo clause: the baseline stands in at admission": (
         Situation(clauses=without("11"), times={"not_before": NOW + 8 * DAY}),

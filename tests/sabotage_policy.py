@@ -8,19 +8,19 @@ any of this.
 from __future__ import annotations
 
 from comity_policy import clauses as kinds
-from comity_policy import engine, lowering, marking, predicates, rules
+from comity_policy import engine, lowering, lowering_clauses, predicates, rules, sources
 from comity_policy.decision import Baseline, Reason
 from comity_policy.facts import Point
 from comity_policy.predicates import baseline as baseline_predicates
-from comity_policy.predicates import clauses as clause_predicates
+from comity_policy.predicates import suspension
+from sabotage_policy_baseline import BASELINE_FAULTS
+from sabotage_policy_kinds import KIND_FAULTS
 from sabotage_tools import (
     Fault,
     in_check,
     in_controlled,
     in_function,
     in_method,
-    in_time_check,
-    rewritten,
     skipped_clause,
     skipped_row,
     undecided_at,
@@ -28,6 +28,17 @@ from sabotage_tools import (
 
 _DECIDED = (
     kinds.Scope,
+    kinds.Onward,
+    kinds.NeedToKnow,
+    kinds.PersonalDataRule,
+    kinds.Channel,
+    kinds.Reproduction,
+    kinds.Quota,
+    kinds.DualControl,
+    kinds.Acknowledge,
+    kinds.UseRule,
+    kinds.Relabel,
+    kinds.Audit,
     kinds.Ceiling,
     kinds.Clearance,
     kinds.Releasability,
@@ -42,6 +53,8 @@ _DECIDED = (
 
 FAULTS: dict[str, Fault] = {
     **{f"the {kind.__struct_config__.tag} clause is skipped": skipped_clause(kind) for kind in _DECIDED},
+    **BASELINE_FAULTS,
+    **KIND_FAULTS,
     **{f"{row} is skipped": skipped_row(row) for row in Baseline},
     **{f"nothing is decided at {point.name.lower()}": undecided_at(point) for point in Point},
     # The whole set, in order, with its reasons.
@@ -62,8 +75,8 @@ FAULTS: dict[str, Fault] = {
         engine.CompiledAgreement,
         engine,
         "decide",
-        "ranks.get(label.classification)",
-        "ranks.get(label.classification, 0)",
+        "ranks.get(portion.label.classification)",
+        "ranks.get(portion.label.classification, 0)",
     ),
     "clauses left to another point are not told": in_function(
         lowering, "deferred", "point not in clause.points", "False"
@@ -71,46 +84,51 @@ FAULTS: dict[str, Fault] = {
     "an article is left to another point": in_function(lowering, "deferred", "clause.points and ", ""),
     # Suspension.
     "a suspended requirement is dropped": in_function(
-        lowering, "clause_tests", "return (rules.Suspended(covers(clause)),)", "return ()"
+        lowering_clauses, "clause_tests", "return (rules.Suspended(covers(setting, clause)),)", "return ()"
     ),
     "a suspended requirement holds as before": in_function(
-        lowering, "clause_tests", "if is_suspended(source.state, clause):", "if False:"
+        lowering_clauses, "clause_tests", "if setting.layer.suspends(clause):", "if False:"
     ),
     "a suspended grant still grants": in_function(
-        lowering, "grants", "is_suspended(source.state, clause) is suspended", "not suspended"
+        sources, "grants", "own.suspends(clause) is suspended", "not suspended"
     ),
     "a suspended grant is named though another applies": in_check(
         rules.SuspendedGrant, " or any(_applies(other, profile) for other in others)", ""
     ),
-    "a protective clause can be suspended": in_function(lowering, "is_suspended", "clause.suspendable and ", ""),
+    "a protective clause can be suspended": in_method(
+        sources.Layer, sources, "suspends", "clause.suspendable and ", ""
+    ),
     "a suspended clearance stops the unclassified": in_function(
-        lowering, "covers", "return Guard.CLASSIFIED", "return Guard.ALWAYS"
+        lowering_clauses, "covers", "else Guard.CLASSIFIED", "else Guard.ALWAYS"
     ),
     "a suspended releasability stops the neutral": in_function(
-        lowering, "covers", "return Guard.CONTROLLED", "return Guard.ALWAYS"
+        lowering_clauses, "covers", "return Guard.CONTROLLED", "return Guard.ALWAYS"
     ),
     "a suspended releasability lets the unclassified with a control pass": in_function(
-        lowering, "covers", "return Guard.CONTROLLED", "return Guard.CLASSIFIED"
+        lowering_clauses, "covers", "return Guard.CONTROLLED", "return Guard.CLASSIFIED"
     ),
     "a suspended embargo stops what has none": in_function(
-        lowering, "covers", "return Guard.EMBARGOED", "return Guard.ALWAYS"
+        lowering_clauses, "covers", "else Guard.EMBARGOED", "else Guard.ALWAYS"
     ),
     "a suspended precedence clause stops ROUTINE": in_function(
-        lowering, "covers", "return Guard.URGENT", "return Guard.ALWAYS"
+        lowering_clauses, "covers", "return Guard.URGENT", "return Guard.ALWAYS"
     ),
     "a suspended precedence clause lets IMMEDIATE pass": in_function(
-        clause_predicates, "_covered", "in {Precedence.FLASH, Precedence.IMMEDIATE}", "is Precedence.FLASH"
+        suspension,
+        "_covered",
+        "precedence in {Precedence.FLASH, Precedence.IMMEDIATE}",
+        "precedence is Precedence.FLASH",
     ),
     # Grants.
     "grants and limits of the other direction count": in_method(
-        lowering.Direction,
-        lowering,
+        sources.Direction,
+        sources,
         "has",
         "one.from_party == self.from_party and one.to_party == self.to_party",
         "one.to_party == self.from_party and one.from_party == self.to_party",
     ),
     "grants and limits to anybody count": in_method(
-        lowering.Direction, lowering, "has", " and one.to_party == self.to_party", ""
+        sources.Direction, sources, "has", " and one.to_party == self.to_party", ""
     ),
     "one granted category grants the report": in_check(
         rules.Granted, "covers(categories)", "any(covers((one,)) for one in categories)"
@@ -123,10 +141,10 @@ FAULTS: dict[str, Fault] = {
     "a grant ignores the kind of message": in_check(rules.Granted, "kind in kinds and ", ""),
     "a report without categories is granted": in_check(rules.Granted, "if categories:", "if True:"),
     "a category does not grant its descendants": in_function(
-        lowering, "_grant", "vocabularies.descendants(category)", "frozenset({category})"
+        sources, "_grant", "below(clause.categories, descendants)", "frozenset(clause.categories)"
     ),
     "a category grants what stands above it": in_function(
-        lowering, "_grant", "vocabularies.descendants(category)", "frozenset(vocabularies.lineage(category))"
+        sources, "_descendants", "found[above].add(category)", "found[category].add(above)"
     ),
     # Ranks and tables.
     "the ceiling excludes its own level": in_check(rules.RankAtMost, "rank <= limit", "rank < limit"),
@@ -136,9 +154,9 @@ FAULTS: dict[str, Fault] = {
         "return HOLDS",
     ),
     "a direction without a limit has no ceiling": in_function(
-        lowering, "ceiling", "return rules.Never()", "return rules.RankAtMost(99)"
+        lowering_clauses, "ceiling", "return rules.Never()", "return rules.RankAtMost(99)"
     ),
-    "an old table stays in use": in_function(lowering, "tables", "reverse=True", "reverse=False"),
+    "an old table stays in use": in_function(sources, "tables", "reverse=True", "reverse=False"),
     "a table begins a moment late": in_method(
         engine.CompiledAgreement,
         engine,
@@ -150,7 +168,7 @@ FAULTS: dict[str, Fault] = {
         engine.CompiledAgreement, engine, "_program", "program.begins_at <= created_at", "True"
     ),
     "an accreditation covers its lowest row only": in_function(
-        lowering, "_table", "for rank, (_, level) in rows}", "for rank, (_, level) in reversed(rows)}"
+        sources, "_table", "for rank, (_, level) in rows}", "for rank, (_, level) in reversed(rows)}"
     ),
     "an accreditation excludes its own level": in_check(rules.Accredited, "rank <= highest", "rank < highest"),
     "an accreditation counts at the moment it ends": in_check(
@@ -173,7 +191,7 @@ FAULTS: dict[str, Fault] = {
         rules.Released, "party in released_to", "label.policy in released_to"
     ),
     "unmarked is releasable": in_check(
-        rules.Released, "return DENIED if _controlled(label, rank) else HOLDS", "return HOLDS"
+        rules.Released, "return DENIED if controlled(label, rank) else HOLDS", "return HOLDS"
     ),
     "REL TO and DISPLAY ONLY are united": in_check(
         rules.Released,
@@ -188,7 +206,7 @@ FAULTS: dict[str, Fault] = {
     "an unclassified portion with a dissemination word is neutral": in_controlled("bool(label.dissemination)", "False"),
     "an unclassified portion with DISPLAY ONLY is neutral": in_controlled("label.display_only is not None", "False"),
     "a classified portion without a control is neutral": in_controlled("rank != 0", "False"),
-    "an unclassified portion is never neutral": in_check(rules.Released, "_controlled(label, rank)", "True"),
+    "an unclassified portion is never neutral": in_check(rules.Released, "controlled(label, rank)", "True"),
     "national-only with a list goes out": in_check(
         rules.NotNationalOnly,
         "_NATIONAL_ONLY in label.dissemination",
@@ -208,7 +226,7 @@ FAULTS: dict[str, Fault] = {
         rules.PurposeAmong, "moment.opening_purpose != purpose", "moment.opening_purpose not in purposes"
     ),
     "the opener's purpose is asked of the sender": in_function(
-        lowering, "clause_tests", "asked_again=point is Point.OPENING", "asked_again=True"
+        lowering_clauses, "clause_tests", "asked_again=setting.is_opening", "asked_again=True"
     ),
     # Residency.
     "only the broker's region counts": in_check(rules.RestsIn, " and at_node in regions", ""),
@@ -218,10 +236,13 @@ FAULTS: dict[str, Fault] = {
     ),
     "a region that is not attested is waved through": in_check(rules.RestsIn, "return MISSING", "return HOLDS"),
     "the recipient's regions count": in_function(
-        lowering, "clause_tests", "clause.regions[direction.from_party]", "clause.regions.get(direction.to_party, ())"
+        lowering_clauses,
+        "clause_tests",
+        "clause.regions[direction.from_party]",
+        "clause.regions.get(direction.to_party, ())",
     ),
     "a party without regions may rest anywhere": in_function(
-        lowering, "clause_tests", "else rules.Never()", "else rules.NotPassedOn()"
+        lowering_clauses, "clause_tests", "else rules.Never()", "else rules.NotPassedOn()"
     ),
     # Retention and embargo.
     "the longest keeping is one moment too short": in_check(
@@ -267,7 +288,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "keys that are not attested are waved through": in_check(rules.SealedWith, "return MISSING", "return HOLDS"),
     "at opening keys are as old as now": in_function(
-        lowering, "suites", "as_admitted=point is Point.OPENING", "as_admitted=False"
+        lowering_clauses, "suites", "as_admitted=point is Point.OPENING", "as_admitted=False"
     ),
     # Facts of a wrong type.
     "the end of an accreditation may be of any type": in_check(
@@ -296,90 +317,4 @@ FAULTS: dict[str, Fault] = {
     "an office is looked for in whatever there is": in_function(
         baseline_predicates, "_held", "not isinstance(held, frozenset)", "held is None"
     ),
-    # Baseline rows in detail.
-    "the digest is not compared": in_check(rules.Agreement, "profile.agreement_digest == digest and ", ""),
-    "the id is not compared": in_check(rules.Agreement, " and profile.agreement_id == agreement_id", ""),
-    "the office is ignored": in_check(rules.Addressed, "_held(one.office, node.offices)", "HOLDS"),
-    "the community is ignored": in_check(rules.Addressed, "_held(one.community, node.communities)", "HOLDS"),
-    "an addressee that names an officer matches": in_check(rules.Addressed, "not one.officer", "True"),
-    "a broker that is not known is waved through": in_check(rules.CarriedBy, "return MISSING", "return HOLDS"),
-    "a broker nobody named carries": in_check(rules.CarriedBy, "broker in brokers", "True"),
-    "a party may send to itself": in_function(lowering, "baseline", " or from_party == to_party", ""),
-    "a stranger may receive": in_function(lowering, "baseline", "to_party not in document.parties or ", ""),
-    "ill-formed labels are accepted": in_check(rules.WellMarked, "is_well_formed(label, codes)", "True"),
-    "TLP:RED goes to a party": in_check(rules.WellMarked, "label.tlp is red", "False"),
-    "a classified portion needs no disclosure marking": in_check(rules.WellMarked, "rank != 0", "False"),
-    "an unclassified portion needs a disclosure marking": in_check(rules.WellMarked, "rank != 0", "True"),
-    "RELIDO is no disclosure marking": in_check(
-        rules.WellMarked,
-        "not has_disclosure_marking(label)",
-        "(not has_disclosure_marking(label) or 'RELIDO' in label.dissemination)",
-    ),
-    "the quick look at a label's form is too quick": lambda patch: patch.setattr(
-        baseline_predicates,
-        "is_well_formed",
-        rewritten(marking.is_well_formed, marking, "label.policy in released", "True"),
-    ),
-    "the quick look at a label's form does not read the codes": lambda patch: patch.setattr(
-        baseline_predicates,
-        "is_well_formed",
-        rewritten(marking.is_well_formed, marking, "and released <= codes", ""),
-    ),
-    "a report without purpose or categories is waved through": in_check(
-        rules.KnownWords, "return MISSING", "return HOLDS"
-    ),
-    "an unknown level is known": in_check(rules.KnownWords, "rank is None or ", ""),
-    "a label of another policy is known": in_check(rules.KnownWords, "label.policy != policy or ", ""),
-    "an unknown purpose is known": in_check(rules.KnownWords, "purpose not in purposes or ", ""),
-    "an unknown category is known": in_check(rules.KnownWords, " or not known_categories(categories)", ""),
-    "an unknown dissemination word is known": in_check(rules.KnownWords, "words <= DISSEMINATION", "True"),
-    "an unknown party in REL TO is known": in_check(rules.KnownWords, "released <= parties", "True"),
-    "an unknown party in DISPLAY ONLY is known": in_check(rules.KnownWords, "displayed <= parties", "True"),
-    "an unknown origin is known": in_check(rules.KnownWords, "origins <= parties", "True"),
-    "an absent permissive set is everybody": in_check(
-        rules.CategoryAccess,
-        "one.values is None or party not in one.values",
-        "one.values is not None and party not in one.values",
-    ),
-    "an empty permissive set is everybody": in_check(
-        rules.CategoryAccess, "party not in one.values", "(one.values and party not in one.values)"
-    ),
-    "a restrictive set is not read": in_check(rules.CategoryAccess, "return MISSING", "continue"),
-    "an absent restrictive set asks nothing": in_check(
-        rules.CategoryAccess, "if one.values is None:\n                    code = DENIED", "pass"
-    ),
-    "an informative set shuts out": in_check(rules.CategoryAccess, "one.kind != CategoryKind.INFORMATIVE and ", ""),
-    "an embargo before creation is in order": in_time_check("created_at <= times.not_before and ", ""),
-    "no embargo at all is out of order": in_time_check(
-        "created_at <= times.not_before", "created_at < times.not_before"
-    ),
-    "a report may be over when it is made": in_time_check(
-        "created_at < times.expires_at", "created_at <= times.expires_at"
-    ),
-    "an expired report is admitted": in_check(
-        rules.InTime, "created_at < times.expires_at > now", "created_at < times.expires_at"
-    ),
-    "an expired report is opened": in_check(
-        rules.InTime, "created_at < times.expires_at > moment.now", "created_at < times.expires_at"
-    ),
-    "a report is admitted at the moment it expires": in_check(
-        rules.InTime, "times.expires_at > now", "times.expires_at >= now"
-    ),
-    "a report of any age is admitted": in_check(rules.InTime, "now - oldest <= created_at", "True"),
-    "the oldest report is too old": in_check(rules.InTime, "now - oldest <= created_at", "now - oldest < created_at"),
-    "a report of tomorrow is admitted": in_check(rules.InTime, " <= now + ahead", ""),
-    "the farthest clock is too far": in_check(rules.InTime, "created_at <= now + ahead", "created_at < now + ahead"),
-    "the clock window is asked at opening": in_function(
-        lowering, "baseline", "rules.InTime(point is not Point.OPENING,", "rules.InTime(True,"
-    ),
-    "nothing stands in for a missing releasability clause": in_function(
-        lowering, "baseline", "if Releasability not in kinds:", "if False:"
-    ),
-    "nothing stands in for a missing embargo clause": in_function(
-        lowering, "baseline", "if Embargo not in kinds", "if False"
-    ),
-    "nothing stands in for a missing originator-control clause": in_function(
-        lowering, "baseline", "OriginatorControl not in kinds and", "False and"
-    ),
-    "originator control is decided at egress": in_function(lowering, "baseline", " and point is not Point.EGRESS", ""),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 import __future__
 
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable
 from types import FunctionType, ModuleType
@@ -11,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from comity_policy import lowering, predicates, rules
+from comity_policy import lowering, lowering_clauses, predicates, rules
 from comity_policy.decision import Baseline
 from comity_policy.facts import Point
 from comity_policy.predicates import baseline as baseline_predicates
-from comity_policy.predicates import clauses as clause_predicates
+from comity_policy.predicates import sharing, suspension
 
 Fault = Callable[[pytest.MonkeyPatch], None]
 
@@ -48,7 +49,7 @@ def in_method(cls: type, module: ModuleType, name: str, old: str, new: str) -> F
 def in_check(test: type, old: str, new: str) -> Fault:
     def put(patch: pytest.MonkeyPatch) -> None:
         builder = predicates.BUILDERS[test]
-        module = baseline_predicates if builder.__module__ == baseline_predicates.__name__ else clause_predicates
+        module = sys.modules[builder.__module__]
         patch.setitem(predicates.BUILDERS, test, rewritten(builder, module, old, new))
 
     return put
@@ -70,17 +71,34 @@ def in_time_check(old: str, new: str) -> Fault:
 
 
 def in_controlled(old: str, new: str) -> Fault:
-    return in_function(clause_predicates, "_controlled", old, new)
+    def put(patch: pytest.MonkeyPatch) -> None:
+        made = rewritten(suspension.controlled, suspension, old, new)
+        for module in (suspension, sharing):
+            patch.setattr(module, "controlled", made)
+
+    return put
+
+
+def in_lifting(name: str, old: str, new: str) -> Fault:
+    """Rewrite what says whether an emergency lifts, wherever it is asked."""
+
+    def put(patch: pytest.MonkeyPatch) -> None:
+        made = rewritten(getattr(suspension, name), suspension, old, new)
+        for module in (suspension, sharing, baseline_predicates):
+            if hasattr(module, name):
+                patch.setattr(module, name, made)
+
+    return put
 
 
 def skipped_clause(kind: type) -> Fault:
     def put(patch: pytest.MonkeyPatch) -> None:
-        original = lowering.clause_tests
+        original = lowering_clauses.clause_tests
 
-        def faulty(source: Any, clause: Any, direction: Any, point: Point) -> Any:
-            return () if isinstance(clause, kind) else original(source, clause, direction, point)
+        def faulty(setting: Any, clause: Any) -> Any:
+            return () if isinstance(clause, kind) else original(setting, clause)
 
-        patch.setattr(lowering, "clause_tests", faulty)
+        patch.setattr(lowering_clauses, "clause_tests", faulty)
 
     return put
 

@@ -28,6 +28,7 @@ from comity.pae import pae
 from comity.statement import Statement, verify_signature_of
 from comity.suites import KeyRole
 from comity_broker.access import Caller
+from comity_broker.auditlog.events import LOGGED_STEPS
 from comity_policy.document import Document, DocumentError, load
 from comity_policy.engine import CompiledAgreement, compile_agreement
 from comity_policy.facts import AgreementState
@@ -146,11 +147,14 @@ class Ledger:
 
 
 def read_step(statement: Statement, *, log_index: int = 0, at_ms: int = 0) -> Step:
-    """Give the step a statement says; raises MalformedError."""
+    """Give the step a statement says; raises MalformedError, also for one that this broker's log has no entry for."""
     try:
-        return Step.from_body(statement.fields, digest=statement.digest.hex(), log_index=log_index, at_ms=at_ms)
+        step = Step.from_body(statement.fields, digest=statement.digest.hex(), log_index=log_index, at_ms=at_ms)
     except StepError as error:
         raise MalformedError(f"the step does not read: {error}", code=ErrorCode.STATEMENT_REJECTED) from error
+    if step.kind not in LOGGED_STEPS:
+        raise MalformedError(f"this broker does not take {step.kind.value}", code=ErrorCode.STATEMENT_REJECTED)
+    return step
 
 
 def check_author(keys: KeyDirectory, statement: Statement, step: Step, caller: Caller, now_ms: int) -> None:

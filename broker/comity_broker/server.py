@@ -59,7 +59,7 @@ from comity_broker.services.subscribing import Subscribing
 from comity_broker.settings import Settings
 from comity_broker.starting import Starting
 from comity_broker.storage.protocol import KEYS, SESSIONS, Reader, Storage
-from comity_policy.lifecycle import Phase
+from comity_policy.facts import AgreementState
 
 _LOG: Final = logging.getLogger(__name__)
 _MESSAGE_BYTES: Final = 8 << 20
@@ -314,14 +314,14 @@ class RunningBroker:
     async def _watch(self) -> None:
         """Look around at a fixed beat: streams that time ended, clock steps, the watchdog."""
         beat = min(self._settings.revocation_poll, systemd.watchdog_seconds() or self._settings.revocation_poll)
-        phases: dict[str, Phase] = {}
+        policies: dict[str, AgreementState] = {}
         while True:
             await asyncio.sleep(beat)
             for standing in self.ledger.standings():
-                phase = standing.state(self._clock.now_ms()).phase
-                if phases.setdefault(standing.agreement_id, phase) is not phase:
+                policy = standing.state(self._clock.now_ms()).policy()
+                if policies.setdefault(standing.agreement_id, policy) != policy:
                     # A date has passed: nobody's step, and yet what may be handed over is another.
-                    phases[standing.agreement_id] = phase
+                    policies[standing.agreement_id] = policy
                     self.ledger.changed(standing.agreement_id)
             self.streams.expel(self.directory.still)
             step = self._clock.stepped()

@@ -2,12 +2,17 @@
 
 A marking is written as a banner line, which the sender's party and levels turn into a label (`comity_policy.banner`), or
 given as a label. What a received header says is never trusted: a file name loses its folders, other types are dropped.
+Grading, confidence and estimate of a portion are fields of its sealed header, not of its marking.
+
+    >>> Portion.of_text("two boats", "SECRET//NOFORN").assessed(grading="B2", estimative="icd-203: likely").assessment
+    {'grading': 'B2', 'estimative': 'icd-203: likely'}
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +20,28 @@ from comity.canonical import Json
 from comity.errors import MalformedError
 from comity_policy.banner import banner, parse_banner
 from comity_policy.facts import PersonalData, PortionMarking
-from comity_policy.marking import Label, MarkingError
+from comity_policy.grading import (
+    Confidence,
+    Estimate,
+    Grading,
+    confidence_from_header,
+    estimate_from_header,
+    grading_from_header,
+    parse_confidence,
+    parse_estimate,
+    parse_grading,
+)
+from comity_policy.marking import Control, Label, MarkingError
 
 TEXT: Final = "text/plain;charset=utf-8"
 BINARY: Final = "application/octet-stream"
 _NO_GROUPS: Final[Mapping[str, frozenset[str]]] = {}
 _HEADER_NAMES: Final = ("media_type", "file_name", "title")
+_ASSESSMENTS: Final[Mapping[str, Callable[[object], Grading | Confidence | Estimate]]] = {
+    "grading": grading_from_header,
+    "confidence": confidence_from_header,
+    "estimative": estimate_from_header,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +66,12 @@ class Marking:
     def banner(self) -> str:
         """Give the banner line."""
         return self.text if self.label is None else banner(self.label)
+
+    @property
+    def has_orcon(self) -> bool:
+        """Say whether the marking carries originator control."""
+        words = re.split(r"[/()]+", self.text) if self.label is None else self.label.dissemination
+        return Control.ORCON.value in words
 
     def to_label(self, policy: str, levels: Sequence[str], groups: Mapping[str, frozenset[str]] = _NO_GROUPS) -> Label:
         """Give the label, reading the text as party `policy` writes it; raises MalformedError saying what to write."""
@@ -94,6 +121,30 @@ class Portion:
         """Build a portion from text."""
         return cls(utf8(text), Marking.of(marking), media_type=TEXT, title=title)
 
+    def assessed(self, *, grading: str = "", confidence: str = "", estimative: str = "") -> Portion:
+        """Give the portion with a source grading (``B2``, ``4x4 B2 H1``), a confidence and an estimative word.
+
+        Words name their scale: ``icd-203: moderate``. Raises MalformedError for a word off its scale, and for handling code
+        H2 on a portion whose marking has no ORCON.
+        """
+        try:
+            said: dict[str, Grading | Confidence | Estimate] = {}
+            if grading:
+                said["grading"] = graded = parse_grading(grading)
+                if graded.handling_effect.orcon and not self.marking.has_orcon:
+                    raise MalformedError(
+                        "handling code H2 asks the originator's consent before anything is passed on",
+                        what_to_do="Write ORCON in the portion's marking.",
+                    )
+            if confidence:
+                said["confidence"] = parse_confidence(confidence)
+            if estimative:
+                said["estimative"] = parse_estimate(estimative)
+        except MarkingError as error:
+            raise MalformedError(str(error), what_to_do="Correct the field.") from error
+        members: dict[str, Json] = {name: {**one.to_header()} for name, one in said.items()}
+        return replace(self, extra={**self.extra, **members})
+
     @classmethod
     def from_header(
         cls, header: Mapping[str, Json], content: bytes | StoredContent, marking: PortionMarking
@@ -121,6 +172,18 @@ class Portion:
         """Give the members of the header that is sealed with the content; what is empty is left out."""
         said = {"media_type": self.media_type, "file_name": self.file_name, "title": self.title}
         return {**self.extra, **{name: value for name, value in said.items() if value}}
+
+    @property
+    def assessment(self) -> dict[str, str]:
+        """Give grading, confidence and estimative word as people write them; what is not on its scale is left out."""
+        found: dict[str, str] = {}
+        for name, read in _ASSESSMENTS.items():
+            try:
+                found[name] = str(read(self.extra[name])) if name in self.extra else ""
+            except MarkingError:
+                # A sender should not have written it: it says nothing, and the rest of the portion stands.
+                continue
+        return {name: text for name, text in found.items() if text}
 
     @property
     def is_text(self) -> bool:

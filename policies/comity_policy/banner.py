@@ -8,6 +8,7 @@ Grammar, in order of print; `//` between categories, `/` within one:
              | "//JOINT" SP level 2*(SP party)                      //JOINT SECRET XAR XBO
     category = "FGI" 1*(SP party) | controls | "TLP:" colour | "PAP:" colour
     controls = [ORCON] [NOFORN] [REL TO party, party ...] [RELIDO] [DISPLAY ONLY party, ...]    joined by "/"
+    party    = three capital letters, or on input a group code, which gives way to its members of the day (`groups.py`)
     portion  = "(" banner with the level abbreviated ")"            (S//REL TO XAR, XBO)
 
 Parties: the originator first, then alphabetical, groups last; a REL TO has at least two. National-only is spelled as the
@@ -17,6 +18,10 @@ A text is accepted only if it is the one way to write its label, so parse and pr
 means the same in another order is refused with the right one. A banner holds neither category sets nor a review date nor
 a successor: those of a parsed label are empty. A label that breaks a rule of form prints as `ILL_FORMED`, which cannot be
 taken for a marking: what a hostile label says never reaches a screen as one.
+
+    >>> label = parse_banner("SECRET//REL TO XAR, XBO", "XAR", ("OPEN", "SECRET"))
+    >>> portion_mark(label, ("OPEN", "SECRET"), viewer="XBO"), dual_banner(label, "XBO", "TAJNE")
+    ('(//XAR S//REL TO XAR, XBO)', 'SECRET (XAR) / TAJNE (XBO)//REL TO XAR, XBO')
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from comity_policy.groups import NO_GROUPS, expanded, is_group_code
 from comity_policy.marking import (
     DISSEMINATION,
     Control,
@@ -33,39 +39,34 @@ from comity_policy.marking import (
     MarkingError,
     Origin,
     OriginKind,
-    Pap,
     Tlp,
     faults,
     is_party_code,
     validate,
 )
+from comity_policy.tlp import pap_word, parse_pap, parse_tlp, tlp_word
+
+__all__ = [
+    "ILL_FORMED",
+    "NOFORN",
+    "abbreviations",
+    "banner",
+    "dual_banner",
+    "parse_banner",
+    "parse_portion_mark",
+    "parse_tlp",
+    "portion_mark",
+    "tlp_in",
+    "tlp_word",
+    "with_tlp",
+]
 
 ILL_FORMED = "ILL-FORMED MARKING (TREAT AS HIGHEST)"
 NOFORN = "NOFORN"
 
 _SPELLINGS = (NOFORN, Control.NATIONAL_ONLY.value)
-_TLP = {Tlp.CLEAR: "CLEAR", Tlp.GREEN: "GREEN", Tlp.AMBER: "AMBER", Tlp.AMBER_STRICT: "AMBER+STRICT", Tlp.RED: "RED"}
-_TLP_BY_WORD = {word: tlp for tlp, word in _TLP.items()}
-_PAP_BY_WORD = {pap.name: pap for pap in Pap}
-_GROUP = re.compile(r"[A-Z][A-Z0-9]{3,15}")
 _LEVEL = re.compile(r"[^\W\d_](?:[^/(),]*[^/(),\s])?")
 _LONGEST = 4096
-_NO_GROUPS: Mapping[str, frozenset[str]] = {}
-
-
-def tlp_word(tlp: Tlp) -> str:
-    """Give the TLP 2.0 label as people write it, e.g. ``TLP:AMBER+STRICT``."""
-    return f"TLP:{_TLP[tlp]}"
-
-
-def parse_tlp(text: str) -> Tlp:
-    """Give the TLP of ``TLP:AMBER+STRICT`` and its like; WHITE is CLEAR. Raises MarkingError."""
-    word = text.removeprefix("TLP:")
-    if word == "WHITE":
-        return Tlp.CLEAR
-    if word not in _TLP_BY_WORD:
-        raise MarkingError(f"unknown TLP {text!r}: one of {', '.join(tlp_word(tlp) for tlp in Tlp)}")
-    return _TLP_BY_WORD[word]
 
 
 def banner(label: Label, *, viewer: str | None = None, national_only: str = NOFORN) -> str:
@@ -107,7 +108,7 @@ def abbreviations(levels: Sequence[str]) -> dict[str, str]:
 
 
 def parse_banner(
-    text: str, policy: str, levels: Sequence[str], groups: Mapping[str, frozenset[str]] = _NO_GROUPS
+    text: str, policy: str, levels: Sequence[str], groups: Mapping[str, frozenset[str]] = NO_GROUPS
 ) -> Label:
     """Give the label a banner line stands for.
 
@@ -119,12 +120,28 @@ def parse_banner(
 
 
 def parse_portion_mark(
-    text: str, policy: str, levels: Sequence[str], groups: Mapping[str, frozenset[str]] = _NO_GROUPS
+    text: str, policy: str, levels: Sequence[str], groups: Mapping[str, frozenset[str]] = NO_GROUPS
 ) -> Label:
     """Give the label a portion mark stands for; arguments and errors as for `parse_banner`."""
     if not (text.startswith("(") and text.endswith(")")):
         raise MarkingError(f"a portion mark stands in parentheses, e.g. ({text.strip('() ') or 'S'})")
     return _parse(text[1:-1], policy, abbreviations(levels), levels, groups)
+
+
+def tlp_in(text: str) -> Tlp | None:
+    """Give the TLP a banner line says; None where it says none. Raises MarkingError."""
+    return next((parse_tlp(part) for part in text.split("//") if part.startswith("TLP:")), None)
+
+
+def with_tlp(text: str, tlp: Tlp) -> str:
+    """Give a banner line with this TLP at its place; raises MarkingError where it says another one."""
+    said = tlp_in(text)
+    if said is not None and said is not tlp:
+        raise MarkingError(f"{text!r} says {tlp_word(said)}, not {tlp_word(tlp)}: say it once")
+    if said is not None:
+        return text
+    head, pap, rest = text.partition("//PAP:")
+    return f"{head}//{tlp_word(tlp)}{pap}{rest}"
 
 
 def _is_printable(label: Label) -> bool:
@@ -162,7 +179,7 @@ def _print(label: Label, level: str, foreign: bool, national_only: str) -> str:
     if label.tlp is not None:
         categories.append(tlp_word(label.tlp))
     if label.pap is not None:
-        categories.append(f"PAP:{label.pap.name}")
+        categories.append(pap_word(label.pap))
     return "//".join(categories)
 
 
@@ -239,10 +256,9 @@ def _parse_category(category: str, label: Label) -> Label:
             raise MarkingError("TLP is given twice")
         return replace(label, tlp=parse_tlp(category))
     if category.startswith("PAP:"):
-        word = category[4:]
-        if label.pap is not None or word not in _PAP_BY_WORD:
-            raise MarkingError(f"PAP is given once, as one of {', '.join(_PAP_BY_WORD)}, not {category!r}")
-        return replace(label, pap=_PAP_BY_WORD[word])
+        if label.pap is not None:
+            raise MarkingError("PAP is given twice")
+        return replace(label, pap=parse_pap(category))
     for control in category.split("/"):
         label = _parse_control(control.strip(), label)
     return label
@@ -271,7 +287,7 @@ def _code_list(what: str, control: str) -> frozenset[str]:
 
 def _codes(what: str, codes: Sequence[str]) -> Sequence[str]:
     for code in codes:
-        if not (is_party_code(code) or _GROUP.fullmatch(code)):
+        if not (is_party_code(code) or is_group_code(code)):
             raise MarkingError(f"{what} names {code!r}, which is no party code (three capital letters, e.g. XBO)")
     if len(set(codes)) != len(codes):
         raise MarkingError(f"{what} names a party twice")
@@ -280,21 +296,17 @@ def _codes(what: str, codes: Sequence[str]) -> Sequence[str]:
 
 def _expanded(label: Label, groups: Mapping[str, frozenset[str]]) -> Label:
     """Put members in the place of group codes; an unknown group refuses (as everybody it would fail open)."""
-
-    def members(codes: frozenset[str]) -> frozenset[str]:
-        found: set[str] = set()
-        for code in codes:
-            if is_party_code(code):
-                found.add(code)
-            elif code in groups:
-                found |= groups[code]
-            else:
-                raise MarkingError(f"unknown group {code!r}: its members on the day of the report are not known")
-        return frozenset(found)
-
+    released, displayed, own = label.releasable_to, label.display_only, frozenset({label.policy})
+    if released is not None and (label.policy not in released or len(released) < 2):
+        # Looked at as written: a group that happens to hold the originator does not stand for it.
+        raise MarkingError(f"REL TO needs the originator {label.policy} and at least one other party or group")
+    kept = None if released is None else expanded(released, groups)
+    joint = label.origin.kind is OriginKind.JOINT
     return replace(
         label,
-        releasable_to=None if label.releasable_to is None else members(label.releasable_to),
-        display_only=None if label.display_only is None else members(label.display_only),
-        origin=replace(label.origin, parties=members(label.origin.parties)),
+        releasable_to=kept,
+        display_only=None if displayed is None else expanded(displayed, groups, without=own | (kept or frozenset())),
+        origin=replace(
+            label.origin, parties=expanded(label.origin.parties, groups, without=frozenset() if joint else own)
+        ),
     )

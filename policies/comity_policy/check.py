@@ -7,56 +7,51 @@ Rules in the order in which findings come:
 1. Nothing is granted; a grant that can never permit (its direction's ceiling, residency or brokers leave nothing).
 2. Dead parameters: a grant inside a wider one, a category beside its ancestor, a limit for a direction nothing is granted
    in or above another one, regions of a party that sends nothing, a clause that says again what another says, purposes and
-   suites that not every clause of their kind allows, a longer keeping beside a shorter one.
+   suites that not every clause of their kind allows, a longer keeping beside a shorter one; what `check_kinds` finds in rows of
+   levels, people, numbers and times.
 3. Equivalence: rows that map two levels to one, levels nobody can be accredited for, tables that begin later than the other.
-4. Hygiene: kinds a sound agreement has and this one lacks.
-5. Every article, every tracked field and every recorded section.
+4. What an arrangement allows and its umbrella does not: it is decided by both, so that is dead.
+5. Hygiene: kinds a sound agreement has and this one, with its umbrella, lacks.
+6. Every article, every tracked field and every recorded section; kinds whose lack changes what is decided about few reports.
 
 `check` never raises; it assumes a document that `document.load` gave.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator, Mapping
 
+from comity_policy.check_finding import Finding, Severity, error, note
+from comity_policy.check_kinds import kind_findings, sooner_for_lower
 from comity_policy.clauses import (
+    Acknowledge,
     Article,
+    Audit,
+    Authorities,
+    Breach,
     Ceiling,
     Clause,
     Clearance,
+    Disputes,
     Embargo,
+    Emergency,
     OriginatorControl,
+    PersonalDataRule,
     PrecedenceRule,
     Purpose,
+    Relabel,
     Releasability,
     Residency,
     Retention,
     Scope,
+    SecurityMeasures,
     Suites,
+    Survives,
 )
-from comity_policy.facts import Precedence
-from comity_policy.sections import Document, Equivalence, NoLevel
+from comity_policy.sections import AgreementKind, Document, Equivalence, NoLevel
 from comity_policy.vocabulary import Vocabularies
 
-
-class Severity(StrEnum):
-    """How much a finding matters."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing to know about an agreement; `clause_id` is empty where it is about the whole."""
-
-    severity: Severity
-    clause_id: str
-    message: str
-
+__all__ = ["Finding", "Severity", "check"]
 
 _HYGIENE: tuple[tuple[type, Severity, str], ...] = (
     (Ceiling, Severity.WARNING, "no ceiling clause: every level of the tables may flow"),
@@ -74,11 +69,18 @@ _HYGIENE: tuple[tuple[type, Severity, str], ...] = (
     (PrecedenceRule, Severity.WARNING, "no precedence clause: everybody may send FLASH and IMMEDIATE"),
     (Suites, Severity.WARNING, "no suites clause: old keys and an old view of the key log are accepted"),
 )
+_SELDOM: tuple[tuple[type, Severity, str], ...] = (
+    (PersonalDataRule, Severity.NOTE, "no personal-data clause: personal data flow like everything else"),
+    (Audit, Severity.NOTE, "no audit clause: nobody is named for oversight, and traffic does not wait for the log"),
+)
 _SINGLE = (Clearance, Releasability, OriginatorControl, Embargo)
 
 
-def check(document: Document, vocabularies: Vocabularies) -> tuple[Finding, ...]:
-    """Give every finding, in the order of the rules; none has severity ERROR in a sound agreement."""
+def check(document: Document, vocabularies: Vocabularies, umbrella: Document | None = None) -> tuple[Finding, ...]:
+    """Give every finding, in the order of the rules; none has severity ERROR in a sound agreement.
+
+    `umbrella` is the document an arrangement is under.
+    """
     return (
         *_grants(document, vocabularies),
         *_ceilings(document),
@@ -87,14 +89,20 @@ def check(document: Document, vocabularies: Vocabularies) -> tuple[Finding, ...]
         *_allowed(document),
         *_precedence(document),
         *_spans(document),
+        *kind_findings(document, vocabularies),
         *_equivalences(document),
-        *_hygiene(document),
+        *(_wider(document, umbrella) if umbrella is not None else ()),
+        *_hygiene(document, umbrella, _HYGIENE),
         *_unenforced(document),
+        *_hygiene(document, umbrella, _SELDOM),
     )
 
 
 def _grants(document: Document, words: Vocabularies) -> Iterator[Finding]:
     scopes = [clause for clause in document.clauses if isinstance(clause, Scope)]
+    if document.kind == AgreementKind.UMBRELLA:
+        yield note("", "an umbrella grants nothing: reports flow under its arrangements")
+        return
     if not scopes:
         yield Finding(Severity.ERROR, "", "nothing is granted: no report can ever flow under this agreement")
     for position, scope in enumerate(scopes):
@@ -207,9 +215,7 @@ def _precedence(document: Document) -> Iterator[Finding]:
         if missing and clause.immediate:
             message = f"{', '.join(missing)} may send FLASH but not IMMEDIATE"
             yield Finding(Severity.WARNING, clause.id, message)
-        spans = [clause.read_within[one.name] for one in Precedence if one.name in clause.read_within]
-        lengths = [span.milliseconds for span in spans]
-        if lengths != sorted(lengths):
+        if sooner_for_lower(clause.read_within):
             yield Finding(Severity.ERROR, clause.id, "a lower precedence is to be read sooner than a higher one")
 
 
@@ -253,9 +259,53 @@ def _lacking(table: Equivalence, name: str) -> Iterator[Finding]:
             yield Finding(Severity.NOTE, "", message)
 
 
-def _hygiene(document: Document) -> Iterator[Finding]:
-    for kind, severity, message in _HYGIENE:
-        if not any(isinstance(clause, kind) for clause in document.clauses):
+def _wider(document: Document, umbrella: Document) -> Iterator[Finding]:
+    """Compare what an arrangement allows with the umbrella's clauses of the same kind, which are decided beside it."""
+    for clause in document.clauses:
+        for other in umbrella.clauses:
+            what = _excess(document, clause, other)
+            if what:
+                yield error(clause.id, f"{what} is dead: clause {other.id} of {umbrella.id} does not allow it")
+
+
+def _excess(document: Document, clause: Clause, other: Clause) -> str:
+    match clause, other:
+        case Retention(), Retention() if other.longest.milliseconds < clause.longest.milliseconds:
+            return "the longer keeping"
+        case Purpose(), Purpose():
+            return ", ".join(word for word in clause.purposes if word not in other.purposes)
+        case Residency(), Residency():
+            extra = (
+                f"{region} for {party}"
+                for party, regions in clause.regions.items()
+                for region in regions
+                if region not in other.regions.get(party, ())
+            )
+            return ", ".join(extra)
+        case Ceiling(), Ceiling():
+            lower = {(one.from_party, one.to_party): one.level for one in other.limits}
+            higher = (
+                f"the limit from {one.from_party} to {one.to_party}"
+                for one in clause.limits
+                if _above(document, (one.from_party, one.to_party), one.level, lower)
+            )
+            return ", ".join(higher)
+        case _:
+            return ""
+
+
+def _above(document: Document, direction: tuple[str, str], level: str, limits: Mapping[tuple[str, str], str]) -> bool:
+    if direction not in limits:
+        return True
+    return _below(document.rank_of(direction, limits[direction]), document.rank_of(direction, level))
+
+
+def _hygiene(
+    document: Document, umbrella: Document | None, wanted: tuple[tuple[type, Severity, str], ...]
+) -> Iterator[Finding]:
+    clauses = (*document.clauses, *(umbrella.clauses if umbrella is not None else ()))
+    for kind, severity, message in wanted:
+        if not any(isinstance(clause, kind) for clause in clauses):
             yield Finding(severity, "", message)
 
 
@@ -263,15 +313,30 @@ def _unenforced(document: Document) -> Iterator[Finding]:
     for clause in document.clauses:
         words = _recorded(clause)
         if words:
-            yield Finding(Severity.NOTE, clause.id, words)
-    if document.termination is not None:
-        yield Finding(Severity.NOTE, "", "[termination] is recorded: the parties give notice by hand")
-    yield Finding(Severity.NOTE, "", "[interpretation] is recorded: the parties consult by hand")
+            yield note(clause.id, words)
+    yield note("", "[interpretation] is recorded: the parties consult by hand")
 
 
 def _recorded(clause: Clause) -> str:
-    if isinstance(clause, Article):
-        return f"recorded, not enforced: an article on {clause.topic}"
-    if isinstance(clause, PrecedenceRule) and clause.read_within:
-        return "read_within is tracked, not enforced: an overdue message is reported, not refused"
-    return ""
+    match clause:
+        case Article():
+            return f"recorded, not enforced: an article on {clause.topic}"
+        case PrecedenceRule():
+            overdue = "read_within is tracked, not enforced: an overdue message is reported, not refused"
+            return overdue if clause.read_within else ""
+        case PersonalDataRule():
+            return "review_every and correct_within are tracked, not enforced: what is overdue is reported"
+        case Retention():
+            return "what happens at the end, witnesses and certificates are tracked: opening is refused, the rest is reported"
+        case Acknowledge():
+            return "within is tracked: what is overdue is escalated, and refused only after stop_after"
+        case Relabel():
+            return "notice and lapse_years are tracked, not enforced: who changed a marking is enforced"
+        case Emergency():
+            return "the review is tracked: it falls due review_within after the declaration"
+        case Survives():
+            return "destruction or return after the end is tracked; reading what is held is enforced"
+        case Breach() | Disputes() | SecurityMeasures() | Authorities():
+            return f"tracked, not enforced: {clause.__struct_config__.tag}"
+        case _:
+            return ""

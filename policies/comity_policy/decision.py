@@ -33,6 +33,7 @@ class Baseline(StrEnum):
     ACCESS = "baseline/access"
     NATIONAL_ONLY = "baseline/national-only"
     RELEASABLE = "baseline/releasable"
+    ONWARD = "baseline/onward"
     ORIGINATOR_CONTROL = "baseline/originator-control"
     TIMES = "baseline/times"
     GRANT = "baseline/grant"

@@ -1,30 +1,32 @@
 """Decisions: one rule, no options.
 
 `PERMIT portion p to node r` if and only if no rule of the agreement in this direction at this point is violated. Rules in
-order: the agreement named is the compiled one and in force, a grant of it applies, every requirement holds, every fact was
-there. Every rule is evaluated every time, so the whole set of violated clauses comes out, baseline first, then in the
-document's order. Default deny: a fact that is missing or of a wrong type denies (FACT_MISSING) where the clause is
+order: the agreement named is the compiled one and in force (with its umbrella, where it has one), a grant of it applies, every
+requirement of both holds, no national caveat fires, every fact was there. Every rule is evaluated every time, so the whole
+set of violated clauses comes out, baseline first, then in the order of document, umbrella and caveats. Default deny: a fact that is missing or of a wrong type denies (FACT_MISSING) where the clause is
 decided. Nothing is cached but the compiled agreement.
 
     compiled = compile_agreement(document, digest, state, vocabularies)
     decision = compiled.decide(profile, times, 0, node, moment)
     decision.permit, decision.violations, decision.deferred
 
-The meaning of each rule is docs/policy-semantics.md; `lowering.py` makes rules, `predicates.py` the closures.
+The meaning of each rule is docs/policy-semantics.md; `lowering.py` makes rules, `predicates` the closures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
 from comity_policy import lowering, predicates
+from comity_policy.companions import Caveat, Umbrella
 from comity_policy.decision import Decision, Reason, ReportDecision, Violation
 from comity_policy.document import Document
 from comity_policy.facts import AgreementState, Moment, NodeFacts, Point, Profile, Times
 from comity_policy.lowering import NO_TABLE, Direction, Source
 from comity_policy.predicates import Check
+from comity_policy.sections import AgreementKind
 from comity_policy.vocabulary import Vocabularies, VocabularyError
 
 _REASONS = {
@@ -33,32 +35,36 @@ _REASONS = {
     predicates.SUSPENDED: Reason.CLAUSE_SUSPENDED,
 }
 
+__all__ = ["CompiledAgreement", "CompositionError", "Umbrella", "compile_agreement", "decide_report"]
+
+
+class CompositionError(ValueError):
+    """An umbrella or a caveat that does not belong to the agreement it is compiled with; the message says which and why."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Program:
-    """The compiled rules of one direction under one table, by point; each check with its violation by code."""
+    """The compiled rules of one direction under its tables, by point; each check with its violation by code."""
 
     begins_at: int
     ranks: Mapping[str, int]
     checks: Mapping[Point, tuple[tuple[Check, Mapping[int, Violation]], ...]]
+    permits: Mapping[Point, Decision]
 
 
 class CompiledAgreement:
     """An agreement ready to decide. Immutable; compile anew when its state changes."""
 
-    __slots__ = ("_deferred", "_permits", "_programs", "source")
+    __slots__ = ("_programs", "source")
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self._programs = {
             (from_party, to_party): tuple(
-                _compile(source, Direction(from_party, to_party, table))
-                for table in lowering.tables(source.document, from_party, to_party)
+                _compile(source, direction) for direction in lowering.directions(source, from_party, to_party)
             )
             for from_party, to_party in permutations(source.document.parties, 2)
         }
-        self._deferred = {point: lowering.deferred(source.document, point) for point in Point}
-        self._permits = {point: Decision(permit=True, deferred=self._deferred[point]) for point in Point}
 
     def decide(self, profile: Profile, times: Times, portion_index: int, node: NodeFacts, moment: Moment) -> Decision:
         """Decide one portion for one recipient node.
@@ -67,20 +73,20 @@ class CompiledAgreement:
         """
         if portion_index < 0:
             raise IndexError(f"portions are counted from 0, not {portion_index}")
-        label = profile.portions[portion_index].label
+        portion = profile.portions[portion_index]
         program = self._program(profile.originator.party, node.party, times.created_at)
-        rank = program.ranks.get(label.classification)
+        rank = program.ranks.get(portion.label.classification)
         point = moment.point
         violations: list[Violation] = []
         for check, by_code in program.checks[point]:
             try:
-                if code := check(profile, times, label, rank, node, moment):
+                if code := check(profile, times, portion, rank, node, moment):
                     violations.append(by_code[code])
             except (TypeError, AttributeError):
                 violations.append(by_code[predicates.MISSING])
         if violations:
-            return Decision(permit=False, violations=tuple(violations), deferred=self._deferred[point])
-        return self._permits[point]
+            return Decision(permit=False, violations=tuple(violations), deferred=program.permits[point].deferred)
+        return program.permits[point]
 
     def _program(self, from_party: str, to_party: str, created_at: int) -> _Program:
         try:
@@ -94,21 +100,62 @@ class CompiledAgreement:
 
 
 def compile_agreement(
-    document: Document, digest: bytes, state: AgreementState, vocabularies: Vocabularies
+    document: Document,
+    digest: bytes,
+    state: AgreementState,
+    vocabularies: Vocabularies,
+    *,
+    umbrella: Umbrella | None = None,
+    caveats: Iterable[Caveat] = (),
 ) -> CompiledAgreement:
     """Give the agreement ready to decide, in the state it has; `digest` is that of the signed bytes.
 
-    Raises VocabularyError for vocabularies other than those the document names by digest.
+    An arrangement is compiled with its umbrella: without it, nothing of it is ever in force. `caveats` are those on this
+    agreement that are not withdrawn. Raises VocabularyError for vocabularies other than those the documents name by digest,
+    CompositionError for an umbrella that is not the one the document names and for a caveat on something else.
     """
-    for name, named in document.vocabularies.items():
-        if vocabularies.digests.get(name) != named:
-            raise VocabularyError(name, f"the agreement names another version of {name!r}: {named}")
-    return CompiledAgreement(lowering.source_of(document, digest, state, vocabularies))
+    for one in (document, umbrella.document) if umbrella is not None else (document,):
+        for name, named in one.vocabularies.items():
+            if vocabularies.digests.get(name) != named:
+                raise VocabularyError(name, f"the agreement names another version of {name!r}: {named}")
+    known = tuple(caveats)
+    if umbrella is not None:
+        _check_umbrella(document, umbrella)
+    _check_caveats(document, digest, known)
+    return CompiledAgreement(
+        lowering.source_of(document, digest, state, vocabularies, umbrella=umbrella, caveats=known)
+    )
+
+
+def _check_umbrella(document: Document, umbrella: Umbrella) -> None:
+    if document.kind != AgreementKind.ARRANGEMENT or document.under is None:
+        raise CompositionError(f"{document.id} is no arrangement and has no umbrella")
+    if umbrella.document.kind != AgreementKind.UMBRELLA:
+        raise CompositionError(f"{umbrella.document.id} is no umbrella")
+    given = (umbrella.document.id, f"sha384:{umbrella.digest.hex()}")
+    if given != (document.under.agreement, document.under.digest):
+        named = f"{document.under.agreement} {document.under.digest}"
+        raise CompositionError(f"{document.id} is under {named}, not under {' '.join(given)}")
+
+
+def _check_caveats(document: Document, digest: bytes, caveats: Sequence[Caveat]) -> None:
+    named = set[tuple[str, str]]()
+    for one in caveats:
+        if (one.agreement, one.digest) != (document.id, f"sha384:{digest.hex()}"):
+            raise CompositionError(
+                f"caveat {one.id} of {one.party} is on {one.agreement} {one.digest}, not on this text"
+            )
+        if one.party not in document.parties:
+            raise CompositionError(f"caveat {one.id} is of {one.party}, which is no party of {document.id}")
+        if (one.party, one.id) in named:
+            raise CompositionError(f"caveat {one.id} of {one.party} is given twice")
+        named.add((one.party, one.id))
 
 
 def _compile(source: Source, direction: Direction) -> _Program:
+    left = {point: lowering.deferred(source, direction.from_party, (direction.to_party,), point) for point in Point}
     return _Program(
-        direction.table.begins_at,
+        direction.begins_at,
         direction.table.ranks,
         {
             point: tuple(
@@ -120,6 +167,7 @@ def _compile(source: Source, direction: Direction) -> _Program:
             )
             for point in Point
         },
+        {point: Decision(permit=True, deferred=left[point]) for point in Point},
     )
 
 
@@ -152,5 +200,5 @@ def decide_report(
         permitted=permitted,
         violations=violations,
         refused_parties=tuple(party for party in addressed if party not in served),
-        deferred=lowering.deferred(compiled.source.document, moment.point),
+        deferred=lowering.deferred(compiled.source, profile.originator.party, addressed, moment.point),
     )

@@ -3,7 +3,8 @@
 1. One `ClauseExplanation` a violated clause, in the decision's order: what it means (gloss), what it says (text), which
    fact, what it was, what was wanted, the nearest that would pass, and the remedy with who of my own party has it.
 2. The full explanation is for the deciding party. `partner_view` is what a recipient's party may be told: its own
-   refusals, by clause and reason. It never names other recipients or third parties, and quotes no fact.
+   refusals, by clause and reason. It never names other recipients or third parties, and quotes no fact; of a national
+   caveat it has the partner text alone.
 3. Explaining changes nothing and decides nothing; a permitted portion has no explanation.
 4. Explaining answers wherever deciding did: a fact of a wrong type denies, so what is told of it then is just that.
 """
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from comity_policy import lowering
-from comity_policy.clauses import Clause, Status
+from comity_policy.clauses import Status
 from comity_policy.decision import Baseline, Decision, Reason, ReportDecision, Violation
 from comity_policy.document import Document
 from comity_policy.engine import CompiledAgreement
@@ -23,6 +24,7 @@ from comity_policy.facts import Moment, NodeFacts, Profile, Times
 from comity_policy.findings import baseline, clauses
 from comity_policy.findings.case import NO_REMEDY, Case, Finding, Remedy, RemedyAction
 from comity_policy.gloss import gloss
+from comity_policy.sources import AnyClause, Source, layer_of
 
 __all__ = [
     "ClauseExplanation",
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 BASELINE_KIND = "baseline"
+CAVEAT_KIND = "national-caveat"
 # What is told where a finding could not be put into words because what it would quote is not what it should be.
 _WRONG_TYPE = Finding(
     "a fact this clause needs",
@@ -62,6 +65,7 @@ class ClauseExplanation:
     remedy: Remedy
     portions: tuple[int, ...]
     recipient_party: str
+    partner_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +116,14 @@ def explain_report(  # noqa: PLR0917 - the arguments of decide_report, and its a
 
 def partner_view(explanations: Iterable[ClauseExplanation], party: str) -> tuple[PartnerExplanation, ...]:
     """Give what `party` may be told of its own refusals: clauses both signed and reasons, no fact, nobody else."""
-    return tuple(
-        dict.fromkeys(
-            PartnerExplanation(one.clause_id, one.kind, one.gloss, one.text, one.reason)
-            for one in explanations
-            if one.recipient_party == party
-        )
-    )
+    return tuple(dict.fromkeys(_for_partner(one) for one in explanations if one.recipient_party == party))
+
+
+def _for_partner(one: ClauseExplanation) -> PartnerExplanation:
+    if one.partner_text:
+        whose = "/".join(one.clause_id.split("/")[:2])
+        return PartnerExplanation(whose, CAVEAT_KIND, one.partner_text, one.partner_text, Reason.DENIED)
+    return PartnerExplanation(one.clause_id, one.kind, one.gloss, one.text, one.reason)
 
 
 def _explain(  # noqa: PLR0917 - the arguments of decide, and one violation
@@ -130,7 +135,8 @@ def _explain(  # noqa: PLR0917 - the arguments of decide, and one violation
     moment: Moment,
     violation: Violation,
 ) -> ClauseExplanation:
-    document = compiled.source.document
+    source = compiled.source
+    partner_text, document = "", source.document
     found: Callable[[Case], Finding]
     if violation.clause_id in baseline.FINDINGS:
         kind: str = BASELINE_KIND
@@ -138,11 +144,13 @@ def _explain(  # noqa: PLR0917 - the arguments of decide, and one violation
         meaning, text = baseline.TEXT[Baseline(violation.clause_id)]
         found = baseline.FINDINGS[violation.clause_id]
     else:
-        clause = next(one for one in document.clauses if one.id == violation.clause_id)
+        layer, clause = layer_of(source, violation.clause_id)
         kind, status = _kind(clause), clause.status
+        document = layer.document
         meaning, text = gloss(clause, document), _text(clause, document)
         found = partial(_found_by, clause)
-    finding = _in_words(found, compiled, profile, times, portion_index, node, moment, violation.reason)
+        partner_text = "" if layer.caveat is None else layer.caveat.partner_text
+    finding = _in_words(found, source, document, (profile, times, portion_index, node, moment), violation)
     return ClauseExplanation(
         violation.clause_id,
         kind,
@@ -157,39 +165,39 @@ def _explain(  # noqa: PLR0917 - the arguments of decide, and one violation
         finding.remedy,
         (portion_index,),
         str(node.party),
+        partner_text,
     )
 
 
-def _in_words(  # noqa: PLR0917 - the arguments of decide, and one violation
+def _in_words(
     found: Callable[[Case], Finding],
-    compiled: CompiledAgreement,
-    profile: Profile,
-    times: Times,
-    portion_index: int,
-    node: NodeFacts,
-    moment: Moment,
-    reason: Reason,
+    source: Source,
+    document: Document,
+    facts: tuple[Profile, Times, int, NodeFacts, Moment],
+    violation: Violation,
 ) -> Finding:
-    """Give what a rule found, by rule 4."""
-    source, label = compiled.source, profile.portions[portion_index].label
+    """Give what a rule found, by rule 4; `document` is the text whose tables the rule reads."""
+    profile, times, portion_index, node, moment = facts
     try:
-        table = lowering.table_at(source.document, profile.originator.party, node.party, times.created_at)
-        finding = found(Case(source, profile, times, label, node, moment, table, reason))
+        table = lowering.table_at(document, profile.originator.party, node.party, times.created_at)
+        portion = profile.portions[portion_index]
+        case = Case(source, profile, times, portion, node, moment, table, violation.reason, violation.clause_id)
+        finding = found(case)
     except (TypeError, AttributeError):
         return _WRONG_TYPE
     told = (finding.fact, finding.got, finding.wanted, finding.nearest)
     return finding if all(isinstance(one, str) for one in told) else _WRONG_TYPE
 
 
-def _found_by(clause: Clause, case: Case) -> Finding:
+def _found_by(clause: AnyClause, case: Case) -> Finding:
     return clauses.of_clause(case, clause)
 
 
-def _kind(clause: Clause) -> str:
+def _kind(clause: AnyClause) -> str:
     return str(clause.__struct_config__.tag)
 
 
-def _text(clause: Clause, document: Document) -> str:
+def _text(clause: AnyClause, document: Document) -> str:
     """Give the clause's text in the language that prevails, else in the first authentic one it has."""
     prevailing = document.languages.prevailing
     return clause.text.get(prevailing) or next(iter(clause.text.values()))

@@ -7,6 +7,7 @@ Times are Unix milliseconds, UTC. Enums count from 1 in the order design 03 writ
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -75,6 +76,16 @@ class PersonalData(IntEnum):
     NONE = 1
     ORDINARY = 2
     SPECIAL = 3
+
+
+class Use(StrEnum):
+    """What an opener is about to do with what it opens."""
+
+    READ = "read"
+    COPY = "copy"
+    TRANSLATION = "translation"
+    EVIDENCE = "evidence"
+    ACTION = "action"
 
 
 class Point(StrEnum):
@@ -151,7 +162,8 @@ class NodeFacts:
     """A recipient node as its newest logged bundle and accreditation attest it; None: not attested.
 
     `accreditation_level` is a level of the node's own party; `oldest_key_since` is when the oldest key that would be
-    used began to be valid; `valid` says that its bundle is current and not revoked.
+    used began to be valid; `valid` says that its bundle is current and not revoked. `officers` are the identities (such
+    as ``XBO/officer1``) that its party's directory lists as accredited for the agreement at the time.
     """
 
     party: str
@@ -163,6 +175,26 @@ class NodeFacts:
     accreditation_until: int | None
     oldest_key_since: int | None
     valid: bool = True
+    officers: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a quota's window holds already, without the report that is decided: reports, and their bytes."""
+
+    reports: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The officer who opens, as the directory attests; `clearance_level` is a level of the reader's own party."""
+
+    officer: str
+    offices: frozenset[str]
+    communities: frozenset[str]
+    clearance_level: str | None
+    clearance_until: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +207,19 @@ class Moment:
     attested roles of the officer or node who sends. `opening_purpose` is what the opener says (opening only).
     `onward_grant` says whether a grant for this very report covers a transfer by somebody else than the originator;
     `direct` says that the originator itself sends.
+
+    At admission: `size` is the report's length in bytes as it is carried; `usage` is what the current window of each quota
+    holds, by clause id; `approvals` are the distinct identities of the officers of the sending party whose approvals of this
+    very report verified; `overdue` are the ids of the acknowledge clauses under which the recipient party is late beyond
+    their limit; `log_available` says that the agreement's log takes entries and has its quorum. `emergency_declared` says
+    that a duty officer's signed declaration with the digest the profile names was verified (egress and opening too).
+    Where somebody else than the originator sends: `hops` counts the transfers including this one; `disputed` says that an
+    open dispute names the report.
+    At opening: `reader` is the officer who opens, None where no officer does; `use` is what the opening is for;
+    `consents` are the uses of this report to which its originator consented; `registered` says that the copy is entered in
+    the register; `caveats_acknowledged` are the ids of the use clauses whose caveat was shown and acknowledged;
+    `relabelled_by` is the party that changed the marking since it was signed, empty where none did; `held` says that this
+    party opened the report before.
     """
 
     point: Point
@@ -188,6 +233,21 @@ class Moment:
     admitted_at: int | None = None
     opening_purpose: str | None = None
     sender_key_since: int | None = None
+    size: int | None = None
+    usage: Mapping[str, Usage] | None = None
+    approvals: frozenset[str] | None = None
+    overdue: frozenset[str] | None = None
+    log_available: bool | None = None
+    emergency_declared: bool = False
+    hops: int | None = None
+    disputed: bool | None = None
+    reader: Reader | None = None
+    use: Use | None = None
+    consents: frozenset[Use] | None = None
+    registered: bool | None = None
+    caveats_acknowledged: frozenset[str] | None = None
+    relabelled_by: str | None = None
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

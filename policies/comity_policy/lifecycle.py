@@ -4,38 +4,45 @@ Sharing widens by all signatures and narrows by one. Rules in order:
 
 1. Steps come in the log's order, which is the order of effect: indices ascend strictly, times never fall. Signatures and the
    officer's authority were verified before; this module judges what the steps mean.
-2. PROPOSE, REVIEW and SIGN share one chain, each naming the digest it follows; of two that follow the same one the first
-   wins and the other is a conflict. SUSPEND and RESUME are a chain per party and never conflict with the other side's.
-3. DRAFT -> PROPOSED -> REVIEWED (each party's legal reviewer signed off the whole text) -> SIGNED (each party's
-   plenipotentiary, after its own review). No step names other bytes than those folded here.
+2. Multilateral steps share one chain, each naming the digest it follows; of two that follow the same one the first wins and
+   the other is a conflict. Unilateral ones are a chain per party and never conflict with the other side's.
+3. DRAFT -> PROPOSED <-> COUNTERED -> INITIALLED -> REVIEWED -> SIGNED -> COMPLETED: `negotiation.py`. A step names the text
+   it is about by digest, and no step is about bytes that are not folded here.
 4. LOG_SIGN, at any time and in no chain: each party signs the terms of the agreement's log at a broker, all the same terms.
-   Nothing is in force before one log has all.
-5. IN_FORCE by rule: ``on-signature`` at the log time of the last signature of (3) and (4), ``fixed-date`` at the later of
-   that and the date. EXPIRED from `until` on, whatever else holds.
-6. Suspension only subtracts. A party suspends the whole or single clauses, not those of protective kinds, and resumes only
-   what it suspended itself; what two parties suspended needs both to resume.
+   Nothing is in force before one log has all that are needed.
+5. IN_FORCE by rule, at a moment that the last act needed fixes; before it, what [provisional] says. Amendments, notes,
+   suspensions, renewals, notices, accessions, disputes, caveats: `changes.py`. Terms and ends: `binding.py`.
+6. Once it is over only disputes and caveats move.
 7. A step that is not admissible makes the fold fail: a state that ignores a suspension would be open by mistake.
 
 Times are Unix milliseconds. The log's time is proof that it is that late: `now_ms` before the last step counts as its time.
 
     state = fold(document, digest, steps, now_ms)
-    compile_agreement(document, digest, state.policy(), vocabularies)
+    compile_agreement(state.document, state.digest, state.policy(), vocabularies)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from enum import StrEnum
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeVar
 
-from comity_policy.facts import AgreementState
+from comity_policy import changes, negotiation
+from comity_policy.binding import Departure, End
+from comity_policy.calendar import LATEST_MS
+from comity_policy.history import Event
+from comity_policy.negotiation import Completion, Version, settled
 from comity_policy.sections import Document
+from comity_policy.state import Dispute, Phase, State
 from comity_policy.steps import LogTerms, Step, StepError, StepKind
+from comity_policy.transitions import TransitionError, TransitionFault, require
 
 __all__ = [
+    "Completion",
+    "Departure",
+    "Dispute",
+    "End",
     "Event",
     "LogTerms",
     "Phase",
@@ -45,137 +52,56 @@ __all__ = [
     "StepKind",
     "TransitionError",
     "TransitionFault",
+    "Version",
     "admissible",
+    "draft",
     "fold",
+    "taken",
 ]
 
 _V = TypeVar("_V")
 
-
-class Phase(StrEnum):
-    """Where an agreement stands."""
-
-    DRAFT = "DRAFT"
-    PROPOSED = "PROPOSED"
-    REVIEWED = "REVIEWED"
-    SIGNED = "SIGNED"
-    IN_FORCE = "IN_FORCE"
-    SUSPENDED = "SUSPENDED"
-    EXPIRED = "EXPIRED"
+_NEW_TEXT = frozenset({StepKind.COUNTER, StepKind.AMEND, StepKind.NOTES})
+# About a text that is on its way, or about the one that binds.
+_ABOUT_ANY = negotiation.KINDS | {StepKind.PROPOSE, StepKind.LOG_SIGN}
+_AFTER_THE_END = frozenset(
+    {StepKind.DISPUTE_OPEN, StepKind.DISPUTE_CLOSE, StepKind.CAVEAT_ADD, StepKind.CAVEAT_WITHDRAW}
+)
 
 
-class TransitionFault(StrEnum):
-    """What kind of reason stands against a step, for callers who answer each in their own way."""
-
-    CONFLICT = "conflict"
-    DIGEST = "digest"
-    NOT_A_PARTY = "not-a-party"
-    ROLE = "role"
-    STATE = "state"
+def draft(document: Document, digest: bytes, texts: Mapping[str, Document] | None = None) -> State:
+    """Give the state of a text that nobody has proposed yet; `texts` are others by the digest in hex, see `fold`."""
+    held = MappingProxyType({**(texts or {}), digest.hex(): document})
+    return State(texts=held, versions=(Version(document=document, digest=digest.hex()),))
 
 
-class TransitionError(ValueError):
-    """A step that the state does not allow; the message says why not."""
+def fold(
+    document: Document,
+    digest: bytes,
+    steps: Iterable[Step],
+    now_ms: int,
+    texts: Mapping[str, Document] | None = None,
+) -> State:
+    """Give the state after the steps of the log, in its order; raises TransitionError for one that is not admissible.
 
-    def __init__(self, fault: TransitionFault, message: str) -> None:
-        self.fault = fault
-        super().__init__(message)
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of an agreement's history; `step` is None for what time alone brought about."""
-
-    at_ms: int
-    what: str
-    step: Step | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What the steps amount to at a time.
-
-    `in_force_at` is when the agreement entered (or will enter) into force, None while signatures are missing; `chain_head`
-    and `party_heads` are the digests the next steps must follow; `logs` are the logs' terms, `log_signed` who signed which.
+    `document` and `digest` are the text that was proposed first; `texts` those that later steps bring, by digest in hex.
     """
-
-    document: Document
-    digest: bytes
-    now_ms: int
-    proposed: bool = False
-    reviewed: frozenset[str] = frozenset()
-    signed: frozenset[str] = frozenset()
-    logs: Mapping[str, LogTerms] = field(default_factory=lambda: MappingProxyType({}))
-    log_signed: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
-    in_force_at: int | None = None
-    whole_suspended_by: frozenset[str] = frozenset()
-    suspended_by: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
-    chain_head: str = ""
-    party_heads: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    steps: tuple[Step, ...] = ()
-
-    @property
-    def ends_at(self) -> int | None:
-        """Give the first moment at which the term is over, None for an agreement without one."""
-        until = self.document.duration.until
-        return None if until is None else _milliseconds(until)
-
-    @property
-    def phase(self) -> Phase:
-        """Give where the agreement stands."""
-        parties = self.document.parties.keys()
-        if self.ends_at is not None and self.now_ms >= self.ends_at:
-            return Phase.EXPIRED
-        if self.in_force_at is not None and self.now_ms >= self.in_force_at:
-            return Phase.SUSPENDED if self.whole_suspended_by else Phase.IN_FORCE
-        if self.signed == parties:
-            return Phase.SIGNED
-        if self.reviewed == parties:
-            return Phase.REVIEWED
-        return Phase.PROPOSED if self.proposed else Phase.DRAFT
-
-    @property
-    def suspended_clauses(self) -> frozenset[str]:
-        """Give the ids of clauses that somebody suspended singly."""
-        return frozenset(self.suspended_by)
-
-    @property
-    def open_logs(self) -> tuple[str, ...]:
-        """Give the origins of the logs whose terms every party signed: only there may reports be admitted."""
-        return tuple(origin for origin, parties in self.log_signed.items() if parties == self.document.parties.keys())
-
-    @property
-    def history(self) -> tuple[Event, ...]:
-        """Give what happened until now, in order, with who and when; entry into force and expiry included."""
-        events = [Event(step.at_ms, _told(step), step) for step in self.steps]
-        for at_ms, what in ((self.in_force_at, "entered into force"), (self.ends_at, "expired")):
-            if at_ms is not None and at_ms <= self.now_ms:
-                events.append(Event(at_ms, what))
-        return tuple(sorted(events, key=lambda event: event.at_ms))
-
-    def policy(self) -> AgreementState:
-        """Give what decisions need to know."""
-        phase = self.phase
-        reason = {Phase.IN_FORCE: "", Phase.SUSPENDED: "SUSPENDED", Phase.EXPIRED: "EXPIRED"}.get(phase, "NOT_YET")
-        return AgreementState(phase is Phase.IN_FORCE, reason, self.suspended_clauses)
-
-    def at(self, now_ms: int) -> State:
-        """Give the same steps at another time, not before the last of them."""
-        return replace(self, now_ms=max(now_ms, self.steps[-1].at_ms) if self.steps else now_ms)
-
-
-def fold(document: Document, digest: bytes, steps: Iterable[Step], now_ms: int) -> State:
-    """Give the state after the steps of the log, in its order; raises TransitionError for one that is not admissible."""
-    state = State(document, digest, 0)
+    state = draft(document, digest, texts)
     for step in steps:
-        if state.steps and step.log_index <= state.steps[-1].log_index:
-            raise TransitionError(TransitionFault.STATE, f"entry {step.log_index} is not after the one before it")
-        if state.steps and step.at_ms < state.steps[-1].at_ms:
-            raise TransitionError(TransitionFault.STATE, f"entry {step.log_index} is older than the one before it")
-        state = replace(state, now_ms=step.at_ms)
-        admissible(state, step)
-        state = _applied(state, step)
+        state = taken(state, step)
     return state.at(now_ms)
+
+
+def taken(state: State, step: Step) -> State:
+    """Give the state after the log's next step, at that step's time; raises TransitionError where it is not admissible."""
+    if state.steps:
+        last = state.steps[-1]
+        require(step.log_index > last.log_index, f"entry {step.log_index} is not after the one before it")
+        require(step.at_ms >= last.at_ms, f"entry {step.log_index} is older than the one before it")
+    require(0 <= step.at_ms < LATEST_MS, f"entry {step.log_index} is of a time that no calendar has")
+    state = replace(state, now_ms=step.at_ms)
+    admissible(state, step)
+    return _applied(state, step)
 
 
 def admissible(state: State, step: Step) -> None:
@@ -183,7 +109,7 @@ def admissible(state: State, step: Step) -> None:
     document = state.document
     if step.agreement_id != document.id:
         raise TransitionError(TransitionFault.DIGEST, f"the step is about {step.agreement_id}, not {document.id}")
-    if step.agreement_digest != state.digest.hex():
+    if step.kind not in _NEW_TEXT and step.agreement_digest not in _digests(state, step.kind):
         raise TransitionError(TransitionFault.DIGEST, "the step names other bytes than this agreement's")
     if step.party not in document.parties:
         raise TransitionError(TransitionFault.NOT_A_PARTY, f"{step.party} is no party of {document.id}")
@@ -192,24 +118,61 @@ def admissible(state: State, step: Step) -> None:
     if step.role not in step.kind.roles:
         allowed = " or ".join(sorted(role.word for role in step.kind.roles))
         raise TransitionError(TransitionFault.ROLE, f"{step.kind.value} is for {allowed}, not {step.role.word}")
-    if state.phase is Phase.EXPIRED:
-        raise TransitionError(TransitionFault.STATE, f"{document.id} has expired")
+    ended = state.ended
+    require(
+        not ended or step.kind in _AFTER_THE_END,
+        f"{document.id} has {'expired' if ended == Phase.EXPIRED else 'been terminated'}",
+    )
     _follows(state, step)
+    _kind_admissible(state, step)
+
+
+def _kind_admissible(state: State, step: Step) -> None:
     match step.kind:
         case StepKind.PROPOSE:
-            _require(not state.proposed, f"{document.id} has been proposed already")
-        case StepKind.REVIEW:
-            _require(state.proposed, f"{document.id} has not been proposed")
-            _require(step.party not in state.reviewed, f"{step.party} has reviewed {document.id} already")
-        case StepKind.SIGN:
-            _require(step.party in state.reviewed, f"{step.party} has not reviewed {document.id}: no signature before")
-            _require(step.party not in state.signed, f"{step.party} has signed {document.id} already")
+            require(not state.versions[-1].rounds, f"{state.document.id} has been proposed already")
+        case StepKind.COUNTER:
+            _counter_admissible(state, step)
         case StepKind.LOG_SIGN:
             _log_admissible(state, step)
+        case StepKind.ACCEDE:
+            changes.accession_admissible(state, step)
+            negotiation.may_sign(state.current, step)
+        case StepKind.AMEND:
+            changes.amendment_admissible(state, step)
+        case StepKind.NOTES:
+            changes.note_admissible(state, step)
+        case StepKind.RENEW | StepKind.OBJECT_RENEWAL:
+            changes.renewal_admissible(state, step)
+        case StepKind.NOTICE | StepKind.WITHDRAW:
+            changes.notice_admissible(state, step)
         case StepKind.SUSPEND:
-            _suspension_admissible(state, step)
+            changes.suspension_admissible(state, step)
         case StepKind.RESUME:
-            _resumption_admissible(state, step)
+            changes.resumption_admissible(state, step)
+        case StepKind.DISPUTE_OPEN | StepKind.DISPUTE_CLOSE:
+            changes.dispute_admissible(state, step)
+        case StepKind.CAVEAT_ADD | StepKind.CAVEAT_WITHDRAW:
+            changes.caveat_admissible(state, step)
+        case _:
+            version, left = _version_of(state, step), state.departures.get(step.party)
+            still_here = left is None or state.now_ms < left.at_ms
+            require(still_here, f"{step.party} has left {state.document.id}")
+            _has_a_say(state, version, step)
+            negotiation.admissible(version, step)
+
+
+def _digests(state: State, kind: StepKind) -> frozenset[str]:
+    """Give the digests of the texts that a step of this kind may be about."""
+    pending = state.pending
+    if kind in _ABOUT_ANY and pending is not None:
+        return frozenset({state.current.digest, pending.digest})
+    return frozenset({state.current.digest})
+
+
+def _version_of(state: State, step: Step) -> Version:
+    pending = state.pending
+    return pending if pending is not None and pending.digest == step.agreement_digest else state.current
 
 
 def _follows(state: State, step: Step) -> None:
@@ -226,6 +189,21 @@ def _follows(state: State, step: Step) -> None:
         raise TransitionError(TransitionFault.CONFLICT, f"{step.kind.value} is there already, or has no digest")
 
 
+def _counter_admissible(state: State, step: Step) -> None:
+    version = state.versions[-1]
+    _has_a_say(state, version, step)
+    negotiation.counter_admissible(version, step)
+    text = changes.brought(state, step)
+    same = (text.version, text.amends) == (version.document.version, version.document.amends)
+    require(same, "the text is of another version than the one on the table", TransitionFault.DIGEST)
+
+
+def _has_a_say(state: State, version: Version, step: Step) -> None:
+    """Raise TransitionError where a party that is not bound takes a step about a change of what binds others."""
+    mine = version is state.current or step.party in state.bound
+    require(mine, f"{step.party} is not bound by {state.document.id}: there is nothing it could amend")
+
+
 def _log_admissible(state: State, step: Step) -> None:
     terms = step.log
     if terms is None:
@@ -234,38 +212,7 @@ def _log_admissible(state: State, step: Step) -> None:
     if known != terms:
         raise TransitionError(TransitionFault.CONFLICT, f"{terms.origin} was signed with other keys or another anchor")
     already = step.party in state.log_signed.get(terms.origin, frozenset())
-    _require(not already, f"{step.party} has signed the log {terms.origin} already")
-
-
-def _suspension_admissible(state: State, step: Step) -> None:
-    document = state.document
-    _require(
-        state.signed == document.parties.keys(), f"{document.id} is not signed by all: there is nothing to suspend"
-    )
-    _require(bool(step.reason.strip()), "a suspension states its reason")
-    if not step.clauses:
-        _require(step.party not in state.whole_suspended_by, f"{step.party} has suspended {document.id} already")
-    known = {clause.id: clause for clause in document.clauses}
-    for clause_id in step.clauses:
-        _require(clause_id in known, f"{document.id} has no clause {clause_id}")
-        _require(known[clause_id].suspendable, f"clause {clause_id} protects what was shared and cannot be suspended")
-        suspended = step.party in state.suspended_by.get(clause_id, frozenset())
-        _require(not suspended, f"{step.party} has suspended clause {clause_id} already")
-
-
-def _resumption_admissible(state: State, step: Step) -> None:
-    if not step.clauses:
-        _require(
-            step.party in state.whole_suspended_by, f"{step.party} has not suspended {state.document.id} as a whole"
-        )
-    for clause_id in step.clauses:
-        suspended = step.party in state.suspended_by.get(clause_id, frozenset())
-        _require(suspended, f"{step.party} has not suspended clause {clause_id}: each party resumes what it suspended")
-
-
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise TransitionError(TransitionFault.STATE, otherwise)
+    require(not already, f"{step.party} has signed the log {terms.origin} already")
 
 
 def _applied(state: State, step: Step) -> State:
@@ -274,17 +221,37 @@ def _applied(state: State, step: Step) -> State:
         state = replace(state, chain_head=step.digest)
     elif step.kind.unilateral:
         state = replace(state, party_heads=_with(state.party_heads, step.party, step.digest))
+    return _settled(_kind_applied(state, step), step)
+
+
+def _kind_applied(state: State, step: Step) -> State:
     match step.kind:
         case StepKind.PROPOSE:
-            return replace(state, proposed=True)
-        case StepKind.REVIEW:
-            return replace(state, reviewed=state.reviewed | {step.party})
-        case StepKind.SIGN:
-            return _entering(replace(state, signed=state.signed | {step.party}), step)
+            return _replaced(state, replace(state.versions[-1], rounds=(step,)))
+        case StepKind.COUNTER:
+            return _replaced(state, state.versions[-1].countered(state.texts[step.agreement_digest], step))
         case StepKind.LOG_SIGN:
-            return _entering(_log_signed(state, step), step)
+            return _log_signed(state, step)
+        case StepKind.AMEND | StepKind.NOTES:
+            return changes.changed(state, step)
+        case StepKind.RENEW:
+            return changes.renewed(state, step)
+        case StepKind.OBJECT_RENEWAL | StepKind.NOTICE | StepKind.WITHDRAW:
+            return changes.departed(state, step)
         case StepKind.SUSPEND | StepKind.RESUME:
-            return _suspended(state, step)
+            return changes.suspended(state, step)
+        case StepKind.DISPUTE_OPEN | StepKind.DISPUTE_CLOSE:
+            return changes.disputed(state, step)
+        case StepKind.CAVEAT_ADD | StepKind.CAVEAT_WITHDRAW:
+            return changes.with_caveat(state, step)
+        case _:
+            version = _version_of(state, step)
+            after = negotiation.applied(version, step)
+            return replace(state, versions=tuple(after if one is version else one for one in state.versions))
+
+
+def _replaced(state: State, last: Version) -> State:
+    return replace(state, versions=(*state.versions[:-1], last))
 
 
 def _log_signed(state: State, step: Step) -> State:
@@ -295,47 +262,23 @@ def _log_signed(state: State, step: Step) -> State:
     return replace(state, logs=_with(state.logs, origin, step.log), log_signed=_with(state.log_signed, origin, signed))
 
 
-def _entering(state: State, step: Step) -> State:
-    """Fix the entry into force where this signature was the last that was missing."""
-    if state.in_force_at is not None or state.signed != state.document.parties.keys() or not state.open_logs:
-        return state
-    at = state.document.entry_into_force.at
-    return replace(state, in_force_at=step.at_ms if at is None else max(step.at_ms, _milliseconds(at)))
+def _settled(state: State, step: Step) -> State:
+    """Fix what this step was the last to be needed for, in the version that binds and in the one on its way."""
+    bound, current, pending = state.bound, state.current, state.pending
 
+    def all_bound(parties: frozenset[str]) -> bool:
+        return len(bound) > 1 and parties >= bound
 
-def _suspended(state: State, step: Step) -> State:
-    mine = frozenset({step.party})
-    suspends = step.kind is StepKind.SUSPEND
-    if not step.clauses:
-        whole = state.whole_suspended_by | mine if suspends else state.whole_suspended_by - mine
-        return replace(state, whole_suspended_by=whole)
-    by = dict(state.suspended_by)
-    for clause_id in step.clauses:
-        before = by.pop(clause_id, frozenset())
-        after = before | mine if suspends else before - mine
-        if after:
-            by[clause_id] = after
-    return replace(state, suspended_by=MappingProxyType(by))
+    return replace(
+        state,
+        versions=tuple(
+            settled(one, state.log_signed, state.enough if number == 0 else all_bound, step.at_ms)
+            if one is current or one is pending
+            else one
+            for number, one in enumerate(state.versions)
+        ),
+    )
 
 
 def _with(mapping: Mapping[str, _V], key: str, value: _V) -> Mapping[str, _V]:
     return MappingProxyType({**mapping, key: value})
-
-
-def _told(step: Step) -> str:
-    verb = {
-        StepKind.PROPOSE: "proposed the agreement",
-        StepKind.REVIEW: "signed off the legal review",
-        StepKind.SIGN: "signed the agreement",
-        StepKind.LOG_SIGN: "signed the terms of the log",
-        StepKind.SUSPEND: "suspended",
-        StepKind.RESUME: "resumed",
-    }[step.kind]
-    if step.kind.unilateral:
-        what = f"clause {', '.join(step.clauses)}" if step.clauses else "the whole agreement"
-        verb = f"{verb} {what}" + (f": {step.reason}" if step.reason else "")
-    return f"{step.officer} ({step.role.word}) {verb}"
-
-
-def _milliseconds(at: datetime) -> int:
-    return int(at.timestamp()) * 1000

@@ -14,8 +14,16 @@ Rules, in order:
    lists without a common party and an emptied permissive set give national-only (CAPCO; ADatP-4774.1 drops the emptied
    set). A portion that is REL to some and DISPLAY ONLY to others is united first, then intersected. RELIDO survives only if
    every portion that is not neutral carries it. ORCON holds for what is derived.
+5. From outside (`as_imported`, `unmarked`): a classified label without a foreign-disclosure marking becomes national-only;
+   what carries no label at all is the system's highest, national-only.
 
 `join` is commutative, associative and idempotent, and never widens who may have the content.
+
+    >>> one = Label("XAR", "SECRET", releasable_to=frozenset({"XAR", "XBO", "XDE"}))
+    >>> other = Label("XAR", "OPEN", releasable_to=frozenset({"XAR", "XBO"}))
+    >>> whole = join([one, other], ("OPEN", "SECRET"))
+    >>> whole.classification, sorted(whole.releasable_to)
+    ('SECRET', ['XAR', 'XBO'])
 """
 
 from __future__ import annotations
@@ -251,6 +259,22 @@ def validate(label: Label, levels: Sequence[str]) -> None:
         )
     if found:
         raise MarkingError("; ".join(found))
+
+
+def as_imported(label: Label, levels: Sequence[str]) -> Label:
+    """Give the label as it is read in from another system: classified without a foreign-disclosure marking is national-only.
+
+    Sealing refuses such a label instead: there somebody can be asked. Raises MarkingError as `validate`.
+    """
+    validate(label, levels)
+    if label.classification == levels[0] or has_disclosure_marking(label):
+        return label
+    return replace(label, dissemination=label.dissemination | {Control.NATIONAL_ONLY.value})
+
+
+def unmarked(policy: str, levels: Sequence[str]) -> Label:
+    """Give the label of what carries none: the system's highest level, national-only. Public is said, never assumed."""
+    return Label(policy, levels[-1], dissemination=frozenset({Control.NATIONAL_ONLY.value}))
 
 
 def may_access(label: Label, subject: Subject, levels: Sequence[str]) -> bool:

@@ -1,31 +1,94 @@
 """Mutants of an agreement: the same document with one thing changed, which a good test table must notice.
 
-In the document's order, per enforced clause: the clause dropped; each word of each of its lists dropped; each ceiling's
-limit dropped, one level higher and one level lower; each span a minute longer and a minute shorter. Recorded texts and
-tracked times decide nothing and have no mutants. A mutant need not load: it only has to be decided by.
+In the document's order, per enforced clause: the clause dropped; each word and row of each of its lists dropped; each level of
+a limit or row one higher and one lower; each span a minute longer and a minute shorter; each number one more and one less;
+each choice the other way. Recorded texts and tracked times decide nothing and have no mutants; nor has what only the facts
+know of (a window's length, a lateness). A mutant need not load: it only has to be decided by.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from enum import StrEnum
 from typing import TypeVar
 
 import msgspec
 
-from comity_policy.clauses import Ceiling, Clause, PrecedenceRule, Purpose, Residency, Retention, Scope, Span, Suites
+from comity_policy.clauses import (
+    Audit,
+    Carrier,
+    Ceiling,
+    CeilingLimit,
+    Channel,
+    ChannelRow,
+    Clause,
+    Clearance,
+    Consent,
+    Copies,
+    CopyRow,
+    DualControl,
+    Emergency,
+    LevelRow,
+    NeedRow,
+    NeedToKnow,
+    OnFailure,
+    Onward,
+    Passage,
+    PersonalDataRule,
+    PreApproval,
+    PrecedenceRule,
+    Purpose,
+    Quota,
+    Reproduction,
+    Residency,
+    Retention,
+    Scope,
+    Span,
+    Special,
+    Suites,
+    UseRule,
+)
 from comity_policy.sections import Document
 
 Mutant = tuple[str, Document]
 
 _T = TypeVar("_T")
-_LISTS: dict[type, tuple[str, ...]] = {
+_LISTS: Mapping[type, tuple[str, ...]] = {
     Scope: ("categories", "kinds"),
     Purpose: ("purposes",),
+    PersonalDataRule: ("purposes",),
     PrecedenceRule: ("flash", "immediate"),
     Suites: ("allowed",),
+    Emergency: ("to",),
+    NeedRow: ("offices", "communities", "officers"),
 }
-_SPANS: dict[type, tuple[str, ...]] = {Retention: ("longest",), Suites: ("oldest_key", "oldest_key_log_view")}
+_SPANS: Mapping[type, tuple[str, ...]] = {
+    Retention: ("longest",),
+    Suites: ("oldest_key", "oldest_key_log_view"),
+}
+_NUMBERS: Mapping[type, tuple[str, ...]] = {
+    Onward: ("max_hops",),
+    PersonalDataRule: ("persons_max",),
+    Quota: ("reports", "bytes"),
+    DualControl: ("officers",),
+}
+_CHOICES: Mapping[type, tuple[tuple[str, type[StrEnum]], ...]] = {
+    PersonalDataRule: (("special_categories", Special),),
+    PreApproval: (("portions", Passage),),
+    UseRule: (("evidence", Consent), ("action_on", Consent)),
+    Audit: (("on_failure", OnFailure),),
+    CopyRow: (("copies", Copies),),
+}
+_ROWS: Mapping[type, str] = {
+    Ceiling: "limits",
+    Clearance: "officer_from",
+    Channel: "rows",
+    Reproduction: "rows",
+    DualControl: "from_levels",
+    NeedToKnow: "rows",
+    Onward: "pre_approved",
+}
 
 
 def mutants(document: Document) -> Iterator[Mutant]:
@@ -45,16 +108,11 @@ def dropped(document: Document, clause_id: str) -> Document:
 
 
 def _changed(document: Document, clause: Clause) -> Iterator[tuple[str, Clause]]:
-    for field in _LISTS.get(type(clause), ()):
-        for word, rest in _without_each(getattr(clause, field)):
-            yield f"{field} without {word}", msgspec.structs.replace(clause, **{field: rest})
-    for field in _SPANS.get(type(clause), ()):
-        length: Span = getattr(clause, field)
-        for word, minutes in (("longer", 1), ("shorter", -1)):
-            shifted = msgspec.structs.replace(length, minutes=length.minutes + minutes)
-            yield f"{field} a minute {word}", msgspec.structs.replace(clause, **{field: shifted})
-    if isinstance(clause, Ceiling):
-        yield from _ceilings(document, clause)
+    yield from _of_fields(clause)
+    if type(clause) in _ROWS:
+        yield from _of_rows(document, clause, _ROWS[type(clause)])
+    if isinstance(clause, Emergency):
+        yield "onward the other way", msgspec.structs.replace(clause, onward=not clause.onward)
     if isinstance(clause, Residency):
         for party, regions in clause.regions.items():
             for word, rest in _without_each(regions):
@@ -62,19 +120,86 @@ def _changed(document: Document, clause: Clause) -> Iterator[tuple[str, Clause]]
                 yield f"regions of {party} without {word}", msgspec.structs.replace(clause, regions=changed)
 
 
-def _ceilings(document: Document, clause: Ceiling) -> Iterator[tuple[str, Clause]]:
-    for position, limit in enumerate(clause.limits):
-        name = f"limit from {limit.from_party} to {limit.to_party}"
-        before, after = clause.limits[:position], clause.limits[position + 1 :]
-        yield f"{name} dropped", msgspec.structs.replace(clause, limits=(*before, *after))
-        table = document.equivalence(limit.from_party, limit.to_party)
-        if table is None or limit.level not in table.levels:
-            continue
-        rank = table.levels.index(limit.level)
-        for word, other in (("higher", rank + 1), ("lower", rank - 1)):
-            if 0 <= other < len(table.levels):
-                shifted = msgspec.structs.replace(limit, level=table.levels[other])
-                yield f"{name} one level {word}", msgspec.structs.replace(clause, limits=(*before, shifted, *after))
+def _of_fields(one: _T) -> Iterator[tuple[str, _T]]:
+    """Change each list, span, number and choice of a clause or row."""
+    kind = type(one)
+    for field in _LISTS.get(kind, ()):
+        for word, rest in _without_each(getattr(one, field)):
+            yield f"{field} without {word}", _with(one, field, rest)
+    for field in _SPANS.get(kind, ()):
+        length: Span = getattr(one, field)
+        for word, minutes in (("longer", 1), ("shorter", -1)):
+            shifted = msgspec.structs.replace(length, minutes=length.minutes + minutes)
+            yield f"{field} a minute {word}", _with(one, field, shifted)
+    for field in _NUMBERS.get(kind, ()):
+        number: int = getattr(one, field)
+        for word, other in (("more", number + 1), ("less", number - 1)):
+            yield f"{field} one {word}", _with(one, field, other)
+    for field, words in _CHOICES.get(kind, ()):
+        for choice in words:
+            if choice is not getattr(one, field):
+                yield f"{field} {choice}", _with(one, field, choice)
+    if isinstance(one, ChannelRow):
+        # By courier or by voice: the broker refuses both alike.
+        carrier = Carrier.COURIER if one.by is Carrier.BROKER else Carrier.BROKER
+        yield f"by {carrier}", _with(one, "by", carrier)
+
+
+def _of_rows(document: Document, clause: Clause, field: str) -> Iterator[tuple[str, Clause]]:
+    """Drop each row of a clause, and change each row by itself."""
+    rows: tuple[msgspec.Struct, ...] = getattr(clause, field)
+    for position, row in enumerate(rows):
+        name, before, after = _row_name(row), rows[:position], rows[position + 1 :]
+
+        def with_row(
+            *changed: msgspec.Struct,
+            before: tuple[msgspec.Struct, ...] = before,
+            after: tuple[msgspec.Struct, ...] = after,
+        ) -> Clause:
+            return _with(clause, field, (*before, *changed, *after))
+
+        yield f"{name} dropped", with_row()
+        for what, changed in (*_shifted(document, row), *_of_fields(row)):
+            yield f"{name} {what}", with_row(changed)
+
+
+def _row_name(row: msgspec.Struct) -> str:
+    match row:
+        case CeilingLimit():
+            return f"limit from {row.from_party} to {row.to_party}"
+        case PreApproval():
+            return f"pre-approval of {row.category} from {row.from_party} to {row.to_party}"
+        case LevelRow():
+            return f"row of {row.party} from {row.level}"
+        case NeedRow():
+            return f"row of {row.party}"
+        case _:
+            raise TypeError(f"{type(row).__name__} is no row of a clause")
+
+
+def _shifted(document: Document, row: msgspec.Struct) -> Iterator[tuple[str, msgspec.Struct]]:
+    """Give a row one level higher and one lower, where its party has such levels."""
+    if not isinstance(row, CeilingLimit | LevelRow):
+        return
+    levels = _levels(document, row)
+    if row.level not in levels:
+        return
+    rank = levels.index(row.level)
+    for word, other in (("higher", rank + 1), ("lower", rank - 1)):
+        if 0 <= other < len(levels):
+            yield f"one level {word}", msgspec.structs.replace(row, level=levels[other])
+
+
+def _levels(document: Document, row: CeilingLimit | LevelRow) -> tuple[str, ...]:
+    if isinstance(row, LevelRow):
+        return document.levels_of(row.party)
+    table = document.equivalence(row.from_party, row.to_party)
+    return () if table is None else table.levels
+
+
+def _with(one: _T, field: str, value: object) -> _T:
+    change: Callable[..., _T] = msgspec.structs.replace
+    return change(one, **{field: value})
 
 
 def _without_each(words: Sequence[_T]) -> Iterator[tuple[_T, tuple[_T, ...]]]:

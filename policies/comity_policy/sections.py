@@ -2,7 +2,8 @@
 
 What a section may say is exactly its fields: a parameter that nothing honours has no field and does not load. Levels are
 words of one party; the *common rank* of a direction is the position of a row in its equivalence, 0 being unclassified.
-`document.py` reads these from TOML, `semantics.py` says what must hold between them.
+`document.py` reads these from TOML, `semantics.py` and `terms.py` say what must hold between them. What the sections on an
+agreement's life mean is `lifecycle.py`.
 """
 
 from __future__ import annotations
@@ -16,20 +17,37 @@ from types import MappingProxyType
 
 import msgspec
 
+from comity_policy.calendar import Offset, Period
 from comity_policy.clauses import Clause, Scope
+from comity_policy.toml_lines import Path
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
 
+class AgreementKind(StrEnum):
+    """An umbrella obliges protection and grants nothing; an arrangement grants under it; an agreement stands alone."""
+
+    AGREEMENT = "agreement"
+    UMBRELLA = "umbrella"
+    ARRANGEMENT = "arrangement"
+
+
 class Heading(_Section, frozen=True):
-    """`[agreement]`: its name, version and title; only the kind ``agreement`` is supported."""
+    """`[agreement]`: its name, version, title and kind."""
 
     id: str
     version: int
     title: str
     kind: str
+
+
+class Under(_Section, frozen=True):
+    """`[under]`: the umbrella of an arrangement, by id and by the digest that is signed, ``sha384:`` and 96 digits."""
+
+    agreement: str
+    digest: str
 
 
 class Party(_Section, frozen=True):
@@ -60,14 +78,33 @@ class EntryRule(StrEnum):
 
     ON_SIGNATURE = "on-signature"
     FIXED_DATE = "fixed-date"
+    AFTER_LATER_RECEIPT = "after-later-receipt"
+
+
+class EntryOffset(_Section, frozen=True):
+    """How long after the event of the rule: ``{days = 30}`` or ``{first_day_of_month = 2}``, exactly one of them."""
+
+    days: int | None = None
+    first_day_of_month: int | None = None
+
+    @property
+    def of_calendar(self) -> Offset:
+        """Give the offset as the calendar reckons with it."""
+        return Offset(self.days, self.first_day_of_month)
 
 
 class EntryIntoForce(_Section, frozen=True):
-    """`[entry_into_force]`: `at` belongs to ``fixed-date`` alone; `minimum` may only say what holds, all parties."""
+    """`[entry_into_force]`: `at` belongs to ``fixed-date`` alone, `offset` to the other rules.
+
+    `minimum` is how many parties must have signed (and notified), all where it is left out. `zone` is the IANA name of the
+    zone in which this agreement's days begin: of its entry into force, of notice, terms and reminders.
+    """
 
     rule: EntryRule
     at: datetime | None = None
+    offset: EntryOffset | None = None
     minimum: int | None = None
+    zone: str = "UTC"
 
 
 class DurationKind(StrEnum):
@@ -78,17 +115,31 @@ class DurationKind(StrEnum):
 
 
 class Renewal(StrEnum):
-    """How a term is prolonged; nothing prolongs one yet, so nothing else can be promised."""
+    """How a term is prolonged by its own length: unless somebody objects, when all say so, or not at all."""
 
+    TACIT = "tacit"
+    EXPRESS = "express"
     NONE = "none"
 
 
 class Duration(_Section, frozen=True):
-    """`[duration]`: `until` is the first moment at which a ``term`` is over."""
+    """`[duration]`: a ``term`` is so many years and months from the entry into force, or ends with the moment `until`.
+
+    `remind_days` are how many days before the end of a term the parties are reminded of it.
+    """
 
     kind: DurationKind
+    years: int = 0
+    months: int = 0
     until: datetime | None = None
     renewal: Renewal = Renewal.NONE
+    remind_days: tuple[int, ...] = ()
+
+    @property
+    def length(self) -> Period | None:
+        """Give the length of one term; None where there is none or it ends with a moment."""
+        months = 12 * self.years + self.months
+        return Period(months) if months else None
 
 
 class NoticePeriod(_Section, frozen=True):
@@ -98,18 +149,30 @@ class NoticePeriod(_Section, frozen=True):
     weeks: int = 0
     days: int = 0
 
+    @property
+    def of_calendar(self) -> Period:
+        """Give the period as the calendar reckons with it."""
+        return Period(self.months, self.weeks, self.days)
+
 
 class RunsFrom(StrEnum):
-    """What starts a period of notice."""
+    """What starts a period of notice: the agreement's log took it, so nobody can refuse to receive it."""
 
     RECEIPT = "receipt"
 
 
 class Termination(_Section, frozen=True):
-    """`[termination]`: recorded; the parties apply it by hand."""
+    """`[termination]`: how a party ends the agreement, or its own part in it; without it there is no notice."""
 
     notice: NoticePeriod
     runs_from: RunsFrom = RunsFrom.RECEIPT
+
+
+class Provisional(_Section, frozen=True):
+    """`[provisional]`: the grants among `clauses` apply between signature and entry into force, at longest to `until`."""
+
+    clauses: tuple[str, ...]
+    until: datetime
 
 
 class Divergence(StrEnum):
@@ -122,6 +185,37 @@ class Interpretation(_Section, frozen=True):
     """`[interpretation]`: recorded."""
 
     divergence: Divergence = Divergence.DENY_AND_CONSULT
+
+
+class AppliesTo(StrEnum):
+    """Whether an amendment governs what is shared from then on, or also what is held where it is stricter."""
+
+    NEW = "new"
+    HELD_IF_STRICTER = "held-if-stricter"
+
+
+class Amends(_Section, frozen=True):
+    """`[amends]`: the version that this one replaces, and its digest, ``sha384:`` and 96 hexadecimal digits."""
+
+    version: int
+    digest: str
+    applies_to: AppliesTo
+
+
+class AmendedBy(StrEnum):
+    """How an annex is changed: like the whole agreement, or by notes of the office it names."""
+
+    RATIFICATION = "ratification"
+    EXCHANGE_OF_NOTES = "exchange-of-notes"
+
+
+class Annex(_Section, frozen=True, kw_only=True, rename={"clauses": "clause"}):
+    """`[[annex]]`: clauses that bind like the agreement's own; `by` is the role whose notes change it."""
+
+    id: str
+    amended_by: AmendedBy
+    by: str = ""
+    clauses: tuple[Clause, ...]
 
 
 class NoLevel(_Section, frozen=True):
@@ -160,7 +254,10 @@ class Equivalence(_Section, frozen=True, rename={"from_party": "from", "to_party
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A whole agreement as both parties signed it, clauses in their order. Immutable; compare by the signed digest."""
+    """A whole agreement as all parties signed it. Immutable; compare by the signed digest.
+
+    `clauses` are the agreement's own in their order, then those of its annexes: all of them are decided alike.
+    """
 
     id: str
     version: int
@@ -176,6 +273,10 @@ class Document:
     vocabularies: Mapping[str, str]
     termination: Termination | None = None
     interpretation: Interpretation = field(default_factory=Interpretation)
+    under: Under | None = None
+    provisional: Provisional | None = None
+    amends: Amends | None = None
+    annexes: tuple[Annex, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("parties", "brokers", "vocabularies"):
@@ -187,6 +288,28 @@ class Document:
             if clause.id == clause_id:
                 return clause
         raise KeyError(clause_id)
+
+    @property
+    def own_clauses(self) -> tuple[Clause, ...]:
+        """Give the clauses that stand in no annex."""
+        return self.clauses[: len(self.clauses) - sum(len(annex.clauses) for annex in self.annexes)]
+
+    def clause_paths(self) -> tuple[Path, ...]:
+        """Give where each of `clauses` stands in the text, in the same order."""
+        own: tuple[Path, ...] = tuple(("clause", position) for position in range(len(self.own_clauses)))
+        annexed: tuple[Path, ...] = tuple(
+            ("annex", number, "clause", position)
+            for number, annex in enumerate(self.annexes)
+            for position in range(len(annex.clauses))
+        )
+        return own + annexed
+
+    def annex(self, annex_id: str) -> Annex:
+        """Give the annex; raises KeyError when the agreement has none of that id."""
+        for annex in self.annexes:
+            if annex.id == annex_id:
+                return annex
+        raise KeyError(annex_id)
 
     def directions(self) -> tuple[tuple[str, str], ...]:
         """Give every ordered pair of parties."""

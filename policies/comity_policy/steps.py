@@ -6,12 +6,25 @@ they are where and when the agreement's log took the step, and so nobody can bac
 
 Common keys: type, agreement, agreement_digest, party, officer, role, follows. ``follows`` is the digest of the step before
 in the same chain, empty at its beginning and always for ``agreement-log-opened``, which belongs to no chain.
+``agreement_digest`` is that of the text the step is about; of -counter, -amend and -notes it is that of the new text.
 
 | type | further keys |
 |---|---|
-| agreement-propose, -review, -sign | |
+| agreement-propose, -counter, -initial, -review, -sign, -accede, -amend, -renew | |
 | agreement-log-opened | origin, log_vkeys, anchor_slot, anchor_key |
+| agreement-review-clauses | clauses |
+| agreement-object | clauses, reason |
+| agreement-notify-completion | instrument, authority, date (of the instrument) |
+| agreement-receive | names (the digest of the notification that is received) |
+| agreement-notes | annex |
 | agreement-suspend, -resume | clauses (empty: the whole agreement), reason |
+| agreement-object-renewal, -notice, -withdraw | reason |
+| agreement-dispute-open | subject (report, decision, entry), subject_id, deadline (a date), reason |
+| agreement-dispute-close | names (the digest of the step that opened it) |
+| agreement-caveat-add | caveat, caveat_digest |
+| agreement-caveat-withdraw | caveat |
+
+What each step does, and who may take it when, is `lifecycle.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +32,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
+from typing import Final
 
 from comity_policy.facts import Role
 
@@ -38,42 +53,109 @@ class StepKind(StrEnum):
     """What a step does; the value is the body's type."""
 
     PROPOSE = "agreement-propose"
+    COUNTER = "agreement-counter"
+    INITIAL = "agreement-initial"
     REVIEW = "agreement-review"
+    REVIEW_CLAUSES = "agreement-review-clauses"
+    OBJECT = "agreement-object"
     SIGN = "agreement-sign"
     LOG_SIGN = "agreement-log-opened"
+    NOTIFY_COMPLETION = "agreement-notify-completion"
+    RECEIVE = "agreement-receive"
+    ACCEDE = "agreement-accede"
+    AMEND = "agreement-amend"
+    NOTES = "agreement-notes"
+    RENEW = "agreement-renew"
+    OBJECT_RENEWAL = "agreement-object-renewal"
+    NOTICE = "agreement-notice"
+    WITHDRAW = "agreement-withdraw"
     SUSPEND = "agreement-suspend"
     RESUME = "agreement-resume"
+    DISPUTE_OPEN = "agreement-dispute-open"
+    DISPUTE_CLOSE = "agreement-dispute-close"
+    CAVEAT_ADD = "agreement-caveat-add"
+    CAVEAT_WITHDRAW = "agreement-caveat-withdraw"
 
     @property
     def multilateral(self) -> bool:
         """Say whether it stands in the chain that all parties share."""
-        return self in {StepKind.PROPOSE, StepKind.REVIEW, StepKind.SIGN}
+        return self in _MULTILATERAL
 
     @property
     def unilateral(self) -> bool:
         """Say whether it stands in its own party's chain."""
-        return self in {StepKind.SUSPEND, StepKind.RESUME}
+        return self not in _MULTILATERAL and self is not StepKind.LOG_SIGN
 
     @property
     def roles(self) -> frozenset[Role]:
-        """Give the roles of officers who may take it."""
+        """Give the roles of officers who may take it; of -notes those that an annex may name, of which it names one."""
         return _ROLES[self]
 
 
+_MULTILATERAL = frozenset(
+    {
+        StepKind.PROPOSE,
+        StepKind.COUNTER,
+        StepKind.INITIAL,
+        StepKind.REVIEW,
+        StepKind.SIGN,
+        StepKind.ACCEDE,
+        StepKind.AMEND,
+        StepKind.NOTES,
+        StepKind.RENEW,
+    }
+)
+_REVIEWER = frozenset({Role.LEGAL_REVIEWER})
 _LIAISON = frozenset({Role.LIAISON, Role.PLENIPOTENTIARY})
-_ROLES: Mapping[StepKind, frozenset[Role]] = {
+_FULL_POWERS = frozenset({Role.PLENIPOTENTIARY})
+_NOTES = frozenset({Role.LIAISON, Role.RELEASE_AUTHORITY, Role.SECURITY_AUTHORITY, Role.PLENIPOTENTIARY})
+_CAVEATS = frozenset({Role.RELEASE_AUTHORITY, Role.SECURITY_AUTHORITY, Role.PLENIPOTENTIARY})
+_ROLES: Final[Mapping[StepKind, frozenset[Role]]] = {
     StepKind.PROPOSE: _LIAISON,
-    StepKind.REVIEW: frozenset({Role.LEGAL_REVIEWER}),
-    StepKind.SIGN: frozenset({Role.PLENIPOTENTIARY}),
-    StepKind.LOG_SIGN: frozenset({Role.PLENIPOTENTIARY}),
+    StepKind.COUNTER: _LIAISON,
+    StepKind.INITIAL: _LIAISON,
+    StepKind.REVIEW: _REVIEWER,
+    StepKind.REVIEW_CLAUSES: _REVIEWER,
+    StepKind.OBJECT: _REVIEWER,
+    StepKind.SIGN: _FULL_POWERS,
+    StepKind.LOG_SIGN: _FULL_POWERS,
+    StepKind.NOTIFY_COMPLETION: _LIAISON,
+    StepKind.RECEIVE: _LIAISON,
+    StepKind.ACCEDE: _FULL_POWERS,
+    StepKind.AMEND: _LIAISON,
+    StepKind.NOTES: _NOTES,
+    StepKind.RENEW: _FULL_POWERS,
+    StepKind.OBJECT_RENEWAL: _FULL_POWERS,
+    StepKind.NOTICE: _FULL_POWERS,
+    StepKind.WITHDRAW: _FULL_POWERS,
     StepKind.SUSPEND: _LIAISON,
     StepKind.RESUME: _LIAISON,
+    StepKind.DISPUTE_OPEN: _LIAISON,
+    StepKind.DISPUTE_CLOSE: _LIAISON,
+    StepKind.CAVEAT_ADD: _CAVEATS,
+    StepKind.CAVEAT_WITHDRAW: _CAVEATS,
 }
 _ROLE_OF = {role.word: role for role in Role}
 
 _COMMON = ("type", "agreement", "agreement_digest", "party", "officer", "role", "follows")
 _LOG_KEYS = ("origin", "log_vkeys", "anchor_slot", "anchor_key")
-_SUSPENSION_KEYS = ("clauses", "reason")
+_FURTHER: Final[Mapping[StepKind, tuple[str, ...]]] = {
+    StepKind.LOG_SIGN: _LOG_KEYS,
+    StepKind.REVIEW_CLAUSES: ("clauses",),
+    StepKind.OBJECT: ("clauses", "reason"),
+    StepKind.NOTIFY_COMPLETION: ("instrument", "authority", "date"),
+    StepKind.RECEIVE: ("names",),
+    StepKind.NOTES: ("annex",),
+    StepKind.SUSPEND: ("clauses", "reason"),
+    StepKind.RESUME: ("clauses", "reason"),
+    StepKind.OBJECT_RENEWAL: ("reason",),
+    StepKind.NOTICE: ("reason",),
+    StepKind.WITHDRAW: ("reason",),
+    StepKind.DISPUTE_OPEN: ("subject", "subject_id", "deadline", "reason"),
+    StepKind.DISPUTE_CLOSE: ("names",),
+    StepKind.CAVEAT_ADD: ("caveat", "caveat_digest"),
+    StepKind.CAVEAT_WITHDRAW: ("caveat",),
+}
 _DIGEST = re.compile(r"[0-9a-f]{96}")
 _ANCHOR_KEY = re.compile(r"[0-9a-f]{64}")
 _AGREEMENT = re.compile(r"[A-Z0-9][A-Z0-9-]{1,63}")
@@ -82,6 +164,21 @@ _OFFICER = re.compile(r"[A-Z]{3}/[a-z0-9][a-z0-9-]{0,62}")
 _ORIGIN = re.compile(r"[A-Za-z0-9./-]{1,255}")
 _VKEY = re.compile(r"[!-~]{1,8192}")
 _CLAUSE = re.compile(r"[A-Za-z0-9.-]{1,32}")
+_FOR_PEOPLE = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]{1,200}")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+# The shape of each key that holds one text; `reason` is any text of bounded length.
+_TEXTS: Final[Mapping[str, re.Pattern[str]]] = {
+    "instrument": _FOR_PEOPLE,
+    "authority": _FOR_PEOPLE,
+    "date": _DATE,
+    "names": _DIGEST,
+    "annex": re.compile(r"[A-Z0-9](?:[A-Za-z0-9-]{0,14}[A-Za-z0-9])?"),
+    "subject": re.compile(r"report|decision|entry"),
+    "subject_id": re.compile(r"[A-Za-z0-9./:_-]{1,128}"),
+    "deadline": _DATE,
+    "caveat": re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,30}[A-Za-z0-9])?"),
+    "caveat_digest": _DIGEST,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +193,10 @@ class LogTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One signed step and its place in the log. `digest` is the SHA-384 of the body's canonical bytes, in hex."""
+    """One signed step and its place in the log. `digest` is the SHA-384 of the body's canonical bytes, in hex.
+
+    From `clauses` on, a field is empty unless the step's kind has it; dates are written YYYY-MM-DD.
+    """
 
     kind: StepKind
     agreement_id: str
@@ -108,6 +208,16 @@ class Step:
     clauses: tuple[str, ...] = ()
     reason: str = ""
     log: LogTerms | None = None
+    instrument: str = ""
+    authority: str = ""
+    date: str = ""
+    names: str = ""
+    annex: str = ""
+    subject: str = ""
+    subject_id: str = ""
+    deadline: str = ""
+    caveat: str = ""
+    caveat_digest: str = ""
     digest: str = ""
     log_index: int = 0
     at_ms: int = 0
@@ -130,10 +240,13 @@ class Step:
                 "anchor_slot": self.log.anchor_slot,
                 "anchor_key": self.log.anchor_key,
             }
-        if self.kind.unilateral:
-            body |= {"clauses": list(self.clauses), "reason": self.reason}
-        elif self.clauses or self.reason:
-            raise StepError(f"{self.kind.value} names neither clauses nor a reason")
+        has = _FURTHER.get(self.kind, ())
+        if "clauses" in has or self.clauses:
+            body["clauses"] = list(self.clauses)
+        for key in ("reason", *_TEXTS):
+            value: str = getattr(self, key)
+            if key in has or value:
+                body[key] = value
         Step.from_body(body)
         return body
 
@@ -148,6 +261,7 @@ class Step:
         role = _ROLE_OF.get(_text(body, "role"))
         if role is None:
             raise StepError(f"{kind.value}: unknown role")
+        has = _FURTHER.get(kind, ())
         return cls(
             kind=kind,
             agreement_id=_text(body, "agreement", _AGREEMENT),
@@ -156,9 +270,10 @@ class Step:
             officer=_text(body, "officer", _OFFICER),
             role=role,
             follows=follows,
-            clauses=_texts(body, "clauses", _CLAUSE, CLAUSES_LIMIT) if kind.unilateral else (),
-            reason=_reason(body) if kind.unilateral else "",
+            clauses=_texts(body, "clauses", _CLAUSE, CLAUSES_LIMIT) if "clauses" in has else (),
+            reason=_reason(body) if "reason" in has else "",
             log=_log_terms(body) if kind is StepKind.LOG_SIGN else None,
+            **{key: _dated(body, key, _TEXTS[key]) for key in has if key in _TEXTS},
             digest=digest,
             log_index=log_index,
             at_ms=at_ms,
@@ -174,12 +289,7 @@ def _kind(body: Mapping[str, object]) -> StepKind:
 
 
 def _exact_keys(body: Mapping[str, object], kind: StepKind) -> None:
-    further: tuple[str, ...] = ()
-    if kind is StepKind.LOG_SIGN:
-        further = _LOG_KEYS
-    elif kind.unilateral:
-        further = _SUSPENSION_KEYS
-    wanted = {*_COMMON, *further}
+    wanted = {*_COMMON, *_FURTHER.get(kind, ())}
     if set(body) != wanted:
         odd = sorted(map(str, set(body) ^ wanted))
         raise StepError(f"{kind.value}: missing or unknown {', '.join(odd[:8])}")
@@ -204,6 +314,16 @@ def _text(
     if shape is not None and not shape.fullmatch(value) and not (may_be_empty and not value):
         raise StepError(f"{key!r} has not the shape it must have")
     return value
+
+
+def _dated(body: Mapping[str, object], key: str, shape: re.Pattern[str]) -> str:
+    text = _text(body, key, shape)
+    if shape is _DATE:
+        try:
+            date.fromisoformat(text)
+        except ValueError as error:
+            raise StepError(f"{key!r} is no date: write YYYY-MM-DD") from error
+    return text
 
 
 def _reason(body: Mapping[str, object]) -> str:

@@ -8,10 +8,12 @@ several points, ``vary = { kind = ["report", "rfi"] }`` repeats it for each of t
 A table is sharp, and `run_table` says whether it is, when
 
 1. every row is answered as it says;
-2. every enforced requirement is the sole reason of a denial somewhere, and every grant the reason of a permit: one that
-   turns into a denial when the grant is dropped;
+2. every enforced requirement that can refuse at all is the sole reason of a denial somewhere, and every grant, and every
+   clause that survives the end, the reason of a permit: one that turns into a denial when it is dropped;
 3. every mutant of the agreement (`mutants.py`: clauses dropped, words dropped, ceilings and spans shifted) is killed:
    some row would be answered otherwise.
+
+An arrangement is tested with its umbrella (in force), and an agreement, where wanted, with national caveats on it.
 
     result = run_table(load(data), digest, table, bundled())
     assert result.passed, result.lines()
@@ -24,11 +26,13 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from comity_policy.clauses import Status
+from comity_policy.clauses import Acknowledge, Audit, Clause, OnFailure, Onward, OriginatorControl, Status, Survives
+from comity_policy.companions import Caveat, Umbrella
 from comity_policy.document import Document
-from comity_policy.engine import compile_agreement
-from comity_policy.facts import Point
+from comity_policy.engine import CompiledAgreement, compile_agreement
+from comity_policy.facts import AgreementState, Point
 from comity_policy.mutants import dropped, mutants
+from comity_policy.sources import Layer, every_layer
 from comity_policy.table_facts import Facts, TableError, build
 from comity_policy.vocabulary import Vocabularies
 
@@ -96,28 +100,53 @@ class _Case:
     expected: tuple[str, ...]
 
 
-def run_table(document: Document, digest: bytes, table: bytes, vocabularies: Vocabularies) -> TableResult:
+def run_table(
+    document: Document,
+    digest: bytes,
+    table: bytes,
+    vocabularies: Vocabularies,
+    *,
+    umbrella: Umbrella | None = None,
+    caveats: Sequence[Caveat] = (),
+) -> TableResult:
     """Run the table against the agreement and against its mutants; raises TableError for a table that cannot be read.
 
     `digest` is that of the agreement's bytes. Time grows with cases times mutants.
     """
-    cases = tuple(itertools.islice(_cases(document, digest, table), CASES_LIMIT + 1))
+    with_it = _Beside(digest, vocabularies, umbrella, tuple(caveats))
+    cases = tuple(itertools.islice(_cases(document, with_it, table), CASES_LIMIT + 1))
     if len(cases) > CASES_LIMIT:
         raise TableError(f"the table has more than {CASES_LIMIT} cases")
-    answers = _answers(document, digest, vocabularies, cases)
+    answers = _answers(document, with_it, cases)
     rows = tuple(RowResult(case.name, case.point, case.expected, got) for case, got in zip(cases, answers, strict=True))
     everyone = tuple(mutants(document))
-    survivors = tuple(name for name, mutant in everyone if _answers(mutant, digest, vocabularies, cases) == answers)
-    uncovered = tuple(_uncovered(document, digest, vocabularies, cases, answers))
+    survivors = tuple(name for name, mutant in everyone if _answers(mutant, with_it, cases) == answers)
+    uncovered = tuple(_uncovered(document, with_it, cases, answers))
     return TableResult(rows, uncovered, survivors, len(everyone))
 
 
-def _answers(
-    document: Document, digest: bytes, vocabularies: Vocabularies, cases: Sequence[_Case]
-) -> tuple[tuple[str, ...], ...]:
-    compiled = {
-        state: compile_agreement(document, digest, state, vocabularies) for state in {c.facts.state for c in cases}
-    }
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What an agreement is compiled with."""
+
+    digest: bytes
+    vocabularies: Vocabularies
+    umbrella: Umbrella | None
+    caveats: tuple[Caveat, ...]
+
+    def compiled(self, document: Document, state: AgreementState) -> CompiledAgreement:
+        return compile_agreement(
+            document, self.digest, state, self.vocabularies, umbrella=self.umbrella, caveats=self.caveats
+        )
+
+    def layers(self, document: Document) -> tuple[Layer, ...]:
+        """Give the texts that are decided beside the agreement's own."""
+        source = self.compiled(document, AgreementState(in_force=True)).source
+        return every_layer(source)[1:]
+
+
+def _answers(document: Document, with_it: _Beside, cases: Sequence[_Case]) -> tuple[tuple[str, ...], ...]:
+    compiled = {state: with_it.compiled(document, state) for state in {c.facts.state for c in cases}}
     found = []
     for case in cases:
         facts = case.facts
@@ -127,27 +156,39 @@ def _answers(
 
 
 def _uncovered(
-    document: Document,
-    digest: bytes,
-    vocabularies: Vocabularies,
-    cases: Sequence[_Case],
-    answers: Sequence[tuple[str, ...]],
+    document: Document, with_it: _Beside, cases: Sequence[_Case], answers: Sequence[tuple[str, ...]]
 ) -> Iterator[str]:
     sole = {answer[0] for answer in answers if len(answer) == 1}
     for clause in document.clauses:
-        if Status.ENFORCED not in clause.status:
-            continue
-        if not clause.grant:
-            if clause.id not in sole:
-                yield f"clause {clause.id} is never the sole reason of a denial"
-            continue
-        without = _answers(dropped(document, clause.id), digest, vocabularies, cases)
-        if not any(before == PERMIT and after != PERMIT for before, after in zip(answers, without, strict=True)):
-            yield f"grant {clause.id} is never the reason of a permit"
+        if _lets(clause):
+            without = _answers(dropped(document, clause.id), with_it, cases)
+            if not any(before == PERMIT and after != PERMIT for before, after in zip(answers, without, strict=True)):
+                yield f"{'grant' if clause.grant else 'clause'} {clause.id} is never the reason of a permit"
+        elif isinstance(clause, OriginatorControl) and not any(isinstance(one, Onward) for one in document.clauses):
+            # Nothing may be passed on at all: the baseline row stands beside it in every denial.
+            if not any(clause.id in answer for answer in answers):
+                yield f"clause {clause.id} is never a reason of a denial"
+        elif _can_refuse(clause) and clause.id not in sole:
+            yield f"clause {clause.id} is never the sole reason of a denial"
 
 
-def _cases(document: Document, digest: bytes, table: bytes) -> Iterator[_Case]:
-    raw = _read(table)
+def _lets(clause: Clause) -> bool:
+    """Say whether a clause lets something pass that would be refused without it."""
+    return clause.grant or isinstance(clause, Survives)
+
+
+def _can_refuse(clause: Clause) -> bool:
+    match clause:
+        case Acknowledge():
+            return clause.stop_after is not None
+        case Audit():
+            return clause.on_failure is OnFailure.HALT
+        case _:
+            return Status.ENFORCED in clause.status
+
+
+def _cases(document: Document, with_it: _Beside, table: bytes) -> Iterator[_Case]:
+    raw, layers = _read(table), with_it.layers(document)
     defaults, rows = raw.get("defaults", {}), raw.get("row")
     if not isinstance(defaults, dict) or not isinstance(rows, list) or not rows or set(raw) - {"defaults", "row"}:
         raise TableError("a table has [[row]] entries, [defaults], and nothing else")
@@ -155,7 +196,7 @@ def _cases(document: Document, digest: bytes, table: bytes) -> Iterator[_Case]:
         if not isinstance(row, dict) or not isinstance(row.get("name"), str):
             raise TableError(f"row {position} has no name")
         try:
-            yield from _expanded(document, digest, defaults, row)
+            yield from _expanded(document, with_it.digest, layers, defaults, row)
         except TableError as error:
             raise TableError(f"row {position} ({row['name']}): {error}") from error
 
@@ -170,11 +211,15 @@ def _read(table: bytes) -> dict[str, object]:
 
 
 def _expanded(
-    document: Document, digest: bytes, defaults: Mapping[str, object], row: Mapping[str, object]
+    document: Document,
+    digest: bytes,
+    layers: tuple[Layer, ...],
+    defaults: Mapping[str, object],
+    row: Mapping[str, object],
 ) -> Iterator[_Case]:
     merged = {**defaults, **{key: value for key, value in row.items() if key not in {"name", "permit", "deny", "vary"}}}
     points = _points(merged.pop("points", ["admission"]))
-    expected = _expected(document, row)
+    expected = _expected(document, layers, row)
     vary = row.get("vary", {})
     if not isinstance(vary, dict) or not all(isinstance(values, list) for values in vary.values()):
         raise TableError("'vary' is a table of lists")
@@ -182,7 +227,7 @@ def _expanded(
         varied = dict(zip(vary, combination, strict=True))
         name = " ".join([str(row["name"]), *(f"[{key} = {value}]" for key, value in varied.items())])
         for point in points:
-            yield _Case(name, point, build(document, digest, {**merged, **varied}, point), expected)
+            yield _Case(name, point, build(document, digest, {**merged, **varied}, point, layers), expected)
 
 
 def _points(words: object) -> tuple[Point, ...]:
@@ -191,13 +236,14 @@ def _points(words: object) -> tuple[Point, ...]:
     return tuple(_POINTS[one] for one in words)
 
 
-def _expected(document: Document, row: Mapping[str, object]) -> tuple[str, ...]:
+def _expected(document: Document, layers: tuple[Layer, ...], row: Mapping[str, object]) -> tuple[str, ...]:
     if row.get("permit") is True and "deny" not in row:
         return PERMIT
     clauses = row.get("deny")
     if "permit" in row or not isinstance(clauses, list) or not clauses:
         raise TableError("say either permit = true, or deny = [...] with at least one clause")
     known = {clause.id for clause in document.clauses}
+    known |= {layer.written(clause) for layer in layers for clause in layer.clauses}
     for one in clauses:
         if not isinstance(one, str) or not (one in known or one.startswith("baseline/")):
             raise TableError(f"there is no clause {one!r}")

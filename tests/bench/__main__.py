@@ -12,7 +12,7 @@ from pathlib import Path
 # The helpers of the tests; this folder itself is there already.
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
-from decisions import policy_decision
+from decisions import policy_decision, policy_decision_cedar
 from results import Row, table, write
 from round_trips import mtls_round_trip
 from sqlite_rows import sqlite_floor
@@ -26,6 +26,7 @@ Measure = Callable[[Path, argparse.Namespace], dict[str, Row]]
 # What gives which rows, in the order in which they are measured and shown.
 MEASURES: dict[tuple[str, ...], Measure] = {
     ("policy_decision",): lambda _, asked: policy_decision(asked.seconds),
+    ("policy_decision_cedar",): lambda _, asked: policy_decision_cedar(asked.seconds),
     ("mtls_round_trip",): lambda folder, asked: mtls_round_trip(folder, asked.seconds),
     ("sqlite_floor",): lambda folder, asked: sqlite_floor(folder, asked.seconds),
     ("end_to_end", "cpu_per_report"): lambda folder, asked: whole_path(folder, asked.reports, asked.rounds),

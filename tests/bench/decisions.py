@@ -1,6 +1,7 @@
 """What one decision of the policy engine costs: an example agreement with all its clauses, facts that pass them all.
 
 The target is the design's: under 3 us with 13 clauses. A permit is the costliest common case: every rule is evaluated either way.
+The Cedar twin decides the same facts under the same agreement, to compare with: it is the second opinion, not the hot path.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from statistics import median
 
 from results import Row
 
-from comity_policy.document import load
+from comity_policy.analysis.cedar import CedarTwin
+from comity_policy.document import Document, load
 from comity_policy.engine import CompiledAgreement, compile_agreement
 from comity_policy.facts import Point
 from comity_policy.table_facts import Facts, build
@@ -34,8 +36,7 @@ _ROUNDS = 9
 
 def policy_decision(seconds: float) -> dict[str, Row]:
     """Measure for about so many seconds."""
-    document = load((files("comity_policy") / "examples" / _EXAMPLE).read_bytes())
-    by_point = {point: build(document, bytes(48), _FACTS, point) for point in Point}
+    document, by_point = _example()
     first = by_point[Point.ADMISSION]
     compiled = compile_agreement(document, bytes(48), first.state, bundled())
     for facts in by_point.values():
@@ -52,12 +53,35 @@ def policy_decision(seconds: float) -> dict[str, Row]:
     return {"policy_decision": Row(us["admission"], "us/decision", TARGET_US, context)}
 
 
-def _us(compiled: CompiledAgreement, facts: Facts, seconds: float) -> float:
+def policy_decision_cedar(seconds: float) -> dict[str, Row]:
+    """Measure the Cedar twin at admission for about so many seconds, with its policies and schema parsed beforehand."""
+    document, by_point = _example()
+    facts = by_point[Point.ADMISSION]
+    compiled = compile_agreement(document, bytes(48), facts.state, bundled())
+    twin = CedarTwin(compiled.source)
+    case = (facts.profile, facts.times, 0, facts.node, facts.moment)
+    assert twin.decide(*case) == compiled.decide(*case)
+    us, engine_us = _us(twin, facts, seconds / 2), _us(compiled, facts, seconds / 2)
+    context: dict[str, object] = {
+        "agreement": document.id,
+        "clauses": len(document.clauses),
+        "us_engine": round(engine_us, 3),
+        "times_the_engine": round(us / engine_us),
+    }
+    return {"policy_decision_cedar": Row(us, "us/decision", None, context)}
+
+
+def _example() -> tuple[Document, dict[Point, Facts]]:
+    document = load((files("comity_policy") / "examples" / _EXAMPLE).read_bytes())
+    return document, {point: build(document, bytes(48), _FACTS, point) for point in Point}
+
+
+def _us(decider: CompiledAgreement | CedarTwin, facts: Facts, seconds: float) -> float:
     """Give the median over some rounds of the mean within one."""
     profile, times, node, moment = facts.profile, facts.times, facts.node, facts.moment
-    decide = compiled.decide
+    decide = decider.decide
     rounds: list[float] = []
-    count = 200
+    count = 10
     while len(rounds) < _ROUNDS:
         began = time.perf_counter()
         for _ in range(count):

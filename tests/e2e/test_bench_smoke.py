@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-ROWS = {"end_to_end", "cpu_per_report", "sqlite_floor", "mtls_round_trip", "policy_decision"}
+ROWS = {"end_to_end", "cpu_per_report", "sqlite_floor", "mtls_round_trip", "policy_decision", "policy_decision_cedar"}
 
 
 def bench(*words: str) -> subprocess.CompletedProcess[str]:
@@ -37,6 +37,7 @@ def test_every_row_says_value_unit_target_met_and_context(measured):
         "sqlite_floor": "reports/s",
         "mtls_round_trip": "us",
         "policy_decision": "us/decision",
+        "policy_decision_cedar": "us/decision",
     }
 
 
@@ -66,7 +67,7 @@ def test_people_see_a_table_and_what_is_going_on(measured):
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["ROW", "VALUE", "UNIT", "TARGET", "MET"]
     assert {line.split()[0] for line in lines[1 : 1 + len(ROWS)]} == ROWS
-    assert "[4/4] end_to_end, cpu_per_report" in done.stderr
+    assert "[5/5] end_to_end, cpu_per_report" in done.stderr
 
 
 def test_rows_can_be_chosen(tmp_path):

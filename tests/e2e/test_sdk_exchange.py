@@ -9,6 +9,7 @@ from comity.errors import ConflictError, ErrorCode, RefusedError
 from comity.node.reports import ParkedAction, ReportState
 from comity.node.subscribing import CREDIT_REPORTS
 from comity.portion import Portion
+from comity_policy.groups import bundled, day_of
 from comity_policy.steps import StepKind
 
 
@@ -54,6 +55,23 @@ async def test_a_portion_for_own_eyes_stays_closed_to_the_partner(tmp_path):
             async with delivery as received:
                 assert received.text == "for both"
                 assert received.withheld == (1,)
+
+
+async def test_a_group_and_an_assessment_arrive_as_they_were_meant_on_the_day_of_the_report(tmp_path):
+    async with sharing(tmp_path) as world, world.node("XAR") as sender, world.node("XBO") as reader:
+        graded = Portion.of_text("two boats", "SECRET//REL TO XAR, XSEA").assessed(
+            grading="B2", confidence="icd-203: moderate", estimative="icd-203: likely"
+        )
+        receipt = await sender.send(report("", graded, marking="SECRET//REL TO XAR, XSEA"), agreement=AGREEMENT)
+        assert receipt.recipients == (("XBO/n1", (0,)),)
+        async for delivery in reader.receive(follow=False):
+            async with delivery as received:
+                day = day_of(received.times.created_at)
+                (portion,) = received.portions
+                assert portion.extra["groups"] == bundled().record({"XSEA"}, day)
+                assert portion.marking.label.releasable_to == bundled().on(day)["XSEA"]
+                assert received.banner == "//XAR SECRET//REL TO XAR, XBO"
+                assert portion.assessment == graded.assessment
 
 
 async def test_a_refused_report_is_explained_and_takes_nobody_with_it(tmp_path):

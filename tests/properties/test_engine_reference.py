@@ -19,15 +19,23 @@ from builders_generated import DIGEST, VOCABULARIES, Generated
 from builders_generated_cases import FACTS_EACH, cases, reports
 from builders_generated_reports import Facts
 from comity_policy import engine, reference
-from comity_policy.clauses import Clause
+from comity_policy.clauses import Clause, Exclude
 from comity_policy.decision import Baseline, Decision, Reason
 from comity_policy.engine import compile_agreement
 from sabotage_policy import FAULTS, Fault
 from sabotage_tools import in_function
 
 AGREEMENTS = 400
+# Where a fault shows in rare cases only, more agreements are made to find it.
+SEARCHED = 3 * AGREEMENTS
 RUN = 2_000 if settings.get_current_profile_name() == "long" else AGREEMENTS
-KINDS = {kind.__struct_config__.tag: kind for kind in Clause.__args__ if kind.points}
+# What an emergency lifts and what survives are read by other rows: these two are never violated themselves.
+READ_ONLY = {"emergency", "survives"}
+KINDS = {
+    kind.__struct_config__.tag: kind
+    for kind in (*Clause.__args__, Exclude)
+    if kind.points and kind.__struct_config__.tag not in READ_ONLY
+}
 
 CAN_LACK_A_FACT = {
     Baseline.ADDRESSEE,
@@ -35,8 +43,9 @@ CAN_LACK_A_FACT = {
     Baseline.NODE,
     Baseline.VOCABULARY,
     Baseline.ACCESS,
+    Baseline.ONWARD,
     Baseline.ORIGINATOR_CONTROL,
-    *KINDS.keys() - {"scope", "releasability", "embargo"},
+    *KINDS.keys() - {"scope", "onward", "releasability", "embargo"},
 }
 REPORT_FAULTS = {
     "the originator's own node is decided": ("or (node.party, node.node) == own", ""),
@@ -45,7 +54,7 @@ REPORT_FAULTS = {
     "every addressed party is refused": ("if party not in served", ""),
     "only the last portion is permitted": ("indices.append(index)", "indices = [index]"),
     "the clauses left to another point are not told": (
-        "deferred=lowering.deferred(compiled.source.document, moment.point)",
+        "deferred=lowering.deferred(compiled.source, profile.originator.party, addressed, moment.point)",
         "deferred=()",
     ),
 }
@@ -57,7 +66,7 @@ def answered(seed: int) -> Answered:
     """The cases of a seed with the answers of the reference interpreter."""
     made, facts = cases(seed)
     agreement = (made.document, DIGEST, made.state, VOCABULARIES)
-    return made, [(one, reference.decide(*agreement, *one)) for one in facts]
+    return made, [(one, reference.decide(*agreement, *one, **made.beside)) for one in facts]
 
 
 kept = cache(answered)
@@ -66,7 +75,7 @@ kept = cache(answered)
 def difference(seed: int, cases_of_it: Answered) -> str | None:
     """The first case of a seed to which the engine gives another answer, and both answers."""
     made, answers = cases_of_it
-    compiled = compile_agreement(made.document, DIGEST, made.state, VOCABULARIES)
+    compiled = compile_agreement(made.document, DIGEST, made.state, VOCABULARIES, **made.beside)
     for place, (facts, expected) in enumerate(answers):
         decision = compiled.decide(*facts)
         if decision != expected:
@@ -91,11 +100,12 @@ class Run:
     def add(self, made: Generated, decision: Decision) -> None:
         self.cases += 1
         self.permits += decision.permit
-        kinds: dict[str, str] = {clause.id: clause.__struct_config__.tag for clause in made.document.clauses}
+        kinds: dict[str, str] = {name: clause.__struct_config__.tag for name, clause in made.named()}
         found = [(kinds.get(one.clause_id, one.clause_id), one.reason) for one in decision.violations]
         self.reasons.update(found)
-        # The baseline's row for grants speaks for the scopes.
-        about = {"scope" if row == Baseline.GRANT else row for row, _ in found}
+        # The baseline's rows for grants speak for the scopes and the onward clauses.
+        speaks = {Baseline.GRANT: "scope", Baseline.ONWARD: "onward"}
+        about = {speaks.get(row, row) for row, _ in found}  # type: ignore[call-overload]  # any row
         self.sole.update(about if len(about) == 1 else ())
 
 
@@ -126,10 +136,10 @@ def report_difference(seed: int, mix: Counter[str]) -> str | None:
     """The first report of a seed that the engine answers otherwise; what the others came to is added to the mix."""
     made, facts = reports(seed)
     agreement = (made.document, DIGEST, made.state, VOCABULARIES)
-    compiled = compile_agreement(*agreement)
+    compiled = compile_agreement(*agreement, **made.beside)
     for place, one in enumerate(facts):
         decision = engine.decide_report(compiled, *one)
-        if decision != (expected := reference.decide_report(*agreement, *one)):
+        if decision != (expected := reference.decide_report(*agreement, *one, **made.beside)):
             return f"reports({seed})[1][{place}]: engine {decision}, reference {expected}"
         mix["partly" if decision.permit and decision.violations else "whole" if decision.permit else "refused"] += 1
     return None
@@ -151,7 +161,7 @@ def test_every_enforced_kind_is_the_sole_reason_of_many_refusals() -> None:
 
 def test_every_row_is_violated_for_every_reason_it_can_have() -> None:
     rows = {reason: {row for row, one in run().reasons if one is reason} for reason in Reason}
-    assert rows[Reason.DENIED] == {*Baseline, *KINDS} - {"scope"}
+    assert rows[Reason.DENIED] == {*Baseline, *KINDS} - {"scope", "onward"}
     assert rows[Reason.CLAUSE_SUSPENDED] == {name for name, kind in KINDS.items() if kind.suspendable}
     assert rows[Reason.FACT_MISSING] == CAN_LACK_A_FACT
     assert {one: count for one, count in run().reasons.items() if count < 10} == {}
@@ -160,7 +170,7 @@ def test_every_row_is_violated_for_every_reason_it_can_have() -> None:
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 def test_a_fault_in_the_engine_is_found_by_the_generated_cases(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     fault(monkeypatch)
-    assert any(difference(seed, kept(seed)) for seed in range(AGREEMENTS))
+    assert any(difference(seed, kept(seed)) for seed in range(SEARCHED))
 
 
 @pytest.mark.parametrize("fault", REPORT_FAULTS.values(), ids=REPORT_FAULTS.keys())

@@ -4,77 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from builders_labels import LEVELS, PARTIES, labels
 from comity_policy.banner import banner, parse_banner, parse_portion_mark, portion_mark
 from comity_policy.marking import (
     CategoryKind,
     CategorySet,
     Label,
     MarkingError,
-    Origin,
-    OriginKind,
-    Pap,
     Subject,
-    Tlp,
+    as_imported,
     faults,
     has_disclosure_marking,
     join,
     may_access,
 )
-
-LEVELS = ("OPEN", "RESTRICTED", "CONFIDENTIAL", "SECRET", "TOP SECRET")
-PARTIES = ("XAR", "XBO", "XDE", "XFA")
-OTHERS = PARTIES[1:]
-TAGS = {"cell": CategoryKind.PERMISSIVE, "handling": CategoryKind.INFORMATIVE, "tier": CategoryKind.RESTRICTIVE}
-
-
-def some(parties: tuple[str, ...] = OTHERS, least: int = 1) -> st.SearchStrategy[frozenset[str]]:
-    return st.frozensets(st.sampled_from(parties), min_size=least)
-
-
-@st.composite
-def disclosures(draw: st.DrawFn) -> tuple[frozenset[str], frozenset[str] | None, frozenset[str] | None]:
-    """Dissemination words, REL TO and DISPLAY ONLY that exclude one another as they must."""
-    orcon = draw(st.sampled_from((frozenset[str](), frozenset({"ORCON"}))))
-    shape = draw(st.sampled_from(("none", "national-only", "relido", "rel", "rel+relido", "display", "rel+display")))
-    words, released, displayed = orcon, None, None
-    if shape == "national-only":
-        words |= {"NATIONAL-ONLY"}
-    if "relido" in shape:
-        words |= {"RELIDO"}
-    if "rel" in shape.split("+"):
-        released = draw(some()) | {"XAR"}
-    if "display" in shape:
-        displayed = draw(some()) - (released or frozenset()) or None
-    return words, released, displayed
-
-
-@st.composite
-def labels(draw: st.DrawFn, *, categories: bool = True) -> Label:
-    words, released, displayed = draw(disclosures())
-    origin = draw(
-        st.one_of(
-            st.just(Origin()),
-            some().map(lambda parties: Origin(OriginKind.FGI, parties)),
-            some().map(lambda parties: Origin(OriginKind.JOINT, parties | {"XAR"})),
-        )
-    )
-    values = st.none() | st.frozensets(st.sampled_from(("XBO", "XDE", "a")))
-    sets = [CategorySet(tag, kind, draw(values)) for tag, kind in TAGS.items() if categories and draw(st.booleans())]
-    return Label(
-        "XAR",
-        draw(st.sampled_from(LEVELS)),
-        words,
-        released,
-        displayed,
-        origin,
-        draw(st.none() | st.sampled_from(Tlp)),
-        draw(st.none() | st.sampled_from(Pap)),
-        tuple(sets),
-        draw(st.sampled_from((0, 0, 5, 9))),
-    )
 
 
 def sealable(label: Label) -> bool:
@@ -169,3 +115,24 @@ def test_a_roll_up_loses_no_control_and_shows_to_nobody_new(portions: list[Label
 
 def shown(label: Label) -> frozenset[str]:
     return ((label.releasable_to or frozenset()) | (label.display_only or frozenset())) - {label.policy}
+
+
+@given(labels())
+def test_what_is_read_in_may_be_sealed_and_opens_to_nobody_new(label: Label) -> None:
+    taken = as_imported(label, LEVELS)
+    assert sealable(taken)
+    assert faults(taken) == ()
+    assert shown(taken) == shown(label)
+    assert as_imported(taken, LEVELS) == taken
+
+
+@given(st.lists(st.sampled_from((*PARTIES, "XGRP", "XALL")), min_size=2, unique=True))
+def test_a_group_code_means_its_members_and_a_banner_never_prints_it(codes: list[str]) -> None:
+    groups = {"XGRP": frozenset({"XBO", "XDE"}), "XALL": frozenset(PARTIES)}
+    listed = ["XAR", *sorted(code for code in codes if code in PARTIES[1:])]
+    listed += sorted(code for code in codes if code in groups)
+    assume(len(listed) > 1)
+    label = parse_banner(f"SECRET//REL TO {', '.join(listed)}", "XAR", LEVELS, groups)
+    written_out = {member for code in listed for member in groups.get(code, {code})}
+    assert label.releasable_to == frozenset(written_out)
+    assert parse_banner(banner(label), "XAR", LEVELS) == label

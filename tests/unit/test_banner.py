@@ -132,6 +132,9 @@ REFUSED = {
     "a lower-case code": ("SECRET//REL TO XAR, xbo", "'xbo', which is no party code"),
     "an empty list": ("SECRET//REL TO ", "REL TO"),
     "an unknown group": ("SECRET//REL TO XAR, FVEY", "unknown group 'FVEY'"),
+    "an unknown group, shown": ("SECRET//DISPLAY ONLY FVEY", "unknown group 'FVEY'"),
+    "information of an unknown group": ("SECRET//FGI NATO//NOFORN", "unknown group 'NATO'"),
+    "two PAPs": ("OPEN//PAP:RED//PAP:RED", "PAP is given twice"),
     "own information with a prefix": ("//XAR SECRET", "no leading //XAR"),
     "a prefix that is no party": ("//NATO SECRET", "a party or JOINT, not 'NATO'"),
     "joint with one party": ("//JOINT SECRET XAR", "at least two parties"),
@@ -140,7 +143,7 @@ REFUSED = {
     "two origins": ("SECRET//FGI XBO//FGI XDE", "origin is given twice"),
     "an unknown TLP": ("OPEN//TLP:ORANGE", "unknown TLP 'TLP:ORANGE'"),
     "two TLPs": ("OPEN//TLP:RED//TLP:RED", "TLP is given twice"),
-    "an unknown PAP": ("OPEN//PAP:WHITE", "PAP is given once"),
+    "an unknown PAP": ("OPEN//PAP:WHITE", "unknown PAP 'PAP:WHITE'"),
     "endless": ("SECRET//REL TO " + "XBO, " * 1000, "at most 4096 characters"),
 }
 
@@ -167,6 +170,28 @@ def test_groups_stand_last_and_are_expanded_with_the_members_given() -> None:
     assert label.releasable_to == codes("XAR", "XFA", "XBO", "XDE")
     with pytest.raises(MarkingError, match="XFA, EFTA"):
         parse_banner("SECRET//REL TO XAR, EFTA, XFA", "XAR", LEVELS, groups)
+
+
+def test_a_group_that_holds_the_originator_does_not_stand_for_it() -> None:
+    groups = {"XSEA": codes("XAR", "XBO")}
+    assert parse_banner("SECRET//REL TO XAR, XSEA", "XAR", LEVELS, groups) == REL
+    for written in ("SECRET//REL TO XSEA", "SECRET//REL TO XBO, XSEA"):
+        with pytest.raises(MarkingError, match="needs the originator XAR"):
+            parse_banner(written, "XAR", LEVELS, groups)
+
+
+def test_a_group_that_is_shown_leaves_out_its_originator_and_whoever_is_released_to() -> None:
+    groups = {"XSEA": codes("XAR", "XBO", "XDE")}
+    label = parse_banner("SECRET//REL TO XAR, XBO/DISPLAY ONLY XSEA", "XAR", LEVELS, groups)
+    assert (label.releasable_to, label.display_only) == (codes("XAR", "XBO"), codes("XDE"))
+    assert parse_banner("SECRET//FGI XSEA//NOFORN", "XAR", LEVELS, groups).origin.parties == codes("XBO", "XDE")
+    assert parse_portion_mark("(//JOINT S XAR XSEA//NOFORN)", "XAR", LEVELS, groups).origin.parties == groups["XSEA"]
+
+
+def test_a_party_named_by_hand_is_not_left_out_silently() -> None:
+    groups = {"XSEA": codes("XAR", "XBO", "XDE")}
+    with pytest.raises(MarkingError, match="take out of DISPLAY ONLY"):
+        parse_banner("SECRET//REL TO XAR, XBO/DISPLAY ONLY XBO, XSEA", "XAR", LEVELS, groups)
 
 
 def test_white_is_accepted_as_clear() -> None:

@@ -1,7 +1,7 @@
 """What may leave: decided for every portion and every node before anything is sealed, and explained where it may not."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -9,10 +9,12 @@ import pytest
 from builders_audit import fresh_audit
 from builders_egress import AGREEMENT, SENDER, clearing, report
 from builders_identity import HOUR
+from comity.canonical import loads
 from comity.errors import ErrorCode, KeyFault, MalformedError, RefusedError, UsageError
 from comity.node.egress import CONTENT_BYTES, DEFAULT_KEEP_MS, Egress
 from comity.suites import Suite
 from comity_policy.facts import Role
+from comity_policy.groups import Membership, bundled, day_of
 from comity_policy.steps import StepKind
 
 
@@ -101,6 +103,50 @@ async def test_a_report_that_expires_before_it_may_be_handed_over_is_a_mistake(t
         end = None if expires_at is None else moment(world.now + expires_at)
         late = report(not_before=start, expires_at=end)
         assert isinstance(world.refusal(late), MalformedError)
+
+
+# --- groups ---------------------------------------------------------------------------------------------------------
+
+MINUTE = HOUR // 60
+TO_THE_SEA_LEAGUE = "SECRET//REL TO XAR, XSEA"
+
+
+async def test_a_group_gives_way_to_its_members_of_the_day_and_the_header_keeps_which(tmp_path):
+    async with clearing(tmp_path) as world:
+        day = day_of(world.now)
+        cleared = world.egress.clear(report(marking=TO_THE_SEA_LEAGUE), AGREEMENT)
+        assert cleared.nodes == (("XBO/m1", (0,)),)
+        (marked,) = cleared.profile.portions
+        assert marked.label.releasable_to == bundled().on(day)["XSEA"] | {"XAR"}
+        assert loads(cleared.portions[0].encoded_header)["groups"] == {
+            "codes": ["XSEA"],
+            "day": day.isoformat(),
+            "digest": bundled().digest,
+        }
+        assert world.egress.preview(report(marking=TO_THE_SEA_LEAGUE), AGREEMENT).permitted
+
+
+async def test_after_midnight_the_same_marking_means_the_members_of_the_new_day(tmp_path):
+    audit = fresh_audit()
+    audit.time += 16 * HOUR - 5 * MINUTE  # from 8 in the morning to shortly before midnight, UTC
+    async with clearing(tmp_path, audit) as world:
+        today, founded = day_of(world.now), date(2020, 1, 1)
+        leaving = Membership("XDE", founded, today + timedelta(days=1))
+        groups = replace(bundled(), memberships={"XSEA": (leaving, Membership("XBO", founded))})
+        egress = Egress(world.mirror, SENDER, lambda: world.now, groups)
+        released = []
+        for _ in range(2):
+            cleared = egress.clear(report(marking=TO_THE_SEA_LEAGUE), AGREEMENT)
+            released.append(cleared.profile.portions[0].label.releasable_to)
+            world.now += 10 * MINUTE
+        assert released == [{"XAR", "XBO", "XDE"}, {"XAR", "XBO"}]
+
+
+async def test_a_group_nobody_knows_is_refused_before_anything_is_sealed(tmp_path):
+    async with clearing(tmp_path) as world:
+        refused = world.refusal(report(marking="SECRET//REL TO XAR, XYZW"))
+        assert isinstance(refused, MalformedError)
+        assert "unknown group 'XYZW'" in refused.message
 
 
 # --- what this release does not carry -------------------------------------------------------------------------------

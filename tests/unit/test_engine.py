@@ -115,8 +115,12 @@ def test_an_addressee_narrowed_to_an_office_reaches_its_nodes_only() -> None:
     assert decision.violations["XBO", "n3", 0] == (Violation("baseline/addressee", Reason.DENIED),)
 
 
-def test_an_addressee_that_names_an_officer_reaches_nobody_yet() -> None:
+def test_an_addressee_that_names_an_officer_reaches_the_nodes_that_have_one() -> None:
     report = replace(PROFILE, addressees=(Addressee("XBO", officer="XBO/officer1"),))
-    decision = decide_report(Situation().compiled(), report, TIMES, (NODE,), MOMENT)
-    assert not decision.permit
-    assert decision.refused_parties == ("XBO",)
+    with_officer = replace(NODE, officers=frozenset({"XBO/officer1"}))
+    decision = decide_report(Situation().compiled(), report, TIMES, (with_officer, SECOND), MOMENT)
+    assert decision.permitted == {("XBO", "n1"): (0,)}
+    assert decision.violations["XBO", "n2", 0] == (
+        Violation("baseline/addressee", Reason.FACT_MISSING),
+        Violation("5", Reason.DENIED),
+    )

@@ -35,6 +35,8 @@ from comity_policy.facts import Addressee, AgreementState, PortionMarking, Prece
 from comity_policy.findings.case import span, when
 from comity_policy.marking import Label
 from engine_cases import CASES
+from engine_cases_handling import HANDLING_CASES
+from engine_cases_sharing import SHARING_CASES
 from engine_cases_types import TYPE_CASES
 
 
@@ -205,3 +207,104 @@ def test_a_partners_view_never_names_other_recipients_or_third_parties() -> None
     for secret in ("XFA", "XDE", "secret-desk", "GEHEIM"):
         assert secret not in shown
     assert partner_view(told, "XFA") == ()
+
+
+KIND_CLAUSES: dict[str, tuple[Situation, str, str, RemedyAction]] = {
+    "a used-up quota": (
+        HANDLING_CASES["a report above the quota"][0],
+        "10 reports and 0 bytes, and this report of 100 bytes",
+        "in the next day, or as an emergency that a duty officer declares",
+        RemedyAction.SECOND_OFFICER,
+    ),
+    "one officer": (
+        HANDLING_CASES["one officer"][0],
+        "XAR/officer1; the report asks for 2",
+        "approved by 2 officers",
+        RemedyAction.SECOND_OFFICER,
+    ),
+    "an overdue acknowledgement": (
+        HANDLING_CASES["something overdue"][0],
+        "overdue beyond 2 d",
+        "after XBO acknowledges, or as IMMEDIATE",
+        RemedyAction.RAISE_WITH_PARTNER,
+    ),
+    "a copy without consent": (
+        HANDLING_CASES["a copy without consent"][0],
+        "consent to none",
+        "with the consent of XAR, or opened to read",
+        RemedyAction.ASK_CONSENT,
+    ),
+    "a copy that is not registered": (
+        HANDLING_CASES["a copy that is not registered"][0],
+        "not registered",
+        "entered in the register",
+        RemedyAction.NONE,
+    ),
+    "a caveat not acknowledged": (
+        HANDLING_CASES["read without its caveat"][0],
+        "not acknowledged",
+        "after its caveat is acknowledged",
+        RemedyAction.NONE,
+    ),
+    "evidence without consent": (
+        HANDLING_CASES["evidence without consent"][0],
+        "consent to action",
+        "with the consent of XAR, or opened to read",
+        RemedyAction.ASK_CONSENT,
+    ),
+    "a marking somebody changed": (
+        HANDLING_CASES["a marking somebody else changed"][0],
+        "XBO",
+        "with the marking XAR gave it",
+        RemedyAction.RAISE_WITH_PARTNER,
+    ),
+    "a log that takes no entries": (
+        HANDLING_CASES["a log that takes no entries"][0],
+        "takes no entries or lacks its quorum",
+        "after its operator restores it",
+        RemedyAction.NONE,
+    ),
+    "a reader cleared too low": (
+        SHARING_CASES["read by an officer whose clearance is too low"][0],
+        f"DUVERNE until {when(NOW + DAY)}",
+        "opened by an officer whose clearance covers the level",
+        RemedyAction.SECOND_OFFICER,
+    ),
+    "nobody who needs to know": (
+        SHARING_CASES["nobody who needs to know"][0],
+        "node in none, officers addressed none",
+        "sent to one of XBO/officer1, ct, desk",
+        RemedyAction.RAISE_WITH_PARTNER,
+    ),
+    "personal data of too many": (
+        SHARING_CASES["personal data of one person more"][0],
+        "ORDINARY of 6 persons, for counter-terrorism",
+        "a portion without personal data, or of at most 5 persons for one of counter-terrorism, no special categories",
+        RemedyAction.SANITISE,
+    ),
+    "what goes by courier": (
+        SHARING_CASES["what goes by courier"][0],
+        "SECRET through a broker",
+        "a portion at CONFIDENTIAL, or by another channel",
+        RemedyAction.SANITISE,
+    ),
+    "passed on too far": (
+        SHARING_CASES["passed on over one hop more"][0],
+        "somebody else than XAR, hop 3, grant: not granted, dispute: not disputed",
+        "with the consent of XAR, by hop 2, after disputes are closed",
+        RemedyAction.ASK_CONSENT,
+    ),
+}
+
+
+@pytest.mark.parametrize(("situation", "got", "nearest", "action"), KIND_CLAUSES.values(), ids=KIND_CLAUSES.keys())
+def test_each_kind_says_what_it_found_and_the_nearest_that_would_pass(
+    situation: Situation, got: str, nearest: str, action: RemedyAction
+) -> None:
+    one = only(situation)
+    assert (one.got, one.nearest, one.remedy.action) == (got, nearest, action)
+
+
+def test_what_the_recipient_can_remedy_is_for_the_recipients_people() -> None:
+    assert only(HANDLING_CASES["a copy without consent"][0]).remedy.who == "liaison of XBO"
+    assert only(HANDLING_CASES["a report above the quota"][0]).remedy.who == "duty-officer of XAR"

@@ -70,6 +70,18 @@ def test_each_portion_is_a_file_and_the_report_is_described_beside_them(tmp_path
     assert done.new
 
 
+def test_the_description_says_how_a_portion_is_graded_and_nothing_that_is_off_its_scale(tmp_path):
+    graded = text("Summary.").assessed(grading="4x4 B2 H1", confidence="icd-203: high", estimative="phia: likely")
+    hostile = text("Other.", extra={"grading": {"scale": "9x9"}, "confidence": "very", "estimative": None})
+    first, second = filed(tmp_path, received(graded, hostile)).description["portions"]
+    assert (first["grading"], first["confidence"], first["estimative"]) == (
+        "4x4 B2 H1",
+        "icd-203: high",
+        "phia: likely",
+    )
+    assert {"grading", "confidence", "estimative"}.isdisjoint(second)
+
+
 def test_a_report_that_comes_again_changes_nothing_on_disk(tmp_path):
     report = received(text("Summary."))
     filed(tmp_path, report)

@@ -39,6 +39,9 @@ def test_the_import_contracts_hold():
         ("generated-code-at-the-edges", "client/comity/suites.py", "comity.v1.errors_pb2"),
         ("no-commands-in-the-broker", "broker/comity_broker/services/__init__.py", "comity.cli"),
         ("proofs-are-optional", "policies/comity_policy/marking.py", "z3"),
+        ("proofs-are-optional", "client/comity/cli/agreement_prove.py", "z3"),
+        ("analysis-in-its-commands", "broker/comity_broker/services/__init__.py", "comity_policy.analysis.proofs"),
+        ("analysis-in-its-commands", "policies/comity_policy/check.py", "comity_policy.analysis"),
         ("broker-layers", "broker/comity_broker/storage/__init__.py", "comity_broker.services"),
         (
             "storage-is-named-where-things-are-wired",
@@ -80,6 +83,11 @@ def test_importing_comity_loads_nothing_but_itself():
 def test_the_policy_engine_loads_no_solver_no_network_and_no_database():
     modules = {name.split(".")[0] for name in loaded("import comity_policy.engine")}
     assert not modules & {"z3", "cedarpy", "grpc", "cryptography", "google", "apsw", "comity", "comity_broker"}
+
+
+def test_the_commands_on_agreements_load_no_solver_until_one_is_asked_for():
+    modules = {name.split(".")[0] for name in loaded("import comity.cli.main, comity.cli.agreement, comity.node")}
+    assert not modules & {"z3", "cedarpy"}
 
 
 def test_the_verifier_runs_where_only_cryptography_and_pynacl_are_installed(tmp_path):

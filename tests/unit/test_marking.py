@@ -16,9 +16,11 @@ from comity_policy.marking import (
     OriginKind,
     Subject,
     Tlp,
+    as_imported,
     faults,
     join,
     may_access,
+    unmarked,
     validate,
 )
 
@@ -128,6 +130,26 @@ ROLL_UPS = {
     "joint and own is a product with foreign information": (
         "//JOINT SECRET XAR XBO//REL TO XAR, XBO + SECRET//REL TO XAR, XBO",
         "SECRET//FGI XBO//REL TO XAR, XBO",
+    ),
+    "ORCON of one unclassified portion holds for the whole": (
+        "OPEN//ORCON/REL TO XAR, XBO + SECRET//REL TO XAR, XBO",
+        "SECRET//ORCON/REL TO XAR, XBO",
+    ),
+    "RELIDO beside no list with RELIDO beside a list": (
+        "SECRET//RELIDO + SECRET//REL TO XAR, XBO/RELIDO",
+        "SECRET//NOFORN",
+    ),
+    "an unclassified portion with a list and no RELIDO ends RELIDO": (
+        "OPEN//REL TO XAR, XBO + SECRET//REL TO XAR, XBO/RELIDO",
+        "SECRET//REL TO XAR, XBO",
+    ),
+    "RELIDO and DISPLAY ONLY in two portions: shown to nobody, so national-only": (
+        "SECRET//RELIDO + SECRET//DISPLAY ONLY XBO",
+        "SECRET//NOFORN",
+    ),
+    "a joint product and a foreign source: whose information it is is united": (
+        "//JOINT SECRET XAR XBO//REL TO XAR, XBO + SECRET//FGI XDE//REL TO XAR, XBO",
+        "SECRET//FGI XBO XDE//REL TO XAR, XBO",
     ),
     "the narrower TLP": ("OPEN//TLP:GREEN + OPEN//TLP:AMBER+STRICT + OPEN//TLP:AMBER", "OPEN//TLP:AMBER+STRICT"),
     "the narrower PAP": ("OPEN//PAP:RED + OPEN//PAP:CLEAR", "OPEN//PAP:RED"),
@@ -306,3 +328,28 @@ def test_absent_and_empty_are_two_labels() -> None:
 
 def test_tlp_orders_from_clear_to_red() -> None:
     assert Tlp.CLEAR < Tlp.GREEN < Tlp.AMBER < Tlp.AMBER_STRICT < Tlp.RED
+
+
+IMPORTED = {
+    "a classified label that says nothing is national-only": ("SECRET", "SECRET//NOFORN"),
+    "ORCON discloses to nobody, so it is too": ("RESTRICTED//ORCON", "RESTRICTED//ORCON/NOFORN"),
+    "an unclassified label stays as it is": ("OPEN", "OPEN"),
+    "a list stays as it is": ("SECRET//REL TO XAR, XBO", "SECRET//REL TO XAR, XBO"),
+    "RELIDO stays as it is": ("SECRET//RELIDO", "SECRET//RELIDO"),
+    "DISPLAY ONLY stays as it is": ("SECRET//DISPLAY ONLY XBO", "SECRET//DISPLAY ONLY XBO"),
+}
+
+
+@pytest.mark.parametrize(("read", "taken"), IMPORTED.values(), ids=IMPORTED.keys())
+def test_a_label_from_outside_opens_no_further_than_it_says(read: str, taken: str) -> None:
+    assert banner(as_imported(label(read), LEVELS)) == taken
+
+
+def test_an_ill_formed_label_is_not_taken_in() -> None:
+    with pytest.raises(MarkingError, match="not a level"):
+        as_imported(Label("XAR", "GEHEIM"), LEVELS)
+
+
+def test_what_carries_no_label_is_treated_as_the_highest() -> None:
+    assert banner(unmarked("XAR", LEVELS)) == "TOP-SECRET//NOFORN"
+    assert not may_access(unmarked("XAR", LEVELS), Subject("XBO", "TOP-SECRET"), LEVELS)

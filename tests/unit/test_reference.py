@@ -14,7 +14,7 @@ from comity_policy.decision import Decision, Reason, Violation
 from comity_policy.facts import Addressee, AgreementState, Point, PortionMarking
 from engine_cases import CASES
 
-DATA_ONLY = {"clauses", "decision", "facts", "marking", "sections", "vocabulary"}
+DATA_ONLY = {"clauses", "companions", "decision", "facts", "marking", "sections", "vocabulary"}
 OF_MARKING = {"CategoryKind", "Label", "OriginKind", "Tlp"}
 # What a dataclass derives from its fields is code the engine stands on.
 DERIVED = {

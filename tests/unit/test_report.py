@@ -119,6 +119,34 @@ def test_header_members_with_fields_of_their_own_are_not_extra() -> None:
         Portion(b"", Marking(BANNER), extra={"title": "x"})
 
 
+def test_an_assessment_is_sealed_with_the_content_and_read_back() -> None:
+    said = {"grading": "B2", "confidence": "icd-203: moderate", "estimative": "icd-203: likely"}
+    portion = Portion.of_text("x", BANNER).assessed(**said)
+    assert portion.assessment == said
+    received = Portion.from_header(portion.header, b"x", PortionMarking(RELEASABLE))
+    assert received.assessment == said
+    assert Portion.of_text("x", BANNER).assessment == {}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"grading": "good"}, {"confidence": "high"}, {"estimative": "75 %"}, {"estimative": "icd-203: high"}],
+    ids=str,
+)
+def test_an_assessment_off_its_scale_is_refused(said: dict[str, str]) -> None:
+    with pytest.raises(MalformedError):
+        Portion.of_text("x", BANNER).assessed(**said)
+
+
+def test_handling_code_h2_needs_originator_control_in_the_marking() -> None:
+    with pytest.raises(MalformedError, match="H2") as refused:
+        Portion.of_text("x", BANNER).assessed(grading="4x4 A1 H2")
+    assert "ORCON" in refused.value.what_to_do
+    controlled = replace(RELEASABLE, dissemination=frozenset({"ORCON"}))
+    for marking in ("SECRET//ORCON/REL TO XAR, XBO", "SECRET//ORCON", controlled):
+        assert Portion.of_text("x", marking).assessed(grading="4x4 A1 H2").assessment == {"grading": "4x4 A1 H2"}
+
+
 def test_a_marking_is_a_text_or_a_label() -> None:
     assert Marking.of(RELEASABLE).banner == BANNER
     assert Marking.of(BANNER).to_label("XAR", LEVELS) == RELEASABLE

@@ -7,8 +7,9 @@ import pytest
 
 from comity.errors import ComityError, MalformedError, NotFoundError, UsageError
 from comity.node.report_files import Wishes, of_content, read_report, report_names
-from comity.report import STIX
+from comity.report import STIX, Report
 from comity_policy.facts import Kind, PersonalData, Precedence
+from comity_policy.marking import Tlp
 
 RELEASABLE = "SECRET//REL TO XAR, XBO"
 WISHES = Wishes(marking=RELEASABLE, categories=("terrorism",), purpose="counter-terrorism")
@@ -168,3 +169,85 @@ def test_a_directory_is_its_files_by_name_without_hidden_ones_and_folders(tmp_pa
     assert report_names(tmp_path) == ["a.txt", "b.txt"]
     with pytest.raises(NotFoundError):
         report_names(tmp_path / "missing")
+
+
+GRADED = """
+marking = "SECRET//NOFORN"
+
+[[portion]]
+marking = "SECRET//REL TO XAR, XBO//PAP:GREEN"
+text = "Two transfers were announced."
+tlp = "AMBER+STRICT"
+grading = "B2"
+confidence = "icd-203: moderate"
+estimative = "icd-203: likely"
+
+[[portion]]
+marking = "SECRET//NOFORN"
+text = "The source works at the bank."
+"""
+
+
+def markings(report: Report) -> list[str]:
+    return [report.banner, *(portion.marking.banner for portion in report.portions)]
+
+
+def test_a_portion_has_a_tlp_a_grading_a_confidence_and_an_estimate(tmp_path):
+    report = read_report(structured(tmp_path, GRADED), Wishes())
+    assert markings(report) == [
+        "SECRET//NOFORN//TLP:AMBER+STRICT",
+        "SECRET//REL TO XAR, XBO//TLP:AMBER+STRICT//PAP:GREEN",
+        "SECRET//NOFORN",
+    ]
+    first, second = report.portions
+    assert first.assessment == {"grading": "B2", "confidence": "icd-203: moderate", "estimative": "icd-203: likely"}
+    assert second.assessment == {}
+    first_label, second_label = report.labels("XAR", ("OPEN", "SECRET"))
+    assert (first_label.tlp, second_label.tlp) == (Tlp.AMBER_STRICT, None)
+
+
+def test_the_tlp_of_the_whole_stands_in_where_a_portion_says_none(tmp_path):
+    report = read_report(structured(tmp_path, 'tlp = "RED"\n' + GRADED), Wishes())
+    assert markings(report) == [
+        "SECRET//NOFORN//TLP:RED",
+        "SECRET//REL TO XAR, XBO//TLP:AMBER+STRICT//PAP:GREEN",
+        "SECRET//NOFORN//TLP:RED",
+    ]
+
+
+def test_white_is_taken_for_clear(tmp_path):
+    text = GRADED.replace('tlp = "AMBER+STRICT"', 'tlp = "WHITE"')
+    assert markings(read_report(structured(tmp_path, text), Wishes()))[0] == "SECRET//NOFORN//TLP:CLEAR"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ('tlp = "AMBER+STRICT"', 'tlp = "amber"', "unknown TLP 'amber'"),
+        ('tlp = "AMBER+STRICT"', "tlp = 4", "tlp"),
+        ("//PAP:GREEN", "//TLP:GREEN", "says TLP:GREEN, not TLP:AMBER+STRICT"),
+        (
+            '"SECRET//NOFORN"',
+            '"SECRET//NOFORN//TLP:GREEN"',
+            "the whole is marked TLP:GREEN, a portion TLP:AMBER+STRICT",
+        ),
+        ('grading = "B2"', 'grading = "good"', "portion 1: 'good' is no grading"),
+        ('grading = "B2"', 'grading = "4x4 B2 H2"', "portion 1: handling code H2"),
+        ("icd-203: moderate", "moderate", "portion 1: confidence 'moderate' names no scale"),
+        ("icd-203: likely", "icd-203: 75 %", "portion 1: '75 %' is no estimate"),
+    ],
+)
+def test_a_tlp_or_an_assessment_that_is_wrong_is_refused_with_what_is_wrong(tmp_path, before, after, named):
+    assert before in GRADED
+    with pytest.raises(MalformedError) as refused:
+        read_report(structured(tmp_path, GRADED.replace(before, after, 1)), Wishes())
+    assert named in refused.value.message
+    assert refused.value.what_to_do
+
+
+def test_a_group_in_a_structured_report_stays_as_written_until_it_is_created(tmp_path):
+    text = GRADED.replace("REL TO XAR, XBO", "REL TO XAR, XSEA")
+    report = read_report(structured(tmp_path, text), Wishes())
+    assert report.portions[0].marking.text.startswith("SECRET//REL TO XAR, XSEA//")
+    members = {"XSEA": frozenset({"XAR", "XBO", "XDE"})}
+    assert report.labels("XAR", ("OPEN", "SECRET"), members)[0].releasable_to == {"XAR", "XBO", "XDE"}

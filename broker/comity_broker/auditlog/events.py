@@ -38,6 +38,7 @@ _STEP_EVENTS: Final[Mapping[StepKind, EventKind]] = {
     StepKind.SUSPEND: EventKind.AGREEMENT_SUSPENDED,
     StepKind.RESUME: EventKind.AGREEMENT_RESUMED,
 }
+LOGGED_STEPS: Final = frozenset({*_STEP_EVENTS, StepKind.LOG_SIGN})
 
 
 # --- the agreement's log --------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`comity agreement`: the group, and the steps that officers sign. `agreement_text` and `agreement_show` have the rest."""
+"""`comity agreement`: the group, and the steps that officers sign. The other `agreement_...` modules have the rest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import click
 
-from comity.cli import agreement_show, agreement_text
+from comity.cli import agreement_export, agreement_prove, agreement_show, agreement_text
 from comity.cli.agreement_show import view_facts
 from comity.cli.base import Group, Invocation
 from comity.cli.identity import access_of
@@ -40,6 +40,8 @@ def agreement() -> None:
 
 
 agreement_text.add_to(agreement)
+agreement_prove.add_to(agreement)
+agreement_export.add_to(agreement)
 
 
 @agreement.does("propose", example="comity agreement propose XAR-XBO-1.toml --as XAR/officer1")

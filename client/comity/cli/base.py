@@ -15,7 +15,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -255,19 +256,26 @@ class LazyGroup(Group):
             formatter.write_dl([(name, self._lazily[name][1]) for name in self._lazily])
 
 
-def loaded(module: str, name: str) -> click.Command:
-    """Load a command; raises UsageError NOT_INSTALLED where an optional part of the installation is missing."""
+@contextmanager
+def optional_part(extra: str) -> Iterator[None]:
+    """Load an optional part of the installation within; raises UsageError NOT_INSTALLED where it is missing."""
     try:
-        found = getattr(import_module(module), name)
+        yield
     except ModuleNotFoundError as error:
         missing = (error.name or "").split(".")[0]
         if missing in {"comity", "comity_policy"}:
             raise
         raise UsageError(
             f"this part is not installed here ({missing} is missing)",
-            what_to_do="pip install 'comity[broker]'",
+            what_to_do=f"pip install 'comity[{extra}]'",
             code=ErrorCode.NOT_INSTALLED,
         ) from error
+
+
+def loaded(module: str, name: str) -> click.Command:
+    """Load a command; raises UsageError NOT_INSTALLED where an optional part of the installation is missing."""
+    with optional_part("broker"):
+        found = getattr(import_module(module), name)
     if not isinstance(found, click.Command):
         raise TypeError(f"{module}:{name} is no command")
     return found

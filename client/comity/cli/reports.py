@@ -61,8 +61,9 @@ text = "Two transfers were announced."
 marking = "SECRET//NOFORN"
 file = "source.txt"                      # beside this file or below
 
-Also of the whole: precedence, kind, to = ["XBO"], not_before, expires_at.
-Also of a portion: media_type, warn = true, personal_data = "ordinary" with persons = 1.
+Also of the whole: precedence, kind, to = ["XBO"], tlp = "AMBER+STRICT", not_before, expires_at.
+Also of a portion: media_type, warn = true, personal_data = "ordinary" with persons = 1, tlp,
+grading = "B2", confidence = "icd-203: moderate", estimative = "icd-203: likely".
 Options fill what it leaves open; they never change what it says."""
 
 

@@ -6,7 +6,9 @@ Rules in order:
 2. Every portion is decided for every node of every addressed party; keys are made for what is permitted and for nobody else.
 3. A report none of whose portions is permitted to anybody is refused with the clauses that refuse, each with its remedy. A
    party none of whose nodes passes is named; the others get what is theirs.
-4. `preview` is the same decision without a connection, without sealing, and with every explanation.
+4. Group codes in a marking give way to their members on the day the report is created; the portion's header keeps the day, the
+   codes and the digest of the file that says so.
+5. `preview` is the same decision without a connection, without sealing, and with every explanation.
 What is kept between reports is no decision: parsed markings by what was written, and facts until the moment they change.
 """
 
@@ -14,8 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Final
 
+from comity.canonical import Json
 from comity.envelope.core import Reference, Relation
 from comity.envelope.padding import encode_header
 from comity.envelope.seal import PortionInput, Recipient
@@ -34,6 +38,7 @@ from comity_policy.decision import ReportDecision
 from comity_policy.engine import decide_report
 from comity_policy.explanation import ClauseExplanation, explain_report
 from comity_policy.facts import Moment, NodeFacts, Originator, Point, Profile, Role, Times
+from comity_policy.groups import Groups, bundled, day_of, group_codes
 
 DEFAULT_KEEP_MS: Final = 30 * 86_400_000
 # What a segment of one report may take: a segment less its head, as `Sealer.size_of` counts.
@@ -113,10 +118,11 @@ class _Facts:
 class Egress:
     """Decides for one node. Not for several threads at once."""
 
-    def __init__(self, mirror: Mirror, identity: Identity, now_ms: NowMs) -> None:
+    def __init__(self, mirror: Mirror, identity: Identity, now_ms: NowMs, groups: Groups | None = None) -> None:
         self._mirror = mirror
         self._identity = identity
         self._now_ms = now_ms
+        self._groups = bundled() if groups is None else groups
         self._facts: dict[str, _Facts] = {}
         self._headers: dict[tuple[str, str, str], bytes] = {}
 
@@ -127,7 +133,7 @@ class Egress:
         """
         now = self._now_ms()
         facts = self._current(agreement_id, now)
-        profile = self._profile(report, facts)
+        profile = self._profile(report, facts, day_of(now))
         times = _times(report, facts, now)
         moment = self._moment(facts, now)
         decision = decide_report(facts.view.compiled, profile, times, facts.nodes, moment)
@@ -140,7 +146,7 @@ class Egress:
             profile=profile,
             times=times,
             refers_to=_references(report),
-            portions=tuple(self._portion(portion) for portion in report.portions),
+            portions=tuple(self._portion(portion, day_of(now)) for portion in report.portions),
             recipients=tuple((facts.recipients[node], indices) for node, indices in decision.permitted.items()),
             nodes=tuple((f"{party}/{name}", indices) for (party, name), indices in decision.permitted.items()),
             refused_parties=decision.refused_parties,
@@ -150,10 +156,11 @@ class Egress:
         """Say who would receive a report; raises as `clear`, but for the refusal."""
         now = self._now_ms()
         facts = self._current(agreement_id, now)
-        profile, times, moment = self._profile(report, facts), _times(report, facts, now), self._moment(facts, now)
+        day = day_of(now)
+        profile, times, moment = self._profile(report, facts, day), _times(report, facts, now), self._moment(facts, now)
         decision = decide_report(facts.view.compiled, profile, times, facts.nodes, moment)
         for portion in report.portions:
-            self._portion(portion)
+            self._portion(portion, day)
         return Preview(
             agreement_id=agreement_id,
             banner=report.banner,
@@ -200,7 +207,7 @@ class Egress:
                     nodes.append(directory.node_facts(node, now, suite))
                     recipients[node.party, node.node] = recipient
                     ends.append(node.valid_until)
-        ends += [moment for moment in (view.state.in_force_at, view.state.ends_at) if moment is not None]
+        ends += view.state.turning_points
         return _Facts(
             view=view,
             version=self._mirror.version,
@@ -229,12 +236,13 @@ class Egress:
 
     # --- what is signed ---------------------------------------------------------------------------------------------
 
-    def _profile(self, report: Report, facts: _Facts) -> Profile:
+    def _profile(self, report: Report, facts: _Facts, day: date) -> Profile:
         if report.exercise:
             raise UsageError(
                 "exercise traffic is not carried by this release", what_to_do="Leave the exercise flag out."
             )
         written = (
+            day,
             report.marking,
             tuple((one.marking, one.personal_data, one.persons, one.warn) for one in report.portions),
             report.categories,
@@ -259,16 +267,22 @@ class Egress:
                 statements_seen=len(view.statements),
                 parties=view.parties,
                 levels=view.document.levels_of(self._identity.party),
+                groups=self._groups.on(day),
             )
         return found
 
-    def _portion(self, portion: Portion) -> PortionInput:
+    def _portion(self, portion: Portion, day: date) -> PortionInput:
         if isinstance(portion.content, StoredContent) or portion.length > CONTENT_BYTES:
             raise MalformedError(
                 f"a portion of {portion.length} bytes is too large: this release carries at most {CONTENT_BYTES} in a report",
                 what_to_do="Split the content over several reports.",
                 code=ErrorCode.LIMIT_EXCEEDED,
             )
+        groups = group_codes(portion.marking.text, self._groups.memberships)
+        if groups:
+            record = self._groups.record(groups, day)
+            kept: dict[str, Json] = {name: one if isinstance(one, str) else [*one] for name, one in record.items()}
+            return PortionInput(encode_header({**portion.header, "groups": kept}), portion.content)
         if portion.extra:
             return PortionInput(encode_header(portion.header), portion.content)
         said = (portion.media_type, portion.file_name, portion.title)

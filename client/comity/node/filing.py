@@ -66,6 +66,7 @@ def file_report(
                 "file_name": portion.file_name,
                 "file": path.name,
                 "bytes": portion.length,
+                **portion.assessment,
             }
         )
     profile, times = report.profile, report.times

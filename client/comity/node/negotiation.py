@@ -30,7 +30,7 @@ from comity.suites import KeyRole
 from comity.v1 import agreement_pb2 as pb
 from comity_policy.document import Document, DocumentError, load
 from comity_policy.facts import Role
-from comity_policy.lifecycle import State, TransitionError, TransitionFault, admissible
+from comity_policy.lifecycle import State, TransitionError, TransitionFault, admissible, draft
 from comity_policy.steps import LogTerms, Step, StepKind
 
 _FAULTS = {
@@ -66,7 +66,7 @@ class Negotiator:
         loaded = load_document(document)
         await catch_up(self.connection, self.mirror, ())
         self._check_text(loaded)
-        state = State(loaded, document_digest(document), 0)
+        state = draft(loaded, document_digest(document))
         statement = self._signed(self._step(StepKind.PROPOSE, state))
         request = pb.ProposeRequest(document=document, step=statement_message(statement))
         answer = await self.connection.call(self.connection.agreements.Propose, request)

@@ -6,10 +6,11 @@ Rules in order:
    portion has either `text` or `file`; the file lies beside the report or below, never elsewhere.
 3. Options given besides a structured report fill what the file leaves open, and never change what it says.
 4. A directory is one report a file, by name; names that begin with a dot are left out. Only names are held in memory.
+5. `tlp` of the whole stands in for the portions that say none; the whole carries the narrowest that any part says.
 
     marking = "SECRET//NOFORN"                    # the banner of the whole
     purpose = "counter-terrorism"
-    categories = ["terrorist-financing"]          # also: precedence, kind, to, not_before, expires_at
+    categories = ["terrorist-financing"]          # also: precedence, kind, to, tlp, not_before, expires_at
 
     [[portion]]
     title = "Summary"
@@ -19,6 +20,7 @@ Rules in order:
     [[portion]]
     marking = "SECRET//NOFORN"
     file = "source.txt"                           # also: media_type, personal_data = "ordinary", persons = 1, warn
+    grading = "B2"                                # also: tlp, confidence, estimative = "icd-203: likely"
 """
 
 from __future__ import annotations
@@ -37,7 +39,10 @@ from comity.errors import MalformedError, NotFoundError, UsageError
 from comity.node.files import read_file
 from comity.portion import TEXT, Marking, Portion, utf8
 from comity.report import Report, ReportFields
+from comity_policy.banner import tlp_in, with_tlp
 from comity_policy.facts import PersonalData
+from comity_policy.marking import MarkingError
+from comity_policy.tlp import narrowest, parse_tlp, tlp_word
 
 STRUCTURED: Final = ".report.toml"
 REPORT_LIMIT: Final = 1 << 20
@@ -72,6 +77,10 @@ class _PortionTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     personal_data: str = "none"
     persons: int = 0
     warn: bool = False
+    tlp: str = ""
+    grading: str = ""
+    confidence: str = ""
+    estimative: str = ""
 
 
 class _ReportTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -82,6 +91,7 @@ class _ReportTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     precedence: str = ""
     kind: str = ""
     to: list[str] = []
+    tlp: str = ""
     not_before: datetime | None = None
     expires_at: datetime | None = None
 
@@ -140,11 +150,35 @@ def _structured(path: Path, wishes: Wishes) -> Report:
     )
     if not merged.marking:
         raise MalformedError(f"{path.name}: 'marking' of the whole report is missing")
-    portions = [_portion(path, number, one) for number, one in enumerate(table.portion, start=1)]
-    return Report.of(portions, marking=merged.marking, **_fields(merged))
+    portions = [_portion(path, number, one, table.tlp) for number, one in enumerate(table.portion, start=1)]
+    marking = _marking(f"{path.name}: the whole", merged.marking, table.tlp)
+    return Report.of(portions, marking=_narrowed(path, marking, portions), **_fields(merged))
 
 
-def _portion(path: Path, number: int, table: _PortionTable) -> Portion:
+def _marking(where: str, text: str, tlp: str, otherwise: str = "") -> str:
+    """Give a marking with the TLP said beside it, or `otherwise` where neither says one."""
+    try:
+        word = tlp or ("" if tlp_in(text) else otherwise)
+        return with_tlp(text, parse_tlp(word)) if word else text
+    except MarkingError as error:
+        raise MalformedError(f"{where}: {error}", what_to_do="Correct 'tlp' or the marking.") from error
+
+
+def _narrowed(path: Path, marking: str, portions: list[Portion]) -> str:
+    """Give the marking of the whole with the narrowest TLP of its parts; raises MalformedError where it says a wider one."""
+    narrow = narrowest(tlp_in(one.marking.text) for one in portions)
+    said = tlp_in(marking)
+    if narrow is None or (said is not None and said >= narrow):
+        return marking
+    if said is not None:
+        raise MalformedError(
+            f"{path.name}: the whole is marked {tlp_word(said)}, a portion {tlp_word(narrow)}",
+            what_to_do=f"Mark the whole {tlp_word(narrow)}.",
+        )
+    return with_tlp(marking, narrow)
+
+
+def _portion(path: Path, number: int, table: _PortionTable, tlp: str) -> Portion:
     where = f"{path.name}: portion {number}"
     if (table.text is None) == (table.file is None):
         raise MalformedError(f"{where} has either 'text' or 'file'")
@@ -160,9 +194,9 @@ def _portion(path: Path, number: int, table: _PortionTable) -> Portion:
         ).portions[0]
         content = single.content if isinstance(single.content, bytes) else b""
         media_type, file_name = single.media_type, single.file_name
-    return Portion(
+    portion = Portion(
         content,
-        Marking.of(table.marking),
+        Marking.of(_marking(where, table.marking, table.tlp, tlp)),
         media_type=media_type,
         file_name=file_name,
         title=table.title,
@@ -170,6 +204,10 @@ def _portion(path: Path, number: int, table: _PortionTable) -> Portion:
         persons=table.persons,
         warn=table.warn,
     )
+    try:
+        return portion.assessed(grading=table.grading, confidence=table.confidence, estimative=table.estimative)
+    except MalformedError as error:
+        raise MalformedError(f"{where}: {error.message}", what_to_do=error.what_to_do) from error
 
 
 def _beside(path: Path, name: str) -> Path:

@@ -8,10 +8,21 @@ from comity_policy.banner import banner, tlp_word
 from comity_policy.clauses import Embargo, Scope
 from comity_policy.decision import Baseline
 from comity_policy.facts import Point, Role
-from comity_policy.findings.case import NO_REMEDY, NOT_ATTESTED, Case, Finding, RemedyAction, listed, span, when
+from comity_policy.findings.case import (
+    NO_REMEDY,
+    NOT_ATTESTED,
+    Case,
+    Finding,
+    RemedyAction,
+    attested,
+    listed,
+    span,
+    when,
+)
 from comity_policy.findings.clauses import originator_control, releasability
 from comity_policy.lowering import CREATED_AT_AHEAD, CREATED_AT_OLDEST
 from comity_policy.marking import DISSEMINATION, CategoryKind, Tlp, faults, has_disclosure_marking
+from comity_policy.sources import onward_grants
 
 TEXT: Mapping[Baseline, tuple[str, str]] = {
     Baseline.IN_FORCE: (
@@ -28,7 +39,7 @@ TEXT: Mapping[Baseline, tuple[str, str]] = {
     ),
     Baseline.ADDRESSEE: (
         "An addressee of the report must match the recipient's node.",
-        "A node receives what is addressed to its party, office or community.",
+        "A node receives what is addressed to its party, office, community or officer; an officer opens what is addressed to it.",
     ),
     Baseline.BROKER: (
         "The broker must be one the agreement names.",
@@ -58,6 +69,10 @@ TEXT: Mapping[Baseline, tuple[str, str]] = {
         "The recipient's party must stand in the portion's REL TO.",
         "Unmarked is not releasable.",
     ),
+    Baseline.ONWARD: (
+        "Only the originator sends, unless a grant of the agreement lets others pass the report on.",
+        "What was received goes on only with the originator's consent, over so many hops, and while no dispute is open.",
+    ),
     Baseline.ORIGINATOR_CONTROL: (
         "ORCON content goes on only with the originator's grant for that very report.",
         "The originator controls further dissemination.",
@@ -74,16 +89,24 @@ TEXT: Mapping[Baseline, tuple[str, str]] = {
 
 
 def _in_force(case: Case) -> Finding:
-    reason = case.state.reason or "NOT_IN_FORCE"
+    document, umbrella = case.document, case.source.umbrella
+    name, reason = document.id, case.state.reason or "NOT_IN_FORCE"
+    if case.state.in_force is True:
+        name, reason = (
+            ("umbrella", "UNKNOWN")
+            if umbrella is None
+            else (f"umbrella {umbrella.document.id}", umbrella.state.reason or "NOT_IN_FORCE")
+        )
     wait = {
         "NOT_YET": "after its entry into force",
         "SUSPENDED": "after whoever suspended it resumes it",
         "EXPIRED": "under a renewed or a new agreement",
         "TERMINATED": "under a new agreement",
+        "UNKNOWN": "with the agreement it is an arrangement under",
     }
     return Finding(
         "state of the agreement",
-        reason,
+        reason if name == document.id else f"{name}: {reason}",
         "IN_FORCE",
         wait.get(reason, "when it is in force"),
         case.raise_with_partner(),
@@ -115,11 +138,14 @@ def _agreement(case: Case) -> Finding:
 def _addressee(case: Case) -> Finding:
     mine = [one for one in case.profile.addressees if one.party == case.node.party]
     named = ["/".join(filter(None, (one.party, one.office, one.community, one.officer))) for one in mine]
-    nearest = f"address {case.node.party}, or an office or community of {case.node.party}/{case.node.node}"
-    if any(one.officer for one in mine):
-        nearest += "; no officer: no attested fact says yet who reads"
-    member_of = listed(case.node.offices | case.node.communities)
-    return Finding("addressees", listed(named), f"one that matches a node in {member_of}", nearest, NO_REMEDY)
+    node, reader = case.node, case.moment.reader
+    nearest = f"address {node.party}, or an office, community or officer of {node.party}/{node.node}"
+    holders = (node.offices, node.communities, node.officers)
+    member_of = listed([word for words in holders for word in words or ()])
+    wanted = f"one that matches a node in {member_of}"
+    if case.moment.point is Point.OPENING and any(one.officer for one in mine):
+        wanted += f" and its reader ({NOT_ATTESTED if reader is None else reader.officer})"
+    return Finding("addressees", listed(named), wanted, nearest, NO_REMEDY)
 
 
 def _broker(case: Case) -> Finding:
@@ -141,10 +167,12 @@ def _marking(case: Case) -> Finding:
     label, found = case.label, list(faults(case.label))
     if case.table.ranks.get(label.classification) != 0 and not has_disclosure_marking(label):
         found.append("classified without a foreign-disclosure marking")
-    if label.tlp is Tlp.RED:
-        found.append(f"{tlp_word(Tlp.RED)} is for named individuals only")
+    if label.tlp is Tlp.RED and any(
+        one.party == case.node.party and not one.officer for one in case.profile.addressees
+    ):
+        found.append(f"{tlp_word(Tlp.RED)} is for named individuals only, and an addressee names none")
     proposed = case.released_also()
-    wanted = "a well-formed marking that says to whom it may be disclosed, other than TLP:RED"
+    wanted = "a well-formed marking that says to whom it may be disclosed, and a named officer for TLP:RED"
     return Finding("marking", f"{banner(label)}: {'; '.join(found)}", wanted, proposed, case.mark(proposed))
 
 
@@ -192,6 +220,26 @@ def _national_only(case: Case) -> Finding:
     )
 
 
+def _onward(case: Case) -> Finding:
+    moment, clauses = case.moment, onward_grants(case.source)
+    hops = NOT_ATTESTED if moment.hops is None else str(moment.hops)
+    disputed = attested(moment.disputed, "disputed", "not disputed")
+    granted = attested(moment.onward_grant, "granted", "not granted")
+    command = f"comity consent ask --agreement {case.document.id} --to {case.node.party}"
+    got = f"somebody else than {case.originator}" if moment.direct is False else f"sender {NOT_ATTESTED}"
+    if not clauses:
+        wanted = f"sent by {case.originator}: the agreement has no onward grant in force"
+        return Finding("who sends", got, wanted, f"sent by {case.originator}", case.raise_with_partner())
+    most = max(clause.max_hops for clause in clauses)
+    return Finding(
+        "passing on",
+        f"{got}, hop {hops}, grant: {granted}, dispute: {disputed}",
+        f"at most {most} hops, no dispute, and a grant of {case.originator} or a pre-approval for {case.node.party}",
+        f"with the consent of {case.originator}, by hop {most}, after disputes are closed",
+        case.remedy(RemedyAction.ASK_CONSENT, command, Role.LIAISON),
+    )
+
+
 def _times(case: Case) -> Finding:
     times, moment = case.times, case.moment
     got = f"created {when(times.created_at)}, not before {when(times.not_before)}, expires {when(times.expires_at)}"
@@ -233,6 +281,7 @@ FINDINGS: Mapping[str, Callable[[Case], Finding]] = {
     Baseline.ACCESS: _access,
     Baseline.NATIONAL_ONLY: _national_only,
     Baseline.RELEASABLE: releasability,
+    Baseline.ONWARD: _onward,
     Baseline.ORIGINATOR_CONTROL: originator_control,
     Baseline.TIMES: _times,
     Baseline.GRANT: _grant,

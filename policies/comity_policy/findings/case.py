@@ -6,6 +6,7 @@ explain a decision that was taken; they never take one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,7 +14,7 @@ from enum import StrEnum
 from comity_policy.banner import banner
 from comity_policy.decision import Reason
 from comity_policy.document import Document
-from comity_policy.facts import AgreementState, Moment, NodeFacts, Profile, Role, Times
+from comity_policy.facts import AgreementState, Moment, NodeFacts, PortionMarking, Profile, Role, Times
 from comity_policy.lowering import Source, Table
 from comity_policy.marking import Label, Tlp
 
@@ -56,16 +57,21 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One decision to explain, with what it was taken from."""
+    """One violation to explain, with what it was decided from; `table` and `clause_id` are those it was decided by."""
 
     source: Source
     profile: Profile
     times: Times
-    label: Label
+    portion: PortionMarking
     node: NodeFacts
     moment: Moment
     table: Table
     reason: Reason
+    clause_id: str = ""
+
+    @property
+    def label(self) -> Label:
+        return self.portion.label
 
     @property
     def document(self) -> Document:
@@ -81,6 +87,24 @@ class Case:
 
     def remedy(self, action: RemedyAction, command: str, role: Role) -> Remedy:
         return Remedy(action, command, f"{role.word} of {self.originator}")
+
+    def recipients_remedy(self, action: RemedyAction, command: str, role: Role) -> Remedy:
+        """Give what somebody of the recipient's party can do: at opening that party decides."""
+        return Remedy(action, command, f"{role.word} of {self.node.party}")
+
+    def ask_consent(self, kind: str) -> Remedy:
+        command = f"comity consent ask --agreement {self.document.id} --kind {kind}"
+        return self.recipients_remedy(RemedyAction.ASK_CONSENT, command, Role.LIAISON)
+
+    @property
+    def rank(self) -> int | None:
+        """Give the portion's rank in the table the clause is decided by."""
+        return self.table.ranks.get(self.label.classification)
+
+    def below(self, ranks: Iterable[int]) -> str:
+        """Give the highest level below all these ranks; empty where there is none."""
+        lowest = min(ranks, default=0)
+        return next((level for level, rank in self.table.ranks.items() if rank == lowest - 1), "")
 
     def raise_with_partner(self) -> Remedy:
         return self.remedy(RemedyAction.RAISE_WITH_PARTNER, f"comity agreement show {self.document.id}", Role.LIAISON)
@@ -139,3 +163,8 @@ def listed(words: object) -> str:
         if isinstance(words, (set, frozenset, tuple, list, dict))
         else str(words)
     )
+
+
+def attested(fact: bool | None, yes: str, no: str) -> str:
+    """Give what is attested in words; that nothing is, where nothing is."""
+    return NOT_ATTESTED if fact is None else yes if fact else no

@@ -1,32 +1,34 @@
-"""The clause kinds: what each found when it refused."""
+"""The clauses that say what may flow to whom: what each found when it refused."""
 
 from __future__ import annotations
 
 from comity_policy.banner import banner
 from comity_policy.clauses import (
+    Carrier,
     Ceiling,
-    Clause,
+    Channel,
     Clearance,
-    Embargo,
+    Exclude,
+    NeedToKnow,
     OriginatorControl,
-    PrecedenceRule,
+    PersonalDataRule,
     Purpose,
     Releasability,
     Residency,
-    Retention,
-    Scope,
-    Suites,
+    Special,
 )
 from comity_policy.decision import Reason
-from comity_policy.facts import Point, Precedence, Role
-from comity_policy.findings.case import NO_REMEDY, NOT_ATTESTED, Case, Finding, Remedy, RemedyAction, listed, span, when
+from comity_policy.facts import Point, Role
+from comity_policy.findings.case import NOT_ATTESTED, Case, Finding, Remedy, RemedyAction, listed, when
+from comity_policy.findings.handling import of_handling
+from comity_policy.sources import AnyClause
 
 
-def of_clause(case: Case, clause: Clause) -> Finding:
+def of_clause(case: Case, clause: AnyClause) -> Finding:
     """Give what a violated clause found; a suspended requirement cannot hold, whatever the facts."""
-    if isinstance(clause, Scope):
+    if clause.grant:
         # A grant is named only while it is suspended, also where a fact of a wrong type leaves open whether it would apply.
-        return _scope(case, clause)
+        return _suspended_grant(case, clause)
     if case.reason is Reason.CLAUSE_SUSPENDED:
         return _suspended(case, clause)
     match clause:
@@ -38,23 +40,23 @@ def of_clause(case: Case, clause: Clause) -> Finding:
             return releasability(case)
         case OriginatorControl():
             return originator_control(case)
+        case NeedToKnow():
+            return _need_to_know(case, clause)
+        case PersonalDataRule():
+            return _personal_data(case, clause)
+        case Channel():
+            return _channel(case, clause)
+        case Exclude():
+            return _exclude(case, clause)
         case Purpose():
             return _purpose(case, clause)
         case Residency():
             return _residency(case, clause)
-        case Retention():
-            return _retention(case, clause)
-        case Embargo():
-            return _embargo(case, clause)
-        case PrecedenceRule():
-            return _precedence(case, clause)
-        case Suites():
-            return _suites(case, clause)
         case _:
-            raise ValueError(f"clause {clause.id} is of a kind that never refuses")
+            return of_handling(case, clause)
 
 
-def _suspended(case: Case, clause: Clause) -> Finding:
+def _suspended(case: Case, clause: AnyClause) -> Finding:
     return Finding(
         "state of the clause",
         f"clause {clause.id} is suspended",
@@ -80,7 +82,7 @@ def originator_control(case: Case) -> Finding:
     )
 
 
-def _scope(case: Case, clause: Scope) -> Finding:
+def _suspended_grant(case: Case, clause: AnyClause) -> Finding:
     return Finding(
         "state of the grant",
         f"clause {clause.id} is suspended",
@@ -107,10 +109,44 @@ def _ceiling(case: Case, clause: Ceiling) -> Finding:
     )
 
 
-def _clearance(case: Case, _clause: Clearance) -> Finding:
+def _clearance(case: Case, clause: Clearance) -> Finding:
+    covered = case.table.covers.get(case.node.accreditation_level or "")
+    until = case.node.accreditation_until
+    accredited = case.rank == 0 or (
+        (case.rank is not None and covered is not None and until is not None)
+        and case.rank <= covered
+        and case.moment.now < until
+    )
+    asks_reader = case.moment.point is Point.OPENING and any(
+        row.party == case.originator for row in clause.officer_from
+    )
+    return _reader_cleared(case) if asks_reader and accredited else _accredited(case)
+
+
+def _able(case: Case) -> str:
+    able = [level for level, highest in case.table.covers.items() if case.rank is not None and highest >= case.rank]
+    return (
+        f"one of {', '.join(able)}, current at {when(case.moment.now)}" if able else "a level of the agreement's table"
+    )
+
+
+def _reader_cleared(case: Case) -> Finding:
+    reader = case.moment.reader
+    name, got = "whoever reads", NOT_ATTESTED
+    if reader is not None:
+        name, got = reader.officer, reader.clearance_level or NOT_ATTESTED
+        got += f" until {when(reader.clearance_until)}"
+    return Finding(
+        f"clearance of {name}",
+        got,
+        _able(case),
+        "opened by an officer whose clearance covers the level",
+        case.recipients_remedy(RemedyAction.SECOND_OFFICER, "comity officer list", Role.SECURITY_AUTHORITY),
+    )
+
+
+def _accredited(case: Case) -> Finding:
     node, ranks = case.node, case.table.ranks
-    rank = ranks.get(case.label.classification)
-    able = [level for level, highest in case.table.covers.items() if rank is not None and highest >= rank]
     until = "" if node.accreditation_level is None else f" until {when(node.accreditation_until)}"
     covered = case.table.covers.get(node.accreditation_level or "")
     lower = [level for level, one in ranks.items() if covered is not None and one <= covered]
@@ -118,7 +154,7 @@ def _clearance(case: Case, _clause: Clearance) -> Finding:
     return Finding(
         f"accreditation of {node.party}/{node.node}",
         (node.accreditation_level or NOT_ATTESTED) + until,
-        f"one of {', '.join(able)}, current at {when(case.moment.now)}" if able else "a level of the agreement's table",
+        _able(case),
         f"a portion at {lower[-1]} or lower" if lower and current else f"after {node.party} accredits the node",
         case.raise_with_partner(),
     )
@@ -141,72 +177,70 @@ def _purpose(case: Case, clause: Purpose) -> Finding:
     )
 
 
+def _need_to_know(case: Case, clause: NeedToKnow) -> Finding:
+    party, reader = case.node.party, case.moment.reader
+    rows = [row for row in clause.rows if row.party == party]
+    named = listed([word for row in rows for word in (*row.offices, *row.communities, *row.officers)])
+    if case.moment.point is Point.OPENING:
+        got = NOT_ATTESTED if reader is None else f"{reader.officer} in {_members(reader.offices, reader.communities)}"
+        fact, nearest = "officer who opens", f"opened by one of {named}"
+    else:
+        officers = [one.officer for one in case.profile.addressees if one.party == party and one.officer]
+        got = f"node in {_members(case.node.offices, case.node.communities)}, officers addressed {listed(officers)}"
+        fact, nearest = "offices, communities and officers", f"sent to one of {named}"
+    if not rows:
+        return Finding(
+            fact, got, f"a row for {party}", "after the parties agree who needs to know", case.raise_with_partner()
+        )
+    return Finding(fact, got, f"one of {named}", nearest, case.raise_with_partner())
+
+
+def _members(offices: frozenset[str] | None, communities: frozenset[str] | None) -> str:
+    return NOT_ATTESTED if offices is None or communities is None else listed(offices | communities)
+
+
+def _personal_data(case: Case, clause: PersonalDataRule) -> Finding:
+    portion, asked = case.portion, case.moment.opening_purpose
+    one_of = listed(clause.purposes)
+    got = f"{portion.personal_data.name} of {portion.persons} persons, for {case.profile.purpose or 'no purpose'}"
+    if case.moment.point is Point.OPENING:
+        got += f", opened for {asked or 'no purpose'}"
+    special = "" if clause.special_categories is Special.ALLOW else ", no special categories"
+    return Finding(
+        "personal data",
+        got,
+        f"of 1 to {clause.persons_max} persons, for one of {one_of}{special}",
+        f"a portion without personal data, or of at most {clause.persons_max} persons for one of {one_of}{special}",
+        case.sanitise(),
+    )
+
+
+def _channel(case: Case, clause: Channel) -> Finding:
+    rows = [row for row in clause.rows if row.party == case.originator]
+    told = "; ".join(f"{row.level} by {row.by}" for row in rows)
+    ranks = [
+        case.table.ranks[row.level] for row in rows if row.level in case.table.ranks and row.by is not Carrier.BROKER
+    ]
+    level = case.below(ranks)
+    nearest = f"a portion at {level}, or by another channel" if level else "by another channel"
+    return Finding("channel", f"{case.label.classification} through a broker", told, nearest, case.sanitise())
+
+
+def _exclude(case: Case, clause: Exclude) -> Finding:
+    profile = case.profile
+    return Finding(
+        "national caveat",
+        f"{profile.kind.word} about {listed(profile.categories)}, to {case.node.party}",
+        f"none of the categories {listed(clause.categories) if clause.categories else 'at all'}, "
+        f"of the kinds {listed(clause.kinds) if clause.kinds else 'at all'}, "
+        f"to {listed(clause.to) if clause.to else 'anybody'}",
+        "after the caveat is withdrawn",
+        case.remedy(RemedyAction.NONE, f"comity agreement show {case.document.id}", Role.RELEASE_AUTHORITY),
+    )
+
+
 def _residency(case: Case, clause: Residency) -> Finding:
     allowed = listed(clause.regions.get(case.originator, ()))
     got = f"broker {case.moment.broker_region or NOT_ATTESTED}, node {case.node.region or NOT_ATTESTED}"
     nearest = f"a broker and a node in {allowed}"
     return Finding("regions", got, f"both among {allowed}", nearest, case.raise_with_partner())
-
-
-def _retention(case: Case, clause: Retention) -> Finding:
-    longest, times, moment = clause.longest.milliseconds, case.times, case.moment
-    if moment.point is Point.OPENING:
-        limit = None if moment.admitted_at is None else moment.admitted_at + longest
-        got = f"admitted {when(moment.admitted_at)}, opened {when(moment.now)}"
-        nearest = "nothing: the time to keep it is over" if limit is not None else "with the log entry of its admission"
-        return Finding("time of opening", got, f"at most {span(longest)} after admission", nearest, NO_REMEDY)
-    latest = when(times.created_at + longest)
-    return Finding(
-        "time kept",
-        span(times.expires_at - times.created_at),
-        f"at most {span(longest)}",
-        f"expires {latest}",
-        case.state_otherwise(f"--expires {latest}"),
-    )
-
-
-def _embargo(case: Case, _clause: Embargo) -> Finding:
-    times = case.times
-    if case.moment.point is Point.OPENING:
-        start = when(times.not_before)
-        return Finding("embargo", when(case.moment.now), f"not before {start}", f"at {start}", NO_REMEDY)
-    return Finding(
-        "embargo",
-        f"not before {when(times.not_before)}, expires {when(times.expires_at)}",
-        "an embargo that ends before the report expires",
-        f"not before an earlier time than {when(times.expires_at)}",
-        case.state_otherwise("--not-before TIME"),
-    )
-
-
-def _precedence(case: Case, clause: PrecedenceRule) -> Finding:
-    precedence = case.profile.precedence
-    allowed = listed(clause.flash if precedence is Precedence.FLASH else clause.immediate)
-    roles = case.moment.sender_roles
-    return Finding(
-        f"sender's roles for {precedence.name}",
-        NOT_ATTESTED if roles is None else listed(tuple(role.word for role in roles)),
-        f"one of {allowed}",
-        f"{Precedence.PRIORITY.name}, or sent by one of {allowed}",
-        Remedy(RemedyAction.SECOND_OFFICER, "", f"{allowed} of {case.originator}"),
-    )
-
-
-def _suites(case: Case, clause: Suites) -> Finding:
-    moment = case.moment
-    used_at = moment.admitted_at if moment.point is Point.OPENING else moment.now
-
-    def age(since: int | None) -> str:
-        return NOT_ATTESTED if since is None or used_at is None else span(used_at - since)
-
-    return Finding(
-        "suite, keys and key log",
-        f"suite {case.profile.suite}, sender's key {age(moment.sender_key_since)}, "
-        f"recipient's key {age(case.node.oldest_key_since)}, key-log view {span(moment.key_log_age)}",
-        f"suite one of {listed(clause.allowed)}, keys at most {span(clause.oldest_key.milliseconds)}, "
-        f"key-log view at most {span(clause.oldest_key_log_view.milliseconds)}",
-        "an allowed suite, rotated keys and a fresh view of the key log",
-        case.remedy(
-            RemedyAction.NONE, f"comity node show {case.originator}/{case.profile.originator.node}", Role.OPERATOR
-        ),
-    )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from comity_policy.facts import Moment, NodeFacts, Profile, Times
-from comity_policy.marking import Label
+from comity_policy.facts import Moment, NodeFacts, PortionMarking, Profile, Times
 
 HOLDS, DENIED, MISSING, SUSPENDED = range(4)
 
-Check = Callable[[Profile, Times, Label, int | None, NodeFacts, Moment], int]
+Check = Callable[[Profile, Times, PortionMarking, int | None, NodeFacts, Moment], int]

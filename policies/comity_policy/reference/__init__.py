@@ -17,8 +17,11 @@ Rules in order:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
+from comity_policy.clauses import CaveatClause, Clause, Emergency, Onward, Scope
+from comity_policy.companions import Caveat, Umbrella
 from comity_policy.decision import Decision, Reason, ReportDecision, Violation
 from comity_policy.facts import AgreementState, Moment, NodeFacts, Point, Profile, Times
 from comity_policy.reference.baseline import BASELINE
@@ -28,6 +31,8 @@ from comity_policy.sections import Document
 from comity_policy.vocabulary import Vocabularies
 
 __all__ = ["decide", "decide_report"]
+
+_NOTHING_SUSPENDED = AgreementState(in_force=True)
 
 
 def decide(  # noqa: PLR0917 - the arguments of the engine, agreement first
@@ -40,6 +45,9 @@ def decide(  # noqa: PLR0917 - the arguments of the engine, agreement first
     portion_index: int,
     node: NodeFacts,
     moment: Moment,
+    *,
+    umbrella: Umbrella | None = None,
+    caveats: Sequence[Caveat] = (),
 ) -> Decision:
     """Give the answer for one portion and one node under the agreement of that digest (48 bytes); times in Unix ms.
 
@@ -47,16 +55,44 @@ def decide(  # noqa: PLR0917 - the arguments of the engine, agreement first
     """
     if portion_index < 0:
         raise IndexError(f"portions are counted from 0, not {portion_index}")
-    label = profile.portions[portion_index].label
-    case = Case(document, digest, state, vocabularies, profile, times, label, node, moment)
+    portion = profile.portions[portion_index]
+    lifting = tuple(
+        one for one in document.clauses if isinstance(one, Emergency) and one.id not in state.suspended_clauses
+    )
+    case = Case(document, digest, state, vocabularies, profile, times, portion, node, moment, lifting, umbrella)
     violations: list[Violation] = []
     for row, points, rule in BASELINE:
         if moment.point.value in points:
             violations += _violation(row.value, rule(case))
-    for clause in document.clauses:
+    for name, clause, its_case in _clauses(case, caveats):
         if moment.point.value in points_of(clause):
-            violations += _violation(clause.id, judged(case, clause))
-    return Decision(not violations, tuple(violations), _deferred(document, moment.point))
+            violations += _violation(name, judged(its_case, clause))
+    parties = (profile.originator.party, (node.party,))
+    return Decision(not violations, tuple(violations), _deferred(document, umbrella, caveats, parties, moment.point))
+
+
+def _clauses(case: Case, caveats: Sequence[Caveat]) -> Iterator[tuple[str, Clause | CaveatClause, Case]]:
+    """Give every clause with its name and the case it is judged in: the agreement's, the umbrella's, the caveats'."""
+    cases: list[tuple[Case, Sequence[Clause | CaveatClause]]] = [(case, case.document.clauses)]
+    if (umbrella := case.umbrella) is not None:
+        prefix = f"{umbrella.document.id}/"
+        above = replace(case, document=umbrella.document, state=umbrella.state, prefix=prefix)
+        cases.append((above, _requirements(umbrella)))
+    for caveat in _applying(caveats, case.sender, (case.recipient,)):
+        prefix = f"caveat/{caveat.party}/{caveat.id}/"
+        cases.append((replace(case, state=_NOTHING_SUSPENDED, emergencies=(), prefix=prefix), caveat.clauses))
+    for its_case, clauses in cases:
+        for clause in clauses:
+            yield its_case.prefix + clause.id, clause, its_case
+
+
+def _requirements(umbrella: Umbrella) -> list[Clause]:
+    return [one for one in umbrella.document.clauses if not isinstance(one, Scope | Onward | Emergency)]
+
+
+def _applying(caveats: Sequence[Caveat], sender: str, recipients: Sequence[str]) -> list[Caveat]:
+    found = [one for one in caveats if one.party == sender or (one.incoming and one.party in recipients)]
+    return sorted(found, key=lambda one: (one.party, one.id))
 
 
 def decide_report(  # noqa: PLR0917 - the arguments of the engine, agreement first
@@ -68,6 +104,9 @@ def decide_report(  # noqa: PLR0917 - the arguments of the engine, agreement fir
     times: Times,
     nodes: Iterable[NodeFacts],
     moment: Moment,
+    *,
+    umbrella: Umbrella | None = None,
+    caveats: Sequence[Caveat] = (),
 ) -> ReportDecision:
     """Give the answer for every portion and every node of an addressed party but the originator's own node."""
     addressed = list(dict.fromkeys(addressee.party for addressee in profile.addressees))
@@ -78,7 +117,19 @@ def decide_report(  # noqa: PLR0917 - the arguments of the engine, agreement fir
         if node.party not in addressed or own:
             continue
         for index in range(len(profile.portions)):
-            decision = decide(document, digest, state, vocabularies, profile, times, index, node, moment)
+            decision = decide(
+                document,
+                digest,
+                state,
+                vocabularies,
+                profile,
+                times,
+                index,
+                node,
+                moment,
+                umbrella=umbrella,
+                caveats=caveats,
+            )
             where = (node.party, node.node)
             if decision.permit:
                 permitted[where] = (*permitted.get(where, ()), index)
@@ -86,7 +137,9 @@ def decide_report(  # noqa: PLR0917 - the arguments of the engine, agreement fir
                 violations[(*where, index)] = decision.violations
     reached = {party for party, _ in permitted}
     refused = tuple(party for party in addressed if party not in reached)
-    return ReportDecision(bool(permitted), permitted, violations, refused, _deferred(document, moment.point))
+    parties = (profile.originator.party, addressed)
+    left = _deferred(document, umbrella, caveats, parties, moment.point)
+    return ReportDecision(bool(permitted), permitted, violations, refused, left)
 
 
 def _violation(clause_id: str, reasons: Iterable[Reason]) -> list[Violation]:
@@ -97,5 +150,16 @@ def _violation(clause_id: str, reasons: Iterable[Reason]) -> list[Violation]:
     return []
 
 
-def _deferred(document: Document, point: Point) -> tuple[str, ...]:
-    return tuple(one.id for one in document.clauses if points_of(one) and point.value not in points_of(one))
+def _deferred(
+    document: Document,
+    umbrella: Umbrella | None,
+    caveats: Sequence[Caveat],
+    parties: tuple[str, Sequence[str]],
+    point: Point,
+) -> tuple[str, ...]:
+    named: list[tuple[str, Clause | CaveatClause]] = [(one.id, one) for one in document.clauses]
+    if umbrella is not None:
+        named += [(f"{umbrella.document.id}/{one.id}", one) for one in _requirements(umbrella)]
+    for caveat in _applying(caveats, *parties):
+        named += [(f"caveat/{caveat.party}/{caveat.id}/{one.id}", one) for one in caveat.clauses]
+    return tuple(name for name, one in named if points_of(one) and point.value not in points_of(one))

@@ -7,21 +7,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from comity_policy.clauses import Embargo, OriginatorControl, Releasability
+from comity_policy.clauses import Embargo, OriginatorControl, Releasability, Survives
 from comity_policy.decision import Baseline, Reason
-from comity_policy.facts import Addressee, Point
+from comity_policy.facts import Addressee, AgreementState, Point
 from comity_policy.marking import CategoryKind, Tlp
-from comity_policy.reference.case import Case, Reasons, as_text, as_truth, as_words, is_classified, rank_of
+from comity_policy.reference.case import Case, Reasons, as_reader, as_text, as_truth, as_words, is_classified, rank_of
 from comity_policy.reference.clauses import embargo, granted, originator_control, releasability
+from comity_policy.reference.handling import onward
 from comity_policy.reference.labels import codes_of, is_ill_formed
+from comity_policy.sections import Document
 
 _OLDEST = 72 * 3_600_000
 _AHEAD = 2 * 60_000
 
 
 def _in_force(case: Case) -> Reasons:
-    if case.state.in_force is not True:
+    if not is_in_force(case):
         yield Reason.DENIED
+
+
+def is_in_force(case: Case) -> bool:
+    """Say whether the agreement, and its umbrella, are in force or bind what was opened before."""
+    texts = [(case.document, case.state)]
+    if case.umbrella is not None:
+        texts.append((case.umbrella.document, case.umbrella.state))
+    elif case.document.kind == "arrangement":
+        return False
+    return all(state.in_force is True or _binds_what_is_held(case, text, state) for text, state in texts)
+
+
+def _binds_what_is_held(case: Case, text: Document, state: AgreementState) -> bool:
+    if case.point is not Point.OPENING or case.moment.held is not True:
+        return False
+    survives = any(isinstance(clause, Survives) for clause in text.clauses)
+    return state.reason == "SUSPENDED" or (state.reason in ("EXPIRED", "TERMINATED") and survives)
 
 
 def _parties(case: Case) -> Reasons:
@@ -43,14 +62,22 @@ def _addressee(case: Case) -> Reasons:
 
 
 def _matches(case: Case, addressee: Addressee) -> bool | None:
-    """Say whether the node is meant; None when a fact that says it is missing."""
-    if addressee.party != case.recipient or addressee.officer:
+    """Say whether the node (and at opening the reader) is meant; None when a fact that says it is missing."""
+    if addressee.party != case.recipient:
         return False
-    named = ((addressee.office, case.node.offices), (addressee.community, case.node.communities))
-    needed = [(word, as_words(held)) for word, held in named if word]
-    if any(held is None for _, held in needed):
-        return None
-    return all(held is not None and word in held for word, held in needed)
+    node, officer = case.node, addressee.officer
+    named = ((addressee.office, node.offices), (addressee.community, node.communities), (officer, node.officers))
+    answers = [_is_in(word, as_words(held)) for word, held in named if word]
+    if officer and case.point is Point.OPENING:
+        reader = as_reader(case.moment.reader)
+        answers.append(None if reader is None else reader.officer == officer)
+    if False in answers:
+        return False
+    return None if None in answers else True
+
+
+def _is_in(word: str, held: frozenset[str] | None) -> bool | None:
+    return None if held is None else word in held
 
 
 def _broker(case: Case) -> Reasons:
@@ -77,7 +104,10 @@ def _marking(case: Case) -> Reasons:
         or "NATIONAL-ONLY" in label.dissemination
         or "RELIDO" in label.dissemination
     )
-    if is_ill_formed(label) or (is_classified(case) and not marked) or label.tlp is Tlp.RED:
+    if is_ill_formed(label) or (is_classified(case) and not marked):
+        yield Reason.DENIED
+    named = [addressee.officer for addressee in case.profile.addressees if addressee.party == case.recipient]
+    if label.tlp is Tlp.RED and not all(named):
         yield Reason.DENIED
 
 
@@ -154,6 +184,7 @@ BASELINE: tuple[tuple[Baseline, str, Callable[[Case], Reasons]], ...] = (
     (Baseline.ACCESS, "EAO", _access),
     (Baseline.NATIONAL_ONLY, "EAO", _national_only),
     (Baseline.RELEASABLE, "EAO", _releasable),
+    (Baseline.ONWARD, "AO", onward),
     (Baseline.ORIGINATOR_CONTROL, "AO", _orcon),
     (Baseline.TIMES, "EAO", _times),
     (Baseline.GRANT, "EAO", _grant),

@@ -9,12 +9,26 @@ Rules in order (docs/policy-semantics.md, "Words"):
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
+from comity_policy.clauses import Emergency
+from comity_policy.companions import Umbrella
 from comity_policy.decision import Reason
-from comity_policy.facts import AgreementState, Moment, NodeFacts, Point, Profile, Role, Times
+from comity_policy.facts import (
+    AgreementState,
+    Moment,
+    NodeFacts,
+    Point,
+    PortionMarking,
+    Profile,
+    Reader,
+    Role,
+    Times,
+    Usage,
+    Use,
+)
 from comity_policy.marking import Label
 from comity_policy.sections import Document, Equivalence
 from comity_policy.vocabulary import Vocabularies
@@ -25,7 +39,11 @@ _DAY = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One portion, one node, one point and moment, under one agreement; times in Unix milliseconds."""
+    """One portion, one node, one point and moment, under one text; times in Unix milliseconds.
+
+    `emergencies` are the clauses that may lift: those of the arrangement where `document` is its umbrella, none for a
+    caveat. `umbrella` is that of the document, where it has one. `prefix` stands before the ids of the text's clauses.
+    """
 
     document: Document
     digest: bytes
@@ -33,9 +51,17 @@ class Case:
     words: Vocabularies
     profile: Profile
     times: Times
-    label: Label
+    portion: PortionMarking
     node: NodeFacts
     moment: Moment
+    emergencies: tuple[Emergency, ...]
+    umbrella: Umbrella | None = None
+    prefix: str = ""
+
+    @property
+    def label(self) -> Label:
+        """Give L."""
+        return self.portion.label
 
     @property
     def sender(self) -> str:
@@ -73,9 +99,38 @@ def as_words(value: object) -> frozenset[str] | None:
     return value if isinstance(value, frozenset) else None
 
 
+def as_reader(value: object) -> Reader | None:
+    """Give the reader a fact is."""
+    return value if isinstance(value, Reader) else None
+
+
+def as_use(value: object) -> Use | None:
+    """Give the use a fact is."""
+    return value if isinstance(value, Use) else None
+
+
+def as_usage(value: object, clause_id: str) -> tuple[int, int] | None:
+    """Give the reports and bytes of a quota's window; None where they are missing or no counts."""
+    used = value.get(clause_id) if isinstance(value, Mapping) else None
+    if not isinstance(used, Usage):
+        return None
+    reports, size = as_number(used.reports), as_number(used.size)
+    return None if reports is None or size is None or reports < 0 or size < 0 else (reports, size)
+
+
 def as_roles(value: object) -> frozenset[Role] | None:
     """Give the roles a fact is; what among them is no role is none that anybody asks for."""
     return value if isinstance(value, frozenset) else None
+
+
+def is_within(case: Case, category: str, granted: tuple[str, ...]) -> bool:
+    """Say whether a category is one of these or a descendant of one."""
+    one: str | None = category
+    while one is not None:
+        if one in granted:
+            return True
+        one = case.words.categories.get(one)
+    return False
 
 
 def table_of(case: Case) -> Equivalence | None:

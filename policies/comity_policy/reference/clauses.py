@@ -6,27 +6,48 @@ so that the baseline can stand in for it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import assert_never
+from typing import Any, assert_never
 
 from comity_policy.clauses import (
+    Acknowledge,
     Article,
+    Audit,
+    Authorities,
+    Breach,
+    CaveatClause,
     Ceiling,
+    Channel,
     Clause,
     Clearance,
+    Disputes,
+    DualControl,
     Embargo,
+    Emergency,
+    Exclude,
+    NeedToKnow,
+    Onward,
     OriginatorControl,
+    PersonalDataRule,
     PrecedenceRule,
     Purpose,
+    Quota,
+    Relabel,
     Releasability,
+    Reproduction,
     Residency,
     Retention,
     Scope,
+    SecurityMeasures,
     Span,
     Suites,
+    Survives,
+    UseRule,
 )
 from comity_policy.decision import Reason
-from comity_policy.facts import Point, Precedence, Role
+from comity_policy.facts import PersonalData, Point, Precedence, Role, Use
+from comity_policy.reference import handling
 from comity_policy.reference.case import (
     Case,
     Reasons,
@@ -34,71 +55,91 @@ from comity_policy.reference.case import (
     as_roles,
     as_text,
     as_truth,
+    as_use,
     covered_rank,
     is_classified,
     is_controlled,
+    is_within,
     rank_of,
 )
 
 
-def points_of(clause: Clause) -> str:
+def points_of(clause: Clause | CaveatClause) -> str:
     """Give the letters of the points at which the clause is decided."""
     match clause:
         case Scope() | Ceiling() | Clearance() | Releasability() | Purpose() | Retention() | Suites():
             return "EAO"
-        case Residency() | PrecedenceRule():
+        case NeedToKnow() | PersonalDataRule():
+            return "EAO"
+        case Residency() | PrecedenceRule() | Channel() | Exclude():
             return "EA"
-        case OriginatorControl() | Embargo():
+        case OriginatorControl() | Embargo() | Onward() | Emergency() | Survives():
             return "AO"
-        case Article():
+        case Quota() | DualControl() | Acknowledge() | Audit():
+            return "A"
+        case Reproduction() | UseRule() | Relabel():
+            return "O"
+        case Article() | Breach() | Disputes() | SecurityMeasures() | Authorities():
             return ""
         case _ as never:
             assert_never(never)
 
 
-def judged(case: Case, clause: Clause) -> Reasons:
+_NEVER_SUSPENDED = (
+    OriginatorControl,
+    Retention,
+    UseRule,
+    Relabel,
+    Survives,
+    Audit,
+    Breach,
+    Disputes,
+    SecurityMeasures,
+    Authorities,
+    Article,
+    Exclude,
+)
+
+
+def judged(case: Case, clause: Clause | CaveatClause) -> Reasons:
     """Give every reason for which the clause is violated, where it is decided."""
-    if clause.id in case.state.suspended_clauses and not isinstance(clause, OriginatorControl | Retention | Article):
+    if clause.id in case.state.suspended_clauses and not isinstance(clause, _NEVER_SUSPENDED):
         if _covers(case, clause):
             yield Reason.CLAUSE_SUSPENDED
         return
-    match clause:
-        case Ceiling():
-            yield from _ceiling(case, clause)
-        case Clearance():
-            yield from _clearance(case)
-        case Releasability():
-            yield from releasability(case)
-        case OriginatorControl():
-            yield from originator_control(case)
-        case Purpose():
-            yield from _purpose(case, clause)
-        case Residency():
-            yield from _residency(case, clause)
-        case Retention():
-            yield from _retention(case, clause)
-        case Embargo():
-            yield from embargo(case)
-        case PrecedenceRule():
-            yield from _precedence(case, clause)
-        case Suites():
-            yield from _suites(case, clause)
-        case Scope() | Article():
-            pass
-        case _ as never:
-            assert_never(never)
+    yield from _RULES[type(clause)](case, clause)
 
 
-def _covers(case: Case, clause: Clause) -> bool:
+def _never(_case: Case, _clause: object) -> Reasons:
+    yield from ()
+
+
+def _covers(case: Case, clause: Clause | CaveatClause) -> bool:
     match clause:
         case Scope():
             return _applies(case, clause) and not granted(case)
+        case Onward():
+            return case.moment.direct is False and not handling.onward_clauses(case)
+        case Emergency():
+            return False
         case Clearance():
-            return is_classified(case)
+            asks_reader = case.point is Point.OPENING and bool(handling.own_rows(case, clause.officer_from))
+            return is_classified(case) or asks_reader
         case Releasability():
             return is_controlled(case)
+        case PersonalDataRule():
+            return case.portion.personal_data is not PersonalData.NONE
+        case Reproduction():
+            return as_use(case.moment.use) in (None, Use.COPY, Use.TRANSLATION)
+        case Quota():
+            return (clause.from_party, clause.to_party) == (case.sender, case.recipient)
+        case DualControl():
+            return any(row.party == case.sender for row in clause.from_levels)
+        case Acknowledge():
+            return case.profile.precedence not in (Precedence.FLASH, Precedence.IMMEDIATE)
         case Embargo():
-            return case.times.not_before > case.times.created_at
+            early = case.point is Point.OPENING and case.moment.now < case.times.not_before
+            return case.times.not_before > case.times.created_at or early
         case PrecedenceRule():
             return case.profile.precedence in (Precedence.FLASH, Precedence.IMMEDIATE)
         case _:
@@ -110,16 +151,7 @@ def _applies(case: Case, scope: Scope) -> bool:
         return False
     if case.profile.kind.word not in scope.kinds or not case.profile.categories:
         return False
-    return all(_is_within(case, category, scope.categories) for category in case.profile.categories)
-
-
-def _is_within(case: Case, category: str, granted: tuple[str, ...]) -> bool:
-    one: str | None = category
-    while one is not None:
-        if one in granted:
-            return True
-        one = case.words.categories.get(one)
-    return False
+    return all(is_within(case, category, scope.categories) for category in case.profile.categories)
 
 
 def granted(case: Case) -> bool:
@@ -144,7 +176,8 @@ def _ceiling(case: Case, clause: Ceiling) -> Reasons:
             yield Reason.DENIED
 
 
-def _clearance(case: Case) -> Reasons:
+def _clearance(case: Case, clause: Clearance) -> Reasons:
+    yield from handling.officer_clearance(case, clause)
     if not is_classified(case):
         return
     rank = rank_of(case, case.label.classification)
@@ -169,7 +202,7 @@ def originator_control(case: Case) -> Reasons:
     """Judge an `originator-control` clause, or its stand-in."""
     if "ORCON" not in case.label.dissemination:
         return
-    direct, grant = as_truth(case.moment.direct), as_truth(case.moment.onward_grant)
+    direct, grant = as_truth(case.moment.direct), handling.onward_grant(case)
     if direct or grant:
         return
     yield Reason.FACT_MISSING if direct is None or grant is None else Reason.DENIED
@@ -223,7 +256,7 @@ def embargo(case: Case) -> Reasons:
     """Judge an `embargo` clause, or its stand-in, at A and O."""
     if case.point is Point.ADMISSION and case.times.not_before >= case.times.expires_at:
         yield Reason.DENIED
-    if case.point is Point.OPENING and case.moment.now < case.times.not_before:
+    if case.point is Point.OPENING and case.moment.now < case.times.not_before and not handling.is_lifted(case):
         yield Reason.DENIED
 
 
@@ -258,3 +291,44 @@ def _suites(case: Case, clause: Suites) -> Reasons:
         yield Reason.FACT_MISSING
     elif not 0 <= view <= _milliseconds(clause.oldest_key_log_view):
         yield Reason.DENIED
+
+
+def _exclude(case: Case, clause: Exclude) -> Reasons:
+    if clause.to and case.recipient not in clause.to:
+        return
+    if clause.kinds and case.profile.kind.word not in clause.kinds:
+        return
+    categories = case.profile.categories
+    if not categories:
+        yield Reason.FACT_MISSING
+    elif not clause.categories or any(is_within(case, one, clause.categories) for one in categories):
+        yield Reason.DENIED
+
+
+_RULES: dict[type, Callable[[Case, Any], Reasons]] = {
+    Scope: _never,
+    Ceiling: _ceiling,
+    Clearance: _clearance,
+    NeedToKnow: handling.need_to_know,
+    Releasability: lambda case, _: releasability(case),
+    OriginatorControl: lambda case, _: originator_control(case),
+    Onward: _never,
+    Purpose: _purpose,
+    PersonalDataRule: handling.personal_data,
+    Residency: _residency,
+    Channel: handling.channel,
+    Retention: _retention,
+    Reproduction: handling.reproduction,
+    Quota: handling.quota,
+    PrecedenceRule: _precedence,
+    DualControl: handling.dual_control,
+    Acknowledge: handling.acknowledge,
+    Suites: _suites,
+    UseRule: handling.use_rule,
+    Embargo: lambda case, _: embargo(case),
+    Relabel: lambda case, _: handling.relabel(case),
+    Emergency: _never,
+    Survives: _never,
+    Audit: handling.audit,
+    Exclude: _exclude,
+}
