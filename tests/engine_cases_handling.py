@@ -80,7 +80,7 @@ HANDLING_CASES: dict[str, Row] = {
     "opened to read": (copied(Use.READ), ()),
     "opened for action": (copied(Use.ACTION), ()),
     "opened for nobody knows what": (copied(None), ("15 FACT_MISSING",)),
-    "opened for a word that is no use": (copied("print"), ("15 FACT_MISSING",)),  # type: ignore[arg-type]  # on purpose
+    "opened for a word that is no use": (copied("print"), ("15 FACT_MISSING",)),  # type: ignore[arg-type]  # the wrong type is the case
     "a copy without consent": (copied(Use.COPY, consents=codes()), ("15 DENIED",)),
     "a copy with consent": (copied(Use.COPY, consents=frozenset({Use.COPY})), ()),
     "a translation with consent to copies": (

@@ -108,15 +108,15 @@ TYPE_CASES: dict[str, Row] = {
         ("5 FACT_MISSING",),
     ),
     "a reader whose clearance is no word": (
-        opening(clauses=(*without("5"), CLEARANCE), moment={"reader": replace(READER, clearance_level=["TAJNE"])}),  # type: ignore[arg-type]  # on purpose
+        opening(clauses=(*without("5"), CLEARANCE), moment={"reader": replace(READER, clearance_level=["TAJNE"])}),  # type: ignore[arg-type]  # the wrong type is the case
         ("5 FACT_MISSING",),
     ),
     "a reader whose offices are no set": (
-        beside_at_opening(OFFICES_ONLY, moment={"reader": replace(READER, offices=["desk"])}),  # type: ignore[arg-type]  # on purpose
+        beside_at_opening(OFFICES_ONLY, moment={"reader": replace(READER, offices=["desk"])}),  # type: ignore[arg-type]  # the wrong type is the case
         ("15 DENIED",),
     ),
     "a reader whose name is no text": (
-        beside_at_opening(NEED, moment={"reader": Reader(5, frozenset(), frozenset(), None, None)}),  # type: ignore[arg-type]  # on purpose
+        beside_at_opening(NEED, moment={"reader": Reader(5, frozenset(), frozenset(), None, None)}),  # type: ignore[arg-type]  # the wrong type is the case
         ("15 DENIED",),
     ),
     "hops that are text": (
