@@ -19,6 +19,10 @@ from comity_policy.toml_lines import Path, line_at, lines_of, shown
 
 SIZE_LIMIT = 1 << 20
 
+# `tomllib` takes time that grows with the square of a key's parts; no key here has more than a few.
+_LONG_KEY = re.compile(
+    r"""(?<![\w"'-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""",
+)
 _SYNTAX_LINE = re.compile(r"line (\d+)")
 _FAULT_PLACE = re.compile(r"^(?P<problem>.*) - at `\$(?P<path>.*)`$", re.DOTALL)
 _PLACE_STEP = re.compile(r"\.([A-Za-z0-9_-]+)|\[(\d+)\]")
@@ -72,6 +76,8 @@ def _text(data: bytes) -> str:
 
 
 def _parsed(text: str) -> dict[str, object]:
+    if long := _LONG_KEY.search(text):
+        raise DocumentError("document", text.count("\n", 0, long.start()) + 1, "has a key of too many parts")
     try:
         return tomllib.loads(text)
     except RecursionError as error:
