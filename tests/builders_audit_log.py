@@ -266,8 +266,10 @@ class Audit:
         return sent
 
     def decision(self, reader: NodeKeys, slots: Sequence[int], digest: bytes) -> LoggedDecision:
-        node = NodeFacts(reader.party, reader.name, "xbo", frozenset(), frozenset(), "SECRET", NOW * 2, NOW)
-        moment = Moment(Point.ADMISSION, self.time, "hub", "xar", 5, frozenset({Role.NODE}), sender_key_since=NOW)
+        node = NodeFacts(reader.party, reader.name, "xbo", frozenset(), frozenset(), "SECRET", NOW * 2, NOW, valid=True)
+        moment = Moment(
+            Point.ADMISSION, self.time, "hub", "xar", 5, frozenset({Role.NODE}), direct=True, sender_key_since=NOW
+        )
         who = reader.party, reader.name
         violations = {(*who, 1): (Violation("baseline/national-only", Reason.DENIED),)}
         return LoggedDecision(slots, digest, moment, [node], ReportDecision(True, {who: (0,)}, violations))

@@ -140,6 +140,7 @@ NODE = NodeFacts(
     accreditation_level="TAJNE",
     accreditation_until=NOW + DAY,
     oldest_key_since=NOW - 10 * DAY,
+    valid=True,
 )
 MOMENT = Moment(
     point=Point.ADMISSION,
@@ -149,6 +150,7 @@ MOMENT = Moment(
     key_log_age=HOUR // 2,
     sender_roles=frozenset({Role.LIAISON}),
     sender_key_since=NOW - 20 * DAY,
+    direct=True,
 )
 AT_OPENING: dict[str, Any] = {
     "point": Point.OPENING,

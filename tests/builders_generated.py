@@ -165,7 +165,8 @@ def agreement(rng: Random) -> Generated:
     umbrella = replace(document, id="GEN-GSA-1", kind="umbrella", clauses=above, equivalences=tables)
     document = replace(document, kind="arrangement", under=Under(umbrella.id, f"sha384:{ABOVE.hex()}"))
     orphaned = chance(rng, 0.03)
-    return Generated(document, state, None if orphaned else Umbrella(umbrella, ABOVE, _state(rng, above)), caveats)
+    bound = replace(_state(rng, above), unbound=frozenset(some(rng, parties, 1, 1) if chance(rng, 0.1) else ()))
+    return Generated(document, state, None if orphaned else Umbrella(umbrella, ABOVE, bound), caveats)
 
 
 def _shared_out(

@@ -56,6 +56,8 @@ class Decider:
             broker_region=self._place.region,
             key_log_age=0,
             sender_roles=frozenset({Role.NODE}) | approved_as,
+            # A caller that is not the originator was refused before (`checks.admit`).
+            direct=True,
             sender_key_since=key.since,
         )
 

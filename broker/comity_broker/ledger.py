@@ -29,6 +29,7 @@ from comity.statement import Statement, verify_signature_of
 from comity.suites import KeyRole
 from comity_broker.access import Caller
 from comity_broker.auditlog.events import LOGGED_STEPS
+from comity_policy.carried import not_carried, told
 from comity_policy.document import Document, DocumentError, load
 from comity_policy.engine import CompiledAgreement, compile_agreement
 from comity_policy.facts import AgreementState
@@ -204,7 +205,16 @@ def load_text(text: bytes) -> Document:
 
 
 def check_text(document: Document, keys: KeyDirectory, broker: str, operator: str, region: str) -> None:
-    """Check that a text names this broker as it is, and pins the roots this broker was given; raises ComityError."""
+    """Check that this release carries all of a text, which names this broker and pins the roots it was given.
+
+    Raises ComityError.
+    """
+    if parts := not_carried(document):
+        raise MalformedError(
+            f"this broker does not carry all of {document.id}: {told(parts)}",
+            what_to_do="Leave it out, or wait for a release that carries it.",
+            code=ErrorCode.AGREEMENT_INVALID,
+        )
     named = document.brokers.get(broker)
     if named is None or named.operator != operator or named.region != region:
         raise RefusedError(

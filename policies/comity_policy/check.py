@@ -12,7 +12,7 @@ Rules in the order in which findings come:
 3. Equivalence: rows that map two levels to one, levels nobody can be accredited for, tables that begin later than the other.
 4. What an arrangement allows and its umbrella does not: it is decided by both, so that is dead.
 5. Hygiene: kinds a sound agreement has and this one, with its umbrella, lacks.
-6. Every article, every tracked field and every recorded section; kinds whose lack changes what is decided about few reports.
+6. What this release does not carry (`carried`); every article, every field that is recorded only and every recorded section; kinds whose lack changes what is decided about few reports.
 
 `check` never raises; it assumes a document that `document.load` gave.
 """
@@ -21,32 +21,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from comity_policy.check_finding import Finding, Severity, error, note
+from comity_policy.carried import not_carried
+from comity_policy.check_finding import Finding, Severity, error, note, warning
 from comity_policy.check_kinds import kind_findings, sooner_for_lower
 from comity_policy.clauses import (
-    Acknowledge,
     Article,
     Audit,
-    Authorities,
-    Breach,
     Ceiling,
     Clause,
     Clearance,
-    Disputes,
     Embargo,
-    Emergency,
     OriginatorControl,
     PersonalDataRule,
     PrecedenceRule,
     Purpose,
-    Relabel,
     Releasability,
     Residency,
     Retention,
     Scope,
-    SecurityMeasures,
     Suites,
-    Survives,
 )
 from comity_policy.sections import AgreementKind, Document, Equivalence, NoLevel
 from comity_policy.vocabulary import Vocabularies
@@ -93,6 +86,7 @@ def check(document: Document, vocabularies: Vocabularies, umbrella: Document | N
         *_equivalences(document),
         *(_wider(document, umbrella) if umbrella is not None else ()),
         *_hygiene(document, umbrella, _HYGIENE),
+        *(warning(one.clause_id, f"this release does not carry it: {one.what}") for one in not_carried(document)),
         *_unenforced(document),
         *_hygiene(document, umbrella, _SELDOM),
     )
@@ -314,6 +308,8 @@ def _unenforced(document: Document) -> Iterator[Finding]:
         words = _recorded(clause)
         if words:
             yield note(clause.id, words)
+    if document.termination is not None:
+        yield note("", "[termination] is recorded: no command of this release gives notice")
     yield note("", "[interpretation] is recorded: the parties consult by hand")
 
 
@@ -322,21 +318,9 @@ def _recorded(clause: Clause) -> str:
         case Article():
             return f"recorded, not enforced: an article on {clause.topic}"
         case PrecedenceRule():
-            overdue = "read_within is tracked, not enforced: an overdue message is reported, not refused"
+            overdue = "read_within is recorded, not enforced: no ledger of this release tells what is overdue"
             return overdue if clause.read_within else ""
         case PersonalDataRule():
-            return "review_every and correct_within are tracked, not enforced: what is overdue is reported"
-        case Retention():
-            return "what happens at the end, witnesses and certificates are tracked: opening is refused, the rest is reported"
-        case Acknowledge():
-            return "within is tracked: what is overdue is escalated, and refused only after stop_after"
-        case Relabel():
-            return "notice and lapse_years are tracked, not enforced: who changed a marking is enforced"
-        case Emergency():
-            return "the review is tracked: it falls due review_within after the declaration"
-        case Survives():
-            return "destruction or return after the end is tracked; reading what is held is enforced"
-        case Breach() | Disputes() | SecurityMeasures() | Authorities():
-            return f"tracked, not enforced: {clause.__struct_config__.tag}"
+            return "review_every and correct_within are recorded, not enforced: no ledger of this release tells what is overdue"
         case _:
             return ""

@@ -183,7 +183,8 @@ def _in_words(
         portion = profile.portions[portion_index]
         case = Case(source, profile, times, portion, node, moment, table, violation.reason, violation.clause_id)
         finding = found(case)
-    except (TypeError, AttributeError):
+    except (TypeError, AttributeError, KeyError):
+        # A KeyError is a member that its table of words lacks: no member of that type.
         return _WRONG_TYPE
     told = (finding.fact, finding.got, finding.wanted, finding.nearest)
     return finding if all(isinstance(one, str) for one in told) else _WRONG_TYPE

@@ -174,7 +174,7 @@ class NodeFacts:
     accreditation_level: str | None
     accreditation_until: int | None
     oldest_key_since: int | None
-    valid: bool = True
+    valid: bool | None = None
     officers: frozenset[str] | None = None
 
 
@@ -228,7 +228,7 @@ class Moment:
     broker_region: str | None
     key_log_age: int | None
     sender_roles: frozenset[Role] | None
-    direct: bool = True
+    direct: bool | None = None
     onward_grant: bool = False
     admitted_at: int | None = None
     opening_purpose: str | None = None
@@ -255,9 +255,11 @@ class AgreementState:
     """The fold's answer for one agreement and time, as far as decisions need it.
 
     `in_force` is false before entry into force, after the end, and while suspended whole; `reason` then says which in
-    one word of NOT_YET, EXPIRED, SUSPENDED, TERMINATED. `suspended_clauses` are ids of single suspended clauses.
+    one word of NOT_YET, EXPIRED, SUSPENDED, TERMINATED. `suspended_clauses` are ids of single suspended clauses. `unbound`
+    are the parties that the text names and does not bind now.
     """
 
     in_force: bool
     reason: str = ""
     suspended_clauses: frozenset[str] = frozenset()
+    unbound: frozenset[str] = frozenset()

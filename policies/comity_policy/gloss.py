@@ -94,12 +94,18 @@ def gloss(clause: Clause | Exclude, document: Document) -> str:
             return gloss_of_handling(clause)
 
 
+_BY = {Status.ENFORCED: "enforced", Status.TRACKED: "tracked by hand", Status.RECORDED: "recorded"}
+
+
 def status_words(clause: Clause | Exclude) -> str:
-    """Give what an auditor asks first, e.g. ``enforced at egress and admission, tracked`` or ``recorded``."""
+    """Give what an auditor asks first, e.g. ``enforced at egress and admission, tracked by hand`` or ``recorded``.
+
+    No ledger of this release tracks a duty: people do.
+    """
     words = []
     for status in clause.status:
         points = [word for point, word in _POINTS.items() if point in clause.points]
-        words.append(f"{status} at {joined(points, 'and')}" if status is Status.ENFORCED and points else str(status))
+        words.append(f"{status} at {joined(points, 'and')}" if status is Status.ENFORCED and points else _BY[status])
     return ", ".join(words)
 
 

@@ -102,7 +102,7 @@ def baseline(source: Source, direction: Direction, point: Point) -> Iterator[tup
     setting = Setting(source, sources.own_layer(source), direction, direction.table, point)
     from_party, to_party = direction.from_party, direction.to_party
     kinds = {type(clause) for clause in document.clauses}
-    yield from in_force(source, point)
+    yield from in_force(source, direction, point)
     if from_party not in document.parties or to_party not in document.parties or from_party == to_party:
         yield Baseline.PARTIES, rules.Never()
     yield Baseline.AGREEMENT, rules.Agreement(document.id, source.digest)
@@ -128,15 +128,20 @@ def baseline(source: Source, direction: Direction, point: Point) -> Iterator[tup
     yield Baseline.GRANT, rules.Granted(sources.grants(source, direction, suspended=False))
 
 
-def in_force(source: Source, point: Point) -> Iterator[tuple[Baseline, Test]]:
-    """Give the row of what is not in force, the agreement's umbrella included; what is held may be read on."""
+def in_force(source: Source, direction: Direction, point: Point) -> Iterator[tuple[Baseline, Test]]:
+    """Give the row of what is not in force, the agreement's umbrella included; what is held may be read on.
+
+    An umbrella that does not bind both ends of a direction is not in force between them.
+    """
     umbrella = source.umbrella
     texts = [(source.document, source.state)]
     if umbrella is not None:
         texts.append((umbrella.document, umbrella.state))
     tests = [_over(document, state, point) for document, state in texts if state.in_force is not True]
     orphaned = source.document.kind == AgreementKind.ARRANGEMENT and umbrella is None
-    if orphaned or rules.Never() in tests:
+    ends = {direction.from_party, direction.to_party}
+    unbound = umbrella is not None and not ends <= umbrella.document.parties.keys() - umbrella.state.unbound
+    if orphaned or unbound or rules.Never() in tests:
         yield Baseline.IN_FORCE, rules.Never()
     elif tests:
         yield Baseline.IN_FORCE, tests[0]

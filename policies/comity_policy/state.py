@@ -256,7 +256,8 @@ class State:
             reason = phase.value if phase in _BINDING_NO_MORE else "NOT_YET"
             return AgreementState(in_force=False, reason=reason, suspended_clauses=self.suspended_clauses)
         without = self._without_effect(version, phase)
-        return AgreementState(in_force=True, suspended_clauses=self.suspended_clauses | without)
+        unbound = frozenset(version.document.parties) - self._bound(version, phase)
+        return AgreementState(in_force=True, suspended_clauses=self.suspended_clauses | without, unbound=unbound)
 
     @property
     def history(self) -> tuple[Event, ...]:

@@ -99,3 +99,10 @@ def test_a_time_outside_the_calendar_is_told_by_its_number(when_made: int) -> No
 @pytest.mark.parametrize("situation", [row[0] for row in TYPE_CASES.values()], ids=TYPE_CASES.keys())
 def test_a_fact_of_a_wrong_type_is_explained_like_one_that_is_missing(situation: Situation) -> None:
     assert in_words(explained(situation))
+
+
+@pytest.mark.parametrize("tlp", [False, 9, "RED"])
+def test_a_colour_that_is_none_is_explained(tlp: object) -> None:
+    told = explained(Situation(label=replace(SECRET, tlp=tlp, releasable_to=None)))  # type: ignore[arg-type]  # the wrong type is the case
+    assert told
+    assert in_words(told)

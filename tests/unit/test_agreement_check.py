@@ -116,6 +116,9 @@ DEAD = {
 }
 
 
+LACKING = "this release does not carry it: "
+
+
 @pytest.mark.parametrize(("clause_id", "fields", "message"), DEAD.values(), ids=DEAD.keys())
 def test_what_is_dead_or_contradicts_is_found(clause_id: str, fields: str, message: str) -> None:
     assert message in about(clause_id, fields)
@@ -123,7 +126,8 @@ def test_what_is_dead_or_contradicts_is_found(clause_id: str, fields: str, messa
 
 def test_a_sound_clause_is_not_complained_of() -> None:
     for clause_id in ("20", "22", "23", "24", "25", "26", "27", "28", "29", "30", "31", "32", "33", "34", "35", "36"):
-        assert about(clause_id, MORE[clause_id][1]) == ()
+        complaints = [one for one in about(clause_id, MORE[clause_id][1]) if not one.startswith(LACKING)]
+        assert complaints == []
 
 
 def test_an_emergency_that_lets_go_on_needs_a_clause_to_go_on_by() -> None:
@@ -141,10 +145,10 @@ def test_of_two_quotas_of_a_window_the_looser_is_dead() -> None:
 
 
 @pytest.mark.parametrize("clause_id", ["22", "27", "29", "30", "31", "33", "34", "35", "36", "38"])
-def test_what_is_tracked_is_said_so_that_nobody_believes_it_is_enforced(clause_id: str) -> None:
-    notes = [one.message for one in found(every_kind()) if one.clause_id == clause_id and one.severity is Severity.NOTE]
-    assert len(notes) == 1
-    assert "tracked" in notes[0]
+def test_what_no_ledger_tracks_is_said_so_that_nobody_believes_it_is_done(clause_id: str) -> None:
+    said = [one for one in found(every_kind()) if one.clause_id == clause_id and one.severity is not Severity.ERROR]
+    (told,) = [one for one in said if one.severity is Severity.NOTE or one.message.startswith(LACKING)]
+    assert told.message.startswith(LACKING) or "no ledger of this release" in told.message
 
 
 def umbrella(*clauses: tuple[str, str, str]) -> Document:

@@ -185,10 +185,12 @@ def test_what_names_a_recipient_stands_in_the_own_bodies_of_two_parties_and_nowh
 
 
 def test_a_recipient_reads_the_decisions_for_its_own_nodes_only():
-    nodes = [NodeFacts(party, "n1", None, frozenset(), frozenset(), None, None, None) for party in ("XBO", "XDE")]
+    nodes = [
+        NodeFacts(party, "n1", None, frozenset(), frozenset(), None, None, None, valid=True) for party in ("XBO", "XDE")
+    ]
     violated = {("XDE", "n1", 0): (Violation("4", Reason.DENIED),), ("XDE", "n1", 1): (Violation("4", Reason.DENIED),)}
     result = ReportDecision(True, {("XBO", "n1"): (0, 1)}, violated)
-    moment = Moment(Point.ADMISSION, 1, None, None, None, None)
+    moment = Moment(Point.ADMISSION, 1, None, None, None, None, direct=True)
     decision = events_submitted([0, 2], moment, nodes, result)
     told = {party: json.loads(data)["decisions"][0]["recipients"] for party, data in decision.own.items()}
     assert [one["party"] for one in told["XAR"]] == ["XBO", "XDE"]

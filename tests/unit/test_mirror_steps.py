@@ -63,6 +63,17 @@ async def test_a_step_that_the_state_does_not_allow_stops_the_agreement(tmp_path
         assert "does not allow" in (await refused(refresh)).message
 
 
+async def test_a_step_under_an_entry_of_another_kind_stops_the_agreement(tmp_path):
+    """What a node does not act on it must not fold: a caveat that it knew of and ignored would be a silent leak."""
+    audit = fresh_audit()
+    caveat = {"caveat": "C1", "caveat_digest": "cd" * 48}
+    statement = audit.statement(StepKind.CAVEAT_ADD, "XBO/plen", Role.PLENIPOTENTIARY, **caveat)
+    audit.step(statement, StepKind.SUSPEND)
+    async with mirrored(audit, tmp_path) as (_, mirror, refresh):
+        assert "AGREEMENT_SUSPENDED and carries agreement-caveat-add" in (await refused(refresh)).message
+        assert AGREEMENT in mirror.faults
+
+
 async def test_nobody_hides_a_withdrawal_by_an_older_place_in_the_key_log(tmp_path):
     audit = fresh_audit()
     old_size = audit.key_log_size

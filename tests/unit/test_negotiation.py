@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from builders_broker import AGREEMENT, World, brokered
+from builders_every_kind import MORE, clause_text
 from builders_identity import nation
 from comity.errors import AccessError, ConflictError, ErrorCode, MalformedError, RefusedError, VerificationError
 from comity.node.access import Access, Target
@@ -119,6 +120,17 @@ async def test_a_text_that_pins_a_root_nobody_here_trusts_is_neither_proposed_no
                 await liaison.propose(world.agreement().encode())
         assert refused.value.code is ErrorCode.PARTY_UNTRUSTED
         assert refused.value.exit_code == 16
+
+
+async def test_a_text_that_this_release_does_not_carry_whole_is_not_proposed(tmp_path):
+    async with brokered(tmp_path / "hub") as world:
+        people = await officers(world)
+        text = world.agreement() + clause_text("25", *MORE["25"])
+        async with at_work(world, people["XAR/liaison1"], tmp_path) as liaison:
+            with pytest.raises(MalformedError, match="clause 25, quota: nobody counts") as refused:
+                await liaison.propose(text.encode())
+    assert refused.value.code is ErrorCode.AGREEMENT_INVALID
+    assert "agreement check" in refused.value.what_to_do
 
 
 async def test_a_text_that_does_not_load_is_refused_before_anything_is_asked(tmp_path):

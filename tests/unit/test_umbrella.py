@@ -185,3 +185,18 @@ def test_an_umbrella_with_other_vocabularies_does_not_compile() -> None:
     unknown = replace(other, document=replace(other.document, vocabularies={"regions": "sha384:00"}))
     with pytest.raises(VocabularyError):
         compile_agreement(arrangement(), DIGEST, IN_FORCE, VOCABULARIES, umbrella=unknown)
+
+
+@pytest.mark.parametrize("party", ["XAR", "XBO"])
+def test_an_umbrella_that_does_not_bind_an_end_is_not_in_force_between_them(party: str) -> None:
+    """Whoever withdrew from the umbrella has no arrangement under it either, though the umbrella goes on for others."""
+    left = replace(IN_FORCE, unbound=frozenset({party}))
+    compiled = under(umbrella(state=left))
+    assert told(decided(compiled, Situation(label=CONFIDENTIAL))) == ("baseline/in-force DENIED",)
+
+
+def test_an_umbrella_that_does_not_name_an_end_is_not_in_force_for_it() -> None:
+    above = umbrella()
+    named = {code: party for code, party in above.document.parties.items() if code != "XBO"}
+    compiled = under(replace(above, document=replace(above.document, parties=named)))
+    assert "baseline/in-force DENIED" in told(decided(compiled, Situation(label=CONFIDENTIAL)))

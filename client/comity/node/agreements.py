@@ -13,7 +13,7 @@ Rules in order:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -30,20 +30,19 @@ from comity.suites import KeyRole
 from comity_policy.document import Document, DocumentError, load
 from comity_policy.engine import CompiledAgreement, compile_agreement
 from comity_policy.facts import AgreementState
-from comity_policy.lifecycle import State, Step, StepError, TransitionError, fold
+from comity_policy.lifecycle import State, Step, StepError, StepKind, TransitionError, fold
 from comity_policy.vocabulary import bundled
 
-KINDS: Final = frozenset(
-    {
-        "LOG_OPENED",
-        "AGREEMENT_PROPOSED",
-        "AGREEMENT_REVIEWED",
-        "AGREEMENT_SIGNED",
-        "AGREEMENT_SUSPENDED",
-        "AGREEMENT_RESUMED",
-        "KEY_REVOKED",
-    }
-)
+# The kind of step that each kind of entry carries.
+_STEPS: Final[Mapping[str, StepKind]] = {
+    "LOG_OPENED": StepKind.LOG_SIGN,
+    "AGREEMENT_PROPOSED": StepKind.PROPOSE,
+    "AGREEMENT_REVIEWED": StepKind.REVIEW,
+    "AGREEMENT_SIGNED": StepKind.SIGN,
+    "AGREEMENT_SUSPENDED": StepKind.SUSPEND,
+    "AGREEMENT_RESUMED": StepKind.RESUME,
+}
+KINDS: Final = frozenset({*_STEPS, "KEY_REVOKED"})
 _COMPILED_KEPT: Final = 8
 
 
@@ -145,11 +144,10 @@ class AgreementFold:
             body = entry.shared()
             if entry.kind == "KEY_REVOKED":
                 self._take_revocation(entry.log_index, body, keys)
-            elif entry.kind == "LOG_OPENED":
-                for value in body["statements"]:
-                    self._take_step(entry.log_index, body, from_json(value), keys)
             else:
-                self._take_step(entry.log_index, body, from_json(body["statement"]), keys)
+                values = body["statements"] if entry.kind == "LOG_OPENED" else [body["statement"]]
+                for value in values:
+                    self._take_step(entry, body, from_json(value), keys)
         self.pin, self.taken = pin, pin.size
         self._folded = None
         self.state(0)
@@ -185,7 +183,8 @@ class AgreementFold:
 
     # --- one entry --------------------------------------------------------------------------------------------------
 
-    def _take_step(self, log_index: int, body: dict[str, Any], statement: Statement, keys: KeyLog) -> None:
+    def _take_step(self, entry: MirroredEntry, body: dict[str, Any], statement: Statement, keys: KeyLog) -> None:
+        log_index = entry.log_index
         at_ms, key_log_size = body["time"], body["key_log_size"]
         least = max(self.key_log_size, keys.least_size(at_ms))
         if not least <= key_log_size <= keys.size:
@@ -195,6 +194,9 @@ class AgreementFold:
             step = Step.from_body(statement.fields, digest=statement.digest.hex(), log_index=log_index, at_ms=at_ms)
         except StepError as error:
             raise self._wrong(log_index, str(error)) from error
+        # What this release does not act on it does not fold either: a caveat that is known and ignored would be a leak.
+        if step.kind is not _STEPS[entry.kind]:
+            raise self._wrong(log_index, f"is {entry.kind} and carries {step.kind.value}")
         if len(statement.signatures) != 1:
             raise self._wrong(log_index, "a step has exactly one signature")
         key = statement.signatures[0].key

@@ -231,6 +231,7 @@ class Egress:
             broker_region=facts.broker_region,
             key_log_age=None if facts.refreshed is None else now - facts.refreshed,
             sender_roles=frozenset({Role.NODE}),
+            direct=True,
             sender_key_since=facts.own_since,
         )
 

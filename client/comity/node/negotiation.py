@@ -28,6 +28,7 @@ from comity.node.mirror import Mirror
 from comity.statement import Statement, sign_statement
 from comity.suites import KeyRole
 from comity.v1 import agreement_pb2 as pb
+from comity_policy.carried import not_carried, told
 from comity_policy.document import Document, DocumentError, load
 from comity_policy.facts import Role
 from comity_policy.lifecycle import State, TransitionError, TransitionFault, admissible, draft
@@ -168,6 +169,12 @@ class Negotiator:
         return sign_statement(step.to_body(), self.access.ring.signer(KeyRole.OFFICER_SIGNING, among=among))
 
     def _check_text(self, document: Document) -> None:
+        if parts := not_carried(document):
+            raise MalformedError(
+                f"this release does not carry all of {document.id}: {told(parts)}",
+                what_to_do="Leave it out or wait for a release that carries it: comity agreement check FILE lists every part.",
+                code=ErrorCode.AGREEMENT_INVALID,
+            )
         check_roots(document, self.mirror.directory.cards)
         broker = self.access.broker
         named = document.brokers.get(broker.name)

@@ -317,6 +317,8 @@ class Opening:
             sender_roles=roles,
             admitted_at=opened.admitted_at,
             opening_purpose=purpose,
+            # The segment's checks hold its originator to be who published it.
+            direct=True,
             sender_key_since=opened.sender_key_since,
         )
 

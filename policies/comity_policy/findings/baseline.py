@@ -225,7 +225,6 @@ def _onward(case: Case) -> Finding:
     hops = NOT_ATTESTED if moment.hops is None else str(moment.hops)
     disputed = attested(moment.disputed, "disputed", "not disputed")
     granted = attested(moment.onward_grant, "granted", "not granted")
-    command = f"comity consent ask --agreement {case.document.id} --to {case.node.party}"
     got = f"somebody else than {case.originator}" if moment.direct is False else f"sender {NOT_ATTESTED}"
     if not clauses:
         wanted = f"sent by {case.originator}: the agreement has no onward grant in force"
@@ -236,7 +235,7 @@ def _onward(case: Case) -> Finding:
         f"{got}, hop {hops}, grant: {granted}, dispute: {disputed}",
         f"at most {most} hops, no dispute, and a grant of {case.originator} or a pre-approval for {case.node.party}",
         f"with the consent of {case.originator}, by hop {most}, after disputes are closed",
-        case.remedy(RemedyAction.ASK_CONSENT, command, Role.LIAISON),
+        case.remedy(RemedyAction.ASK_CONSENT, "", Role.LIAISON),
     )
 
 

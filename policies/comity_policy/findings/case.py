@@ -92,9 +92,9 @@ class Case:
         """Give what somebody of the recipient's party can do: at opening that party decides."""
         return Remedy(action, command, f"{role.word} of {self.node.party}")
 
-    def ask_consent(self, kind: str) -> Remedy:
-        command = f"comity consent ask --agreement {self.document.id} --kind {kind}"
-        return self.recipients_remedy(RemedyAction.ASK_CONSENT, command, Role.LIAISON)
+    def ask_consent(self) -> Remedy:
+        # No command asks for consent yet: people do, and the remedy says who.
+        return self.recipients_remedy(RemedyAction.ASK_CONSENT, "", Role.LIAISON)
 
     @property
     def rank(self) -> int | None:

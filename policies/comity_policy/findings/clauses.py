@@ -72,13 +72,12 @@ def releasability(case: Case) -> Finding:
 
 
 def originator_control(case: Case) -> Finding:
-    command = f"comity consent ask --agreement {case.document.id} --to {case.node.party}"
     return Finding(
         "who sends ORCON content",
         "somebody else than the originator, without a grant for this report",
         f"{case.originator}, or its grant for this very report",
         f"with the consent of {case.originator}",
-        case.remedy(RemedyAction.ASK_CONSENT, command, Role.LIAISON),
+        case.remedy(RemedyAction.ASK_CONSENT, "", Role.LIAISON),
     )
 
 
@@ -163,13 +162,12 @@ def _accredited(case: Case) -> Finding:
 def _purpose(case: Case, clause: Purpose) -> Finding:
     stated, asked = case.profile.purpose or "none stated", case.moment.opening_purpose
     if case.moment.point is Point.OPENING and case.profile.purpose in clause.purposes:
-        command = f"comity consent ask --agreement {case.document.id} --kind purpose"
         return Finding(
             "purpose of the opener",
             asked or "none stated",
             stated,
             f"state {stated}, or ask the originator's consent to another use",
-            Remedy(RemedyAction.ASK_CONSENT, command, f"{Role.LIAISON.word} of {case.node.party}"),
+            Remedy(RemedyAction.ASK_CONSENT, "", f"{Role.LIAISON.word} of {case.node.party}"),
         )
     one_of = listed(clause.purposes)
     return Finding(

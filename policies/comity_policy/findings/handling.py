@@ -75,7 +75,7 @@ def _retention(case: Case, clause: Retention) -> Finding:
         span(times.expires_at - times.created_at),
         f"at most {span(longest)}",
         f"expires {latest}",
-        case.state_otherwise(f"--expires {latest}"),
+        case.state_otherwise(f"--expires-at {latest}"),
     )
 
 
@@ -134,8 +134,7 @@ def _reproduction(case: Case, clause: Reproduction) -> Finding:
     known = [row for row in rows if case.table.ranks.get(row.level, 0) <= (case.rank or 0)]
     if known and known[-1].copies is Copies.REGISTERED:
         registered = attested(moment.registered, "registered", "not registered")
-        command = "comity report register"
-        remedy = case.recipients_remedy(RemedyAction.NONE, command, Role.SECURITY_AUTHORITY)
+        remedy = case.recipients_remedy(RemedyAction.NONE, "", Role.SECURITY_AUTHORITY)
         return Finding(
             f"{moment.use} of {case.label.classification}", registered, told, "entered in the register", remedy
         )
@@ -144,7 +143,7 @@ def _reproduction(case: Case, clause: Reproduction) -> Finding:
         f"consent to {_consents(case)}",
         told,
         f"with the consent of {case.originator}, or opened to read",
-        case.ask_consent(moment.use),
+        case.ask_consent(),
     )
 
 
@@ -161,7 +160,7 @@ def _quota(case: Case, clause: Quota) -> Finding:
         f"{got}, and this report of {NOT_ATTESTED if size is None else f'{size} bytes'}",
         f"at most {clause.reports} reports and {clause.bytes} bytes in a {clause.window}",
         f"in the next {clause.window}, or as an emergency that a duty officer declares",
-        case.remedy(RemedyAction.SECOND_OFFICER, "comity send FILE --emergency REASON", Role.DUTY_OFFICER),
+        case.remedy(RemedyAction.SECOND_OFFICER, "", Role.DUTY_OFFICER),
     )
 
 
@@ -173,7 +172,7 @@ def _dual_control(case: Case, clause: DualControl) -> Finding:
         f"{NOT_ATTESTED if approvals is None else listed(approvals)}; the report asks for {required}",
         f"{clause.officers} different officers of {case.originator} from {levels[0]} on, and a report that asks for as many",
         f"approved by {clause.officers} officers",
-        case.remedy(RemedyAction.SECOND_OFFICER, "comity report approve REPORT", Role.RELEASE_AUTHORITY),
+        case.remedy(RemedyAction.SECOND_OFFICER, "", Role.RELEASE_AUTHORITY),
     )
 
 
@@ -207,7 +206,7 @@ def _use(case: Case, clause: UseRule) -> Finding:
         f"consent to {_consents(case)}",
         f"consent of {case.originator} to {listed(by_consent)}",
         f"with the consent of {case.originator}, or opened to read",
-        case.ask_consent(moment.use),
+        case.ask_consent(),
     )
 
 

@@ -31,6 +31,9 @@ def is_in_force(case: Case) -> bool:
     texts = [(case.document, case.state)]
     if case.umbrella is not None:
         texts.append((case.umbrella.document, case.umbrella.state))
+        bound = [party for party in case.umbrella.document.parties if party not in case.umbrella.state.unbound]
+        if case.sender not in bound or case.recipient not in bound:
+            return False
     elif case.document.kind == "arrangement":
         return False
     return all(state.in_force is True or _binds_what_is_held(case, text, state) for text, state in texts)
