@@ -11,7 +11,7 @@ Rules, in order:
    word IEP 2.0 has for it; AMBER+STRICT, which it lacks, as it is: who does not know the word applies rule 2.
    IEP never grants: what agreement or REL TO denies stays denied.
 
-    >>> Handling.of(resolve("nowhere", {}, at=0)) == Handling.of(MOST_RESTRICTIVE)
+    >>> Handling.of(resolve("nowhere", {}, at=0), at=0) == Handling.of(MOST_RESTRICTIVE, at=0)
     True
 
 Source: FIRST, IEP 2.0 framework definition and JSON specification (2019).
@@ -104,7 +104,10 @@ MOST_RESTRICTIVE: Final = Policy("most-restrictive", "the most restrictive polic
 
 @dataclass(frozen=True, slots=True)
 class Handling:
-    """What a policy means here: parts of a label, the use it is open to, and three duties of whoever passes it on."""
+    """What a policy means here: parts of a label, the use it is open to, and three duties of whoever passes it on.
+
+    `until` is the first moment (Unix ms) at which the policy is over, None where it does not end.
+    """
 
     tlp: Tlp
     pap: Pap
@@ -112,10 +115,13 @@ class Handling:
     notify_affected: bool
     attribution: Attribution
     resale: bool
+    until: int | None = None
 
     @classmethod
-    def of(cls, policy: Policy) -> Handling:
-        """Give what a policy means."""
+    def of(cls, policy: Policy, at: int) -> Handling:
+        """Give what a policy means at a time in Unix ms: where it has not begun or is over, the most restrictive."""
+        if not policy.covers(at):
+            policy = MOST_RESTRICTIVE
         return cls(
             tlp=policy.tlp,
             pap=_PAPS[policy.permitted_actions],
@@ -123,13 +129,16 @@ class Handling:
             notify_affected=policy.affected_party_notifications is Permission.MAY,
             attribution=policy.attribution,
             resale=policy.unmodified_resale is Permission.MAY,
+            until=policy.end_date,
         )
 
-    def to_policy(self, identifier: str, name: str = "") -> Policy:
-        """Give a policy that says this, with encryption in transit, from now on and without an end."""
+    def to_policy(self, identifier: str, name: str = "", *, start: int) -> Policy:
+        """Give a policy that says this, with encryption in transit, from `start` (Unix ms) on and for as long."""
         return Policy(
             id=identifier,
             name=name,
+            start_date=start,
+            end_date=self.until,
             permitted_actions=_ACTIONS_BY_USE.get(self.action, _ACTIONS_BY_PAP[self.pap]),
             affected_party_notifications=Permission.MAY if self.notify_affected else Permission.MUST_NOT,
             tlp=self.tlp,

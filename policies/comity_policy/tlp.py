@@ -113,7 +113,8 @@ def to_stix(tlp: Tlp) -> dict[str, object]:
 def from_stix(marking: Mapping[str, object]) -> Tlp | None:
     """Give the TLP a STIX marking object says, by extension, TLP 1.0 definition and name; None where it says none.
 
-    Raises MarkingError for a word that is no TLP and for one that contradicts another one of the same object.
+    Raises MarkingError for a word that is no TLP, for an object that means to say one and says none that is known, and for
+    one that contradicts another one of the same object.
     """
     said = [*_of_extensions(marking.get("extensions")), *_of_definition(marking), *_of_name(marking.get("name"))]
     identifier = marking.get("id")
@@ -122,7 +123,17 @@ def from_stix(marking: Mapping[str, object]) -> Tlp | None:
     if len(set(said)) > 1:
         words = ", ".join(tlp_word(tlp) for tlp in sorted(set(said)))
         raise MarkingError(f"marking {identifier!r} says {words} at once: ask its producer which one holds")
+    if not said and _speaks_of_tlp(marking):
+        raise MarkingError(
+            f"marking {identifier!r} speaks of TLP and says none that is known: ask its producer which one"
+        )
     return said[0] if said else None
+
+
+def _speaks_of_tlp(marking: Mapping[str, object]) -> bool:
+    """Say whether a marking object means to say a TLP: what is not understood of it must not pass as no TLP."""
+    words = [one.casefold() for one in (marking.get("name"), marking.get("definition_type")) if isinstance(one, str)]
+    return _PROPERTY in marking or any(one.startswith("tlp") for one in words)
 
 
 def from_references(references: Iterable[object], definitions: Mapping[str, Mapping[str, object]]) -> Tlp | None:

@@ -102,12 +102,15 @@ def test_an_iep_policy_reads_back(policy: iep.Policy) -> None:
     assert iep.from_json(iep.to_json(policy)) == policy
 
 
-@given(policies())
-def test_a_policy_read_in_and_written_out_again_is_never_wider(policy: iep.Policy) -> None:
-    handling = iep.Handling.of(policy)
-    again = handling.to_policy(policy.id)
-    assert is_no_wider(again, policy)
-    assert iep.Handling.of(again) == handling
+@given(policies(), st.integers(0, 1 << 42))
+def test_a_policy_read_in_and_written_out_again_is_never_wider(policy: iep.Policy, at: int) -> None:
+    handling = iep.Handling.of(policy, at)
+    again = handling.to_policy(policy.id, start=at)
+    assert is_no_wider(again, policy if policy.covers(at) else iep.MOST_RESTRICTIVE)
+    assert iep.Handling.of(again, at) == handling
+    if policy.covers(at):
+        assert again.end_date == policy.end_date
+        assert again.start_date >= policy.start_date
 
 
 @given(st.lists(policies(), min_size=1, max_size=4))

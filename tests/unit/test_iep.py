@@ -38,6 +38,7 @@ AMBER = {
     "external_references": ["https://www.first.org/tlp"],
 }
 NEW_YEAR_2017 = 1_483_228_800_000
+NOW = 1_800_000_000_000
 
 
 def test_a_policy_reads_and_writes_back() -> None:
@@ -68,7 +69,7 @@ def test_white_is_clear_and_written_as_the_standard_has_it() -> None:
 
 def test_a_statement_left_out_is_the_narrowest() -> None:
     bare = from_json({"id": "bare", "iep_version": 2.0})
-    assert Handling.of(bare) == Handling.of(MOST_RESTRICTIVE)
+    assert Handling.of(bare, NOW) == Handling.of(MOST_RESTRICTIVE, NOW)
     assert bare.encrypt_in_transit is Encryption.MUST
 
 
@@ -117,7 +118,7 @@ def test_a_policy_that_cannot_be_found_is_the_most_restrictive() -> None:
 
 
 def test_the_most_restrictive_policy_lets_nothing_pass() -> None:
-    assert Handling.of(MOST_RESTRICTIVE) == Handling(
+    assert Handling.of(MOST_RESTRICTIVE, NOW) == Handling(
         tlp=Tlp.RED,
         pap=Pap.RED,
         action=Use.DENY,
@@ -159,11 +160,25 @@ ACTIONS = {
 
 @pytest.mark.parametrize("actions", Actions)
 def test_permitted_actions_become_a_pap_and_a_use_and_back(actions: Actions) -> None:
-    handling = Handling.of(Policy("p", permitted_actions=actions))
+    handling = Handling.of(Policy("p", permitted_actions=actions), NOW)
     assert (handling.pap, handling.action) == ACTIONS[actions]
-    assert handling.to_policy("p").permitted_actions is actions
+    assert handling.to_policy("p", start=NOW).permitted_actions is actions
 
 
 def test_a_label_without_limits_on_actions_permits_direct_ones() -> None:
-    free = replace(Handling.of(from_json(AMBER)), pap=Pap.CLEAR)
-    assert free.to_policy("p").permitted_actions is Actions.EXTERNALLY_VISIBLE_DIRECT_ACTIONS
+    free = replace(Handling.of(from_json(AMBER), NOW), pap=Pap.CLEAR)
+    assert free.to_policy("p", start=NOW).permitted_actions is Actions.EXTERNALLY_VISIBLE_DIRECT_ACTIONS
+
+
+@pytest.mark.parametrize("changed", [{"end_date": NOW}, {"end_date": NOW - 1}, {"start_date": NOW + 1}])
+def test_a_policy_that_does_not_hold_now_is_never_written_out_as_one_that_does(changed: dict[str, int]) -> None:
+    over = replace(from_json(AMBER), **changed)
+    assert Handling.of(over, NOW) == Handling.of(MOST_RESTRICTIVE, NOW)
+    written_out = Handling.of(over, NOW).to_policy("p", start=NOW)
+    assert (written_out.tlp, written_out.permitted_actions) == (Tlp.RED, Actions.NONE)
+
+
+def test_what_is_written_out_begins_when_it_is_said_to_and_ends_with_its_policy() -> None:
+    handling = Handling.of(replace(from_json(AMBER), end_date=NOW + 5), NOW)
+    written_out = handling.to_policy("p", start=NOW)
+    assert (written_out.start_date, written_out.end_date) == (NOW, NOW + 5)

@@ -117,6 +117,10 @@ REFUSED = {
     "a definition without its word": marking(definition_type="tlp", definition={}),
     "a definition that is no object": marking(definition_type="tlp", definition="red"),
     "an unknown name": marking(name="TLP:ORANGE"),
+    "a name in small letters": marking(name="tlp:red"),
+    "a name with a space": marking(name="TLP RED"),
+    "a definition of another version": marking(definition_type="tlp:2.0", definition={"tlp": "red"}),
+    "the property outside its extension": marking(tlp_2_0="red"),
 }
 
 
