@@ -120,10 +120,16 @@ class Held:
         self.statement = self.nation.listing(self, **changes)
         return self.statement
 
-    def rotated(self) -> Statement:
-        """Make new keys of every kind and give the bundle that lists them instead; the certificate is new as well."""
+    def rotated(self, *, tls: bool = True) -> Statement:
+        """Make new keys of every kind and give the bundle that lists them instead; the certificate is new as well.
+
+        Without `tls` the TLS key stays, so that a connection with the old certificate may enrol the bundle.
+        """
         source = Seeded(f"{self.name} rotated {self.sequence}")
-        self.keys = [(role, _fresh(secret, source)) for role, secret in self.keys]
+        stays = () if tls else (TlsSecret,)
+        self.keys = [
+            (role, secret if isinstance(secret, stays) else _fresh(secret, source)) for role, secret in self.keys
+        ]
         self.certificate = self.nation.leaf(self.identity, self.tls.spki)
         return self.reissued()
 

@@ -4,6 +4,9 @@ In order, for a statement: the caller's party is the statement's; `KeyDirectory.
 proof for every key that signs or decapsulates; one commit to the key log; memory follows; then the agreements of that party get
 a new epoch, and a revocation its entry in each of their logs; streams of whoever no longer counts end. A crash in between is
 made good at the next start: what the key log says and an agreement's log lacks is written then.
+
+While the newest listing of an identity counts, only a key that it lists brings the next one: what its party was made to sign
+for somebody else's key takes nobody's place. A newcomer comes in where nothing is listed, or what is listed counts no more.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from comity.identity.bodies import Body, BrokerBundle, NodeBundle, OfficerAccred
 from comity.identity.certificates import read_leaf
 from comity.identity.directory import KeyDirectory
 from comity.identity.listed import ListedKey
-from comity.identity.names import Identity
+from comity.identity.names import Identity, IdentityKind
 from comity.identity.records import NodeRecord, OfficerRecord, Record
 from comity.keys.possession import NONCE_BYTES, kem_answer_verifies, seal_kem_challenge, signing_proof_verifies
 from comity.statement import Statement, encode
@@ -188,7 +191,7 @@ class Directory:
                     what_to_do="Enrol with the keys that the bundle lists.",
                     code=ErrorCode.POSSESSION_FAILED,
                 )
-        return await self._write(statement, by)
+        return await self._write(statement, by, enrolling=caller)
 
     async def publish(self, statement: Statement, caller: Caller, by: LogCaller) -> int:
         """Write a statement that needs no proof of possession: revocation, directory key, withdrawal."""
@@ -232,7 +235,25 @@ class Directory:
                 what_to_do="Connect with the certificate that belongs to the statement.",
                 code=ErrorCode.POSSESSION_FAILED,
             )
+        self._require_vouched(caller)
         return body
+
+    def _require_vouched(self, caller: Caller) -> None:
+        identity = caller.identity
+        newest = self.keys.find(identity.party, identity.name)
+        if newest is None or newest.lists(caller.key) or not self._counts(newest):
+            return
+        verb = "withdraw" if identity.kind is IdentityKind.OFFICER else "revoke"
+        raise AccessError(
+            f"{identity} is enrolled with other keys, which count: a key that they do not list brings no new ones",
+            what_to_do=f"Enrol over a connection with its present certificate. Where that is lost: comity {identity.kind.value} "
+            f"{verb} {identity}, and then enrol.",
+            code=ErrorCode.NOT_ENROLLED,
+        )
+
+    def _counts(self, record: Record) -> bool:
+        revoked = any(self.keys.revocation(one) is not None for one in record.fingerprints)
+        return not revoked and self.keys.is_current(record, self._clock.now_ms())
 
     def _proven(self, pending: _Pending, nonce: bytes, key: ListedKey, proof: bytes) -> bool:
         identity = str(pending.caller)
@@ -251,13 +272,14 @@ class Directory:
             proof=proof,
         )
 
-    async def _write(self, statement: Statement, by: LogCaller) -> int:
+    async def _write(self, statement: Statement, by: LogCaller, *, enrolling: Caller | None = None) -> int:
         async with self._writing:
             before = self.keys.logged_at(statement.digest)
             if before is not None:
                 return before
             now = self._clock.now_ms()
-            body = self.keys.admissible(statement, now)
+            # Again: another statement of the identity may have come first.
+            body = self.keys.admissible(statement, now) if enrolling is None else self._own(statement, enrolling)
             kind = self._kind(body)
             log = self._logs.log(KEYS)
             salts = Salts.draw(log, 1, self._random_bytes)

@@ -2,8 +2,9 @@
 
 Rules in order:
 1. The originator's party sees every report of its segments, as it brought it.
-2. Another party sees a report once one of its nodes was handed it. What no node of it has due, what is held or waits, what
-   expired or was withdrawn before it was handed over is its leaf alone, as in a delivery: no manifest, no core, no label.
+2. Another party sees a report once one of its nodes was handed it, whatever became of it then. What no node of it has due, what
+   is held or waits, expired or was withdrawn and was never handed over is its leaf alone, as in a delivery: no manifest, no
+   core, no label.
 3. Nobody sees a stanza or ciphertext here.
 
     view = await EvidenceView.of(reader, "XAR-XBO-1", "XBO")
@@ -19,22 +20,37 @@ from typing import Final, Self
 from comity.envelope.segment import Withholding, deliverable, parse_segment
 from comity_broker.dispatch.floors import LaneState
 from comity_broker.dispatch.withheld import decode_due, mask_of
-from comity_broker.storage.protocol import ExceptionState, Reader, SegmentRow
+from comity_broker.storage.protocol import ExceptionRow, ExceptionState, Reader, SegmentRow
 
-_NEVER_HANDED: Final = frozenset({ExceptionState.EXPIRED, ExceptionState.WITHDRAWN})
+_ENDED: Final = frozenset({ExceptionState.EXPIRED, ExceptionState.WITHDRAWN})
 
 
 @dataclass(frozen=True, slots=True)
 class _Consumer:
-    """Where one consumer of the party stands: its lanes by number, and the slots of each item that ended before hand-over."""
+    """Where one consumer of the party stands: its lanes by number.
+
+    Of each item `ended` are the slots that ended before they were handed over, `went` those that are known to have been handed
+    over, though they may wait again.
+    """
 
     lanes: dict[int, LaneState] = field(default_factory=dict)
     ended: dict[int, int] = field(default_factory=dict)
+    went: dict[int, int] = field(default_factory=dict)
 
     def handed(self, row: SegmentRow, due: int) -> int:
         """Give the mask of the due slots of a segment that this consumer was handed."""
         state = self.lanes.get(row.lane)
-        return 0 if state is None else due & ~state.waiting(row.item, due) & ~self.ended.get(row.item, 0)
+        if state is None:
+            return 0
+        ended, went = self.ended.get(row.item, 0), self.went.get(row.item, 0)
+        return due & (~state.waiting(row.item, due) & ~ended | went)
+
+    def take(self, row: ExceptionRow) -> None:
+        """Take what went wrong with one report; its attempts are 0 where it was never handed over."""
+        if row.attempts:
+            self.went[row.item] = self.went.get(row.item, 0) | mask_of((row.slot,))
+        elif row.state in _ENDED:
+            self.ended[row.item] = self.ended.get(row.item, 0) | mask_of((row.slot,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +101,8 @@ async def _consumers(reader: Reader, agreement_id: str, party: str) -> Mapping[s
             consumer.lanes[floor.lane] = LaneState.decode(floor)
     for row in await reader.exceptions(agreement_id):
         consumers = found.get(row.node, {})
-        if row.state in _NEVER_HANDED and row.consumer in consumers:
-            ended = consumers[row.consumer].ended
-            ended[row.item] = ended.get(row.item, 0) | mask_of((row.slot,))
+        if row.consumer in consumers:
+            consumers[row.consumer].take(row)
     return {node: tuple(consumers.values()) for node, consumers in found.items()}
 
 

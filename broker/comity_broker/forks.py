@@ -4,7 +4,8 @@ Rules in order:
 1. Only a view that a node validly signed (in a core or an acknowledgement) comes here; who reads this log later finds who signed
    it, where, and what this log was then. The view is refused where it came, and freezes nothing (ADR 0005).
 2. One view is written once, and a bounded number of views of one node in one log: more of them prove no more. One of a size
-   that no body can state is in the operations log alone.
+   that no body can state is in the operations log alone. One whose write failed counts as never taken: it is taken when its
+   signer shows it again.
 3. The key log is read beyond the agreement in question: there the envelope or acknowledgement is not named.
 4. A frozen log takes nothing. The operations log has every one of them too, as REJECTED.
 """
@@ -56,7 +57,7 @@ class Forks:
         """Take a view to be written: `target` is the digest of the envelope or acknowledgement that carries it."""
         if seen.size > INTEGER_LIMIT:
             return
-        taken = self._taken.setdefault((shard, caller.party, caller.node), set())
+        taken = self._taken.setdefault(_whose(shard, caller), set())
         if seen not in taken and len(taken) < _VIEWS_OF_A_NODE:
             taken.add(seen)
             self._waiting.append(_Fork(shard, seen, caller, b"" if shard == KEYS else target))
@@ -70,6 +71,7 @@ class Forks:
                 settled(await self.journal.submit(self._unit(fork)))
             except ComityError as error:
                 lost += 1
+                self._taken[_whose(fork.shard, fork.caller)].discard(fork.seen)
                 _LOG.error("fork_not_logged", extra={"log": fork.shard, "code": error.code.name})
         return lost
 
@@ -89,3 +91,7 @@ class Forks:
             return rows
 
         return Unit(fork.shard, build, urgency=9)
+
+
+def _whose(shard: str, caller: Caller) -> tuple[str, str, str]:
+    return shard, caller.party, caller.node

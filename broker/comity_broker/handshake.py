@@ -4,22 +4,25 @@ Rules in order:
 1. Every handshake asks anew for the certificate and the authorities: a renewed certificate, and a party's new authority, count
    from the next connection on; an authority that ended counts no longer. Connections have a maximum age.
 2. A certificate file is taken only if it is this broker's, of the key that was opened at the start, and valid now. Else the one
-   before stays, and the log says why, once.
+   before stays, and the log says why, once for each file; one that is yet to begin is looked at again in each handshake.
 3. Renewed cards and bundles enter the key log at a fixed beat: cards first, since they carry the key that signed the bundle.
    Only parties that were trusted at the start are looked at; the root in a card is the one trusted then.
+4. What failed only for now (a full disk, a clock a little behind) is tried again at each beat until it is taken or refused for
+   good; what is refused again for the same reason is said in the log once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import grpc
 
-from comity.errors import ComityError, KeyFault
+from comity.errors import ComityError, ErrorCode, KeyFault
 from comity.identity.certificates import read_leaf, require_time
 from comity.identity.directory import KeyDirectory
 from comity.keys.tls import from_pem
@@ -32,6 +35,14 @@ from comity_broker.directory import Directory
 from comity_broker.installation import CERTIFICATE_LIMIT, Installation, authorities_pem
 
 BEAT_SECONDS: Final = 2.0
+_PASSES: Final = frozenset(
+    {
+        ErrorCode.STORAGE_FULL,
+        ErrorCode.STORAGE_FAILED,
+        ErrorCode.UNREACHABLE,
+        ErrorCode.CLOCK_WINDOW,
+    }
+)
 _LOG: Final = logging.getLogger(__name__)
 
 _Seen = tuple[tuple[str, int, int], ...]
@@ -46,7 +57,7 @@ class Credentials:
         self._clock = clock
         self._certificate = installation.certificate_pem
         self._path = installation.data / "certificate.pem"
-        self._seen = seen(self._path)
+        self._seen = self._told = seen(self._path)
         self._given = (b"", b"")
 
     def server(self) -> grpc.ServerCredentials:
@@ -82,11 +93,15 @@ class Credentials:
         now_seen = seen(self._path)
         if now_seen == self._seen:
             return
-        self._seen = now_seen
         try:
             self._certificate = self._checked(read_file(self._path, CERTIFICATE_LIMIT))
         except ComityError as error:
-            _LOG.error("certificate_not_taken", extra={"code": error.code.name, "reason": error.message})
+            if now_seen != self._told:
+                _LOG.error("certificate_not_taken", extra={"code": error.code.name, "reason": error.message})
+            self._told = now_seen
+            if error.code in _PASSES:
+                return
+        self._seen = now_seen
 
     def _checked(self, pem: bytes) -> bytes:
         before, leaf = read_leaf(from_pem(self._certificate)), read_leaf(from_pem(pem))
@@ -104,7 +119,8 @@ class Renewals:
         self._directory = directory
         self._cards = installation.data / "cards"
         self._bundle = installation.data / "bundle.json"
-        self._seen = self._looked_at()
+        self._seen = self._tried = self._looked_at()
+        self._told: set[tuple[bytes, ErrorCode | None]] = set()
 
     async def run(self) -> None:
         """Look at a fixed beat, for ever."""
@@ -117,20 +133,45 @@ class Renewals:
         now_seen = self._looked_at()
         if now_seen == self._seen:
             return
-        self._seen = now_seen
+        if now_seen != self._tried:
+            self._tried = now_seen
+            self._told.clear()
+        if await self._took_all():
+            self._seen = now_seen
+
+    async def _took_all(self) -> bool:
+        """Take what is there; say whether no part of it failed only for now."""
         try:
             statements = list(self._read())
         except ComityError as error:
-            _LOG.error("renewal_not_read", extra={"code": error.code.name, "reason": error.message})
-            return
+            self._say(logging.ERROR, "renewal_not_read", b"", error)
+            return error.code not in _PASSES
+        final = True
         for statement in statements:
+            fields: dict[str, object] = {"type": statement.type}
             try:
-                log_index = await self._directory.take(statement, BROKER)
+                fields["log_index"] = await self._directory.take(statement, BROKER)
             except ComityError as error:
-                fields = {"type": statement.type, "code": error.code.name, "reason": error.message}
-                _LOG.warning("statement_not_taken", extra=fields)
+                final &= error.code not in _PASSES
+                self._say(logging.WARNING, "statement_not_taken", statement.digest, error, fields)
             else:
-                _LOG.info("statement_taken", extra={"type": statement.type, "log_index": log_index})
+                self._say(logging.INFO, "statement_taken", statement.digest, None, fields)
+        return final
+
+    def _say(
+        self,
+        level: int,
+        what: str,
+        digest: bytes,
+        error: ComityError | None,
+        fields: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        """Say an outcome once for the files as they are now."""
+        code = None if error is None else error.code
+        if (digest, code) not in self._told:
+            self._told.add((digest, code))
+            why = {} if error is None else {"code": error.code.name, "reason": error.message}
+            _LOG.log(level, what, extra={**fields, **why})
 
     def _read(self) -> Iterable[Statement]:
         for party, card in read_cards(self._cards).items():

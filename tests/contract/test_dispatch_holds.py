@@ -11,7 +11,7 @@ from comity_broker.auditlog.kinds import EventKind
 from comity_broker.dispatch.answering import SlotName
 from comity_broker.dispatch.frames import Delivered, Held, SkipReason
 from comity_broker.dispatch.resolving import Resolving
-from comity_broker.storage.protocol import Rows
+from comity_broker.storage.protocol import ExceptionState, Rows
 
 SCOPE = "3.1"
 
@@ -253,6 +253,51 @@ async def test_a_node_that_lost_its_accreditation_gets_nothing_until_it_has_one(
         fold(world.keys, reader.reissued(accreditation=xbo.attestation("SECRET")))
         await world.epoch_raised()
         assert numbers(*await consumer.deliveries()) == [1]
+    finally:
+        cast.cache_clear()
+
+
+async def test_what_is_held_after_it_was_handed_over_is_remembered_as_handed_over(world):
+    await world.admit(1)
+    reader, xbo = world.people.reader, world.people.xbo
+    try:
+        consumer = await world.connect()
+        assert numbers(await consumer.delivery()) == [1]
+        await consumer.leave()
+        fold(world.keys, reader.reissued(accreditation=None))
+        await world.epoch_raised()
+        for _ in range(2):
+            consumer = await world.connect()
+            (frame,) = await consumer.deliveries()
+            assert why(frame) == {1: SkipReason.HELD}
+            (row,) = await world.reader.exceptions(AGREEMENT, "XBO/n1", "default")
+            assert (row.state, row.attempts) == (ExceptionState.RETRY, 1)
+            await consumer.leave()
+        fold(world.keys, reader.reissued(accreditation=xbo.attestation("SECRET")))
+        await world.epoch_raised()
+        consumer = await world.connect()
+        frames = await consumer.deliveries()
+        assert [one.slots for one in frames if one.slots] == [((0, 2),)]
+        frame = frames[-1]
+        await consumer.acknowledge(frame)
+        assert await world.reader.exceptions(AGREEMENT, "XBO/n1", "default") == []
+    finally:
+        cast.cache_clear()
+
+
+async def test_what_is_held_after_it_was_handed_over_and_then_expires_counts_as_handed_over(world):
+    await world.admit(1, expires_at={0: NOW + 1000})
+    try:
+        consumer = await world.connect()
+        assert numbers(await consumer.delivery()) == [1]
+        await consumer.leave()
+        fold(world.keys, world.people.reader.reissued(accreditation=None))
+        await world.epoch_raised()
+        await (await world.connect()).deliveries()
+        world.pass_seconds(2)
+        await (await world.connect(take_over=True)).deliveries()
+        (row,) = await world.reader.exceptions(AGREEMENT, "XBO/n1", "default")
+        assert (row.state, row.attempts) == (ExceptionState.EXPIRED, 1)
     finally:
         cast.cache_clear()
 

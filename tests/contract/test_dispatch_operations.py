@@ -13,9 +13,11 @@ from comity.errors import ComityError, ErrorCode
 from comity.v1 import exchange_pb2
 from comity_broker import access
 from comity_broker.dispatch.answering import GivenBack, SlotName
+from comity_broker.dispatch.floors import LaneState, Partial
 from comity_broker.dispatch.frames import AckConfirmed, CaughtUp, Draining
-from comity_broker.dispatch.listing import Filter, Listing, Position, ReportState
+from comity_broker.dispatch.listing import Filter, Listing, Place, Position, ReportState, report_state
 from comity_broker.services.reports import SEGMENTS_LOOKED_AT, Reports
+from comity_broker.storage.protocol import ExceptionRow, ExceptionState
 
 
 @pytest.fixture(params=STORES)
@@ -277,3 +279,14 @@ async def test_words_on_reports_say_what_is_to_be_done(world):
         with pytest.raises(ComityError) as caught:
             await call(request, None)
         assert caught.value.code in {ErrorCode.MALFORMED, ErrorCode.LIMIT_EXCEEDED}
+
+
+def test_a_report_that_is_held_after_it_was_handed_over_is_listed_as_held():
+    row = ExceptionRow("XBO/n1", "default", 3, 0, ExceptionState.RETRY, 1, 0, "", 7)
+    for partial, expected in (
+        ({3: Partial(waiting=1, held=1)}, ReportState.HELD),
+        ({}, ReportState.SENT),
+    ):
+        place = Place(LaneState(0, 3, partial=partial), {(3, 0): row})
+        line = report_state(place, 3, 0, expires_at=NOW + 1, now_ms=NOW, held=False, word=None)
+        assert (line.state, line.attempts) == (expected, 1)

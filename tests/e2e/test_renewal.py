@@ -153,6 +153,88 @@ def test_a_node_whose_key_was_revoked_comes_back_with_fresh_keys(treaty):
     arden.done("agreement", "list", "--as", "XAR/n2")
 
 
+def again(world: World, folder: Path, name: str) -> None:
+    """Start the broker again where it was."""
+    world.broker = start_broker(
+        world.folder / "broker",
+        folder=folder,
+        passphrase_file=world.arden.passphrase_file,
+        listen=world.broker.address,
+        name=name,
+    )
+
+
+def enrolled(world: World, name: str) -> None:
+    """Make and enrol a node of Arden's."""
+    world.arden.done(*("node", "create", name, "--region", "xar", "--accreditation", "SECRET"),
+                     *("--accredited-by", "XAR/security1", *world.where))  # fmt: skip
+    world.arden.done("node", "enrol", name)
+
+
+def test_a_request_slipped_in_at_the_party_takes_over_no_healthy_node(treaty, tmp_path):
+    arden, thief, issued = treaty.arden, treaty.arden.made(tmp_path / "thief"), tmp_path / "issued.json"
+    enrolled(treaty, "XAR/n5")
+    thief.done("party", "trust", str(treaty.folder / "XAR.card"), "--yes")
+    (made,) = thief.done("node", "create", "XAR/n5", "--region", "xar", *treaty.where, "--json").records
+    told = arden.done("node", "rotate", "XAR/n5", "--request", made["request"], "--into", str(issued))
+    assert "no TLS key of the newest bundle" in told.err
+    refused = thief.run("node", "enrol", "XAR/n5", "--issued", str(issued), "--json")
+    assert (refused.code, refused.error["code"]) == (11, "NOT_ENROLLED")
+    arden.done("agreement", "list", "--as", "XAR/n5")
+    arden.done("node", "rotate", "XAR/n5")
+
+
+def test_fresh_keys_of_a_healthy_node_are_refused_and_it_stays_as_it_was(treaty):
+    arden = treaty.arden
+    enrolled(treaty, "XAR/n6")
+    refused = arden.run("node", "rotate", "XAR/n6", "--fresh", "--json")
+    assert (refused.code, refused.error["code"]) == (11, "NOT_ENROLLED")
+    assert "node revoke" in refused.error["what_to_do"]
+    arden.done("agreement", "list", "--as", "XAR/n6")
+    (rotated,) = arden.done("node", "rotate", "XAR/n6", "--json").records
+    assert len(fingerprints(rotated, "node-tls")) == 2
+
+
+def test_a_node_is_out_though_its_newest_keys_never_got_to_the_broker(treaty, tmp_path):
+    arden = treaty.arden
+    enrolled(treaty, "XAR/n7")
+    treaty.broker.kill()
+    assert arden.run("node", "rotate", "XAR/n7").code == 17
+    again(treaty, tmp_path, "broker-revoking")
+    told = arden.done("node", "revoke", "XAR/n7", "--reason", "lost", "--as", "XAR/liaison1", "--json").records
+    assert {one["role"] for one in told if "log_index" in one} == {"node-kem", "node-signing", "node-tls"}
+    assert {one["code"] for one in told if "log_index" not in one} == {"KEY_UNKNOWN"}
+    assert arden.run("agreement", "list", "--as", "XAR/n7").code == 16
+    twice = arden.run("node", "revoke", "XAR/n7", "--reason", "lost", "--as", "XAR/liaison1", "--json")
+    assert twice.error["code"] in {"KEY_UNKNOWN", "KEY_REVOKED"}
+    assert all("log_index" not in one for one in twice.records)
+
+
+def test_a_fresh_start_sends_what_can_be_sent_and_loses_the_rest_only_when_told_to(treaty, tmp_path):
+    arden = treaty.arden
+    asyncio.run(sent_into_nothing(treaty))
+    again(treaty, tmp_path, "broker-fresh")
+    # The keys count: what is stored is sent, whatever becomes of the rotation.
+    assert arden.run("node", "rotate", "XAR/n1", "--fresh").code == 11
+    (got,) = treaty.receive(tmp_path / "in")
+    assert (tmp_path / "in" / got["portions"][0]["file"]).read_text() == "Nobody took it yet."
+
+    asyncio.run(sent_into_nothing(treaty))
+    again(treaty, tmp_path, "broker-lost")
+    arden.done("node", "revoke", "XAR/n1", "--reason", "stolen", "--as", "XAR/liaison1")
+    refused = arden.run("node", "rotate", "XAR/n1", "--fresh", "--json")
+    assert refused.code == 2, refused.err
+    assert "1 of the reports" in refused.error["message"]
+    assert "--lose-outbox" in refused.error["what_to_do"]
+    (back,) = arden.done("node", "rotate", "XAR/n1", "--lose-outbox", "--json").records
+    assert back["lost"] == 1
+
+    (sent,) = treaty.send("After the loss.").records
+    assert [one["report_id"] for one in treaty.receive(tmp_path / "later")] == [sent["report_id"]]
+    told = arden.done("report", "list", "--as", "XAR/n1", "--json").err
+    assert "NOT_TAKEN" in told
+
+
 def test_a_party_machine_without_a_network_issues_a_rotation_as_files(treaty, tmp_path):
     keys, field = treaty.bohemund, treaty.arden.made(tmp_path / "field")
     field.done("party", "trust", str(treaty.folder / "XBO.card"), "--yes")
@@ -230,6 +312,24 @@ def test_a_party_and_its_broker_are_renewed_while_everything_runs(treaty, tmp_pa
     assert sent["report_id"] in {one["report_id"] for one in treaty.receive(tmp_path / "in")}
     arden.done("officer", "accredit", "XAR/liaison1", "--role", "liaison")
     assert treaty.broker.exit_code is None
+
+
+def test_a_receiver_that_runs_goes_on_under_a_renewed_authority(treaty, tmp_path):
+    arden, data, card = treaty.arden, treaty.folder / "broker", tmp_path / "XAR.card"
+    with ending(following(treaty, tmp_path / "in")) as (receiver,):
+        (first,) = treaty.send("Before.").records
+        receiver.wait_for(lambda: first["report_id"] in received(receiver), "the report before the renewal")
+        arden.done("party", "renew", "XAR")
+        arden.done("party", "export", "XAR", "--into", str(card))
+        treaty.bohemund.done("party", "trust", str(card))
+        arden.done("party", "trust", str(card), "--data", str(data))
+        arden.done("broker", "init", "--renew", "--data", str(data))
+        # As at the age of a connection: the next one is shown the new certificate.
+        treaty.broker.stop()
+        again(treaty, tmp_path, "broker-renewed")
+        (second,) = treaty.send("After.").records
+        receiver.wait_for(lambda: second["report_id"] in received(receiver), "the report after the renewal")
+        assert receiver.stop() == 0
 
 
 def test_an_older_card_takes_no_newer_ones_place(treaty):

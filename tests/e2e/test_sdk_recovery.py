@@ -8,8 +8,10 @@ import pytest
 
 from builders_broker import brokered
 from builders_sdk import AGREEMENT, Shared, report, sharing, until
+from builders_world import files
 from comity.errors import ErrorCode, KeyFault, RefusedError, UnreachableError
 from comity.node import sync
+from comity.node.alarms import AlarmKind
 from comity.node.enrolment import publish_statement
 from comity.node.outbox import Outbox
 from comity_broker.settings import Settings
@@ -134,6 +136,38 @@ async def test_an_outbox_from_a_backup_is_noticed_and_its_report_is_sealed_again
             receipt = await sender.send(report("three"), agreement=AGREEMENT)
             assert receipt.origin_sequence == 1
         assert await received(reader) == ["one", "two", "three"]
+
+
+async def test_a_report_of_an_earlier_process_that_is_refused_raises_an_alarm(tmp_path):
+    shared = await stopped(tmp_path)
+    outbox = shared.home / "XAR/n1/outbox"
+    async with restarted(shared), shared.node("XAR") as sender:
+        await sender.send(report("one"), agreement=AGREEMENT)
+    before = files(outbox)
+    async with contextlib.AsyncExitStack() as stack:
+        async with restarted(shared):
+            sender = await stack.enter_async_context(shared.node("XAR", patience_seconds=0.0))
+            await sender.refresh()
+        with pytest.raises(UnreachableError, match="outbox"):
+            await sender.send(report("stored"), agreement=AGREEMENT)
+    stored = files(outbox)
+    # Its number goes to another report meanwhile, by an outbox from a backup.
+    put(outbox, before)
+    async with restarted(shared), shared.node("XAR") as sender:
+        assert (await sender.send(report("two"), agreement=AGREEMENT)).origin_sequence == 2
+    put(outbox, stored)
+    async with restarted(shared), shared.node("XAR") as sender:
+        await sender.settle()
+        (alarm,) = sender.alarms()
+        assert (alarm.kind, alarm.agreement_id) == (AlarmKind.NOT_TAKEN, AGREEMENT)
+        assert "REPLAYED" in alarm.detail
+
+
+def put(directory, content: dict[str, bytes]) -> None:
+    for file in directory.iterdir():
+        file.unlink()
+    for name, data in content.items():
+        (directory / name).write_bytes(data)
 
 
 async def test_a_key_revoked_under_way_is_sealed_to_no_more_and_the_stream_goes_on(tmp_path):

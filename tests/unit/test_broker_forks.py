@@ -8,7 +8,7 @@ import pytest
 
 from builders_sdk import AGREEMENT, report, sharing
 from comity.envelope.core import LogSeen
-from comity.errors import ComityError, ErrorCode, VerificationError
+from comity.errors import ComityError, ErrorCode, StorageError, VerificationError
 from comity.node.mirror import Mirror
 from comity.v1 import audit_pb2
 from comity.verify.notes import Checkpoint
@@ -90,6 +90,26 @@ async def test_ever_new_views_of_one_node_do_not_fill_the_log(tmp_path):
                 forks.take(AGREEMENT, LogSeen(bytes(16), size, bytes(32)), BY, bytes(48))
         assert await forks.write() == 0
         assert len(await entries(world, "FORK_SEEN")) == 16
+
+
+class Full:
+    """A journal that takes nothing: the disk is full."""
+
+    async def submit(self, unit):
+        raise StorageError("the disk is full", code=ErrorCode.STORAGE_FULL)
+
+
+async def test_a_view_that_could_not_be_written_is_written_when_it_is_shown_again(tmp_path):
+    async with sharing(tmp_path) as world:
+        forks, seen = forks_of(world), LogSeen(bytes(16), 1, bytes(32))
+        journal, forks.journal = forks.journal, Full()
+        forks.take(AGREEMENT, seen, BY, bytes(48))
+        assert await forks.write() == 1
+        forks.journal = journal
+        for _ in range(2):
+            forks.take(AGREEMENT, seen, BY, bytes(48))
+        assert await forks.write() == 0
+        assert len(await entries(world, "FORK_SEEN")) == 1
 
 
 async def test_a_size_that_no_body_can_state_is_not_written(tmp_path):

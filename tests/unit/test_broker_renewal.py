@@ -3,9 +3,9 @@
 import pytest
 
 from builders_broker import World, brokered
-from builders_home import PASSPHRASE, party
+from builders_home import NOW, PASSPHRASE, party
 from builders_identity import DAY, Nation
-from comity.errors import ErrorCode, KeyFault
+from comity.errors import ErrorCode, KeyFault, StorageError
 from comity.identity.cardfile import CardFile, encode_card_file
 from comity.identity.names import Identity, IdentityKind
 from comity.keys.files import Cost
@@ -95,6 +95,57 @@ async def test_a_running_broker_logs_a_renewed_directory_key_once(tmp_path):
         put(world, "XAR", encode_card_file(renewed))
         await renewals.look()
         assert world.broker.keys.size == size + 1
+
+
+async def test_a_renewal_that_met_a_full_disk_is_taken_when_there_is_room(tmp_path, monkeypatch, caplog):
+    async with brokered(tmp_path / "hub") as world:
+        renewals, size = watching(world), world.broker.keys.size
+        put(world, "XAR", encode_card_file(renewed_card(world.xar)))
+        with monkeypatch.context() as full:
+            full.setattr(world.broker.directory, "take", no_room)
+            for _ in range(3):
+                await renewals.look()
+        assert world.broker.keys.size == size
+        await renewals.look()
+        assert world.broker.keys.size == size + 1
+        assert [one.message for one in caplog.records].count("statement_not_taken") == 2
+
+
+async def no_room(*_):
+    raise StorageError("the disk is full", code=ErrorCode.STORAGE_FULL)
+
+
+async def test_a_renewal_that_was_refused_for_good_is_not_looked_at_again(tmp_path, monkeypatch):
+    async with brokered(tmp_path / "hub") as world:
+        renewals, asked = watching(world), []
+
+        async def refused(statement, _):
+            asked.append(statement)
+            raise KeyFault("no", code=ErrorCode.BUNDLE_REJECTED)
+
+        monkeypatch.setattr(world.broker.directory, "take", refused)
+        put(world, "XAR", encode_card_file(renewed_card(world.xar)))
+        for _ in range(3):
+            await renewals.look()
+        assert len(asked) == 2
+
+
+def test_a_certificate_of_a_clock_a_little_ahead_is_shown_once_it_begins(tmp_path, caplog):
+    now = [NOW]
+    clock = BrokerClock(wall=lambda: now[0])
+    home, data = Home(tmp_path / "home"), tmp_path / "hub"
+    party(home, "XAR", now_ms=NOW)
+    request = prepare(data, HUB, "xar", home.trusted_cards(), passphrase=PASSPHRASE, now_ms=NOW, cost=LEAST)
+    install(data, PartyKeys.open(home, "XAR", PASSPHRASE, now_ms=NOW).issue_broker(request, now_ms=NOW), NOW)
+    credentials = Credentials(open_installation(data, PASSPHRASE, NOW), home.trusted_card("XAR").to_directory(), clock)
+    credentials.server()
+    answer = issued(home, data, NOW + 4000)
+    install(data, answer, NOW + 4000)
+    assert [credentials.renewed() for _ in range(3)] == [None] * 3
+    assert [one.message for one in caplog.records].count("certificate_not_taken") == 1
+    now[0] = NOW + 4000
+    assert credentials.renewed() is not None
+    assert credentials.certificate_pem == answer.certificate_pem
 
 
 async def test_a_running_broker_takes_no_card_of_another_root_and_none_that_does_not_read(tmp_path, caplog):

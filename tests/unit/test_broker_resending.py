@@ -48,7 +48,7 @@ def record_of(response: exchange_pb2.PublishOneResponse) -> bytes:
 
 async def rotated(world) -> None:
     node = world.nodes["XBO"]
-    node.rotated()
+    node.rotated(tls=False)
     await world.world.enrolled(node)
 
 

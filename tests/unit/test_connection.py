@@ -28,6 +28,7 @@ from comity.errors import (
     VerificationError,
 )
 from comity.keys.tls import to_pem
+from comity.node.access import Target
 from comity.node.connection import MESSAGE_BYTES, Connection
 from comity.node.duplex import Duplex
 from comity.v1 import agreement_pb2, errors_pb2, exchange_pb2
@@ -76,6 +77,15 @@ class Answering:
         }
         return Connection.open(self.address, **given)
 
+    def target(self, **changes: object) -> Target:
+        return Target(
+            address=self.address,
+            tls_name=self.xar.broker_tls_name(),
+            key_pem=self.node.tls.pem(),
+            certificate_pem=self.node.certificate_pem,
+            **changes,
+        )
+
 
 @contextlib.asynccontextmanager
 async def answering(certificate: bytes | None = None, world: Answering | None = None):
@@ -116,6 +126,34 @@ async def test_a_call_is_answered():
 
 
 # --- who is at the other end ----------------------------------------------------------------------------------------
+
+
+async def test_a_renewed_authority_is_read_from_the_card_once_the_handshake_fails():
+    async with answering() as broker:
+        roots = [broker.xbo.authority_pem]
+        old = broker.target(roots_pem=roots[0], newer_roots=lambda _: roots[0])
+        async with Connection(old) as connection:
+            calls = [asyncio.create_task(listed(connection)) for _ in range(2)]
+            assert [type(one) for one in await asyncio.gather(*calls, return_exceptions=True)] == [KeyFault] * 2
+            # As a person trusts the renewed card.
+            roots[0] = broker.xar.authority_pem
+            calls = [asyncio.create_task(listed(connection)) for _ in range(2)]
+            assert [type(one) for one in await asyncio.gather(*calls, return_exceptions=True)] == [UnreachableError] * 2
+            assert not (await listed(connection)).agreements
+
+
+async def test_a_card_that_reads_no_more_leaves_the_failure_of_the_handshake_as_it_is():
+    def unread(_: int) -> bytes:
+        raise NotFoundError("no card of XAR is trusted here", code=ErrorCode.FILE_UNKNOWN)
+
+    async with answering() as broker:
+        target = broker.target(roots_pem=broker.xbo.authority_pem, newer_roots=unread)
+        error = await fails(Connection(target), KeyFault, ErrorCode.UNAUTHENTICATED, "comity party trust")
+        assert error.__notes__ == ["FILE_UNKNOWN: no card of XAR is trusted here"]
+
+
+async def listed(connection: Connection) -> agreement_pb2.ListAgreementsResponse:
+    return await connection.call(connection.agreements.ListAgreements, REQUEST)
 
 
 async def test_a_broker_of_another_authority_is_not_talked_to():

@@ -1,10 +1,14 @@
 """Evidence shows a party no more than delivery does: what it sent, and what its nodes were handed; of all else the leaf."""
 
+import asyncio
+from datetime import UTC, datetime, timedelta
+
 from builders_sdk import AGREEMENT, report, sharing
 from builders_three import three_nations
 from comity.envelope.segment import Absent, PrunedItem, WholeItem, parse_segment
 from comity.node.reports import HeldAction, SlotRef
 from comity.v1 import audit_pb2
+from comity_broker.storage.protocol import ExceptionState
 from comity_policy.steps import StepKind
 
 FOR_BOTH = "SECRET//REL TO XAR, XBO, XDE"
@@ -62,6 +66,51 @@ async def test_a_report_that_no_node_of_a_party_was_handed_yet_is_a_leaf_in_its_
         assert [type(item) for item in before] == [PrunedItem]
         assert [type(item) for item in after] == [WholeItem]
         assert before[0].leaf == after[0].leaf
+
+
+async def break_off(reader):
+    """Take a report and leave without a word about it."""
+    async for delivery in reader.receive():
+        assert delivery.is_open
+        return
+
+
+async def ended(world):
+    """Give by node how its report ended, and how often it was handed over before."""
+    rows = await world.world.broker._storage.reader.exceptions(AGREEMENT)
+    return {one.node: (one.state, one.attempts) for one in rows}
+
+
+async def ended_at(world, node):
+    """Wait until a node's report has ended."""
+    for _ in range(20_000):
+        if node in await ended(world):
+            return
+        await asyncio.sleep(0)
+    raise AssertionError(f"the report of {node} never ended")
+
+
+async def test_a_report_that_expired_is_shown_to_whom_it_was_handed_and_to_nobody_else(tmp_path):
+    async with three_nations(tmp_path) as world:
+        clock = world.world.clock
+        now = clock.now_ms()
+        async with world.node("XAR") as sender:
+            ends = datetime.fromtimestamp(now // 1000, UTC) + timedelta(hours=1)
+            await sender.send(report(marking=FOR_BOTH, expires_at=ends), agreement=AGREEMENT)
+        async with world.node("XBO") as reader:
+            await break_off(reader)
+        clock.wall = lambda: now + 2 * 3_600_000
+        for name in ("XBO", "XDE"):
+            async with world.node(name, now_ms=clock.now_ms) as reader:
+                following = asyncio.ensure_future(anext(reader.receive(follow=True)))
+                await ended_at(world, f"{name}/n1")
+                following.cancel()
+                await asyncio.wait([following])
+        assert await ended(world) == {"XBO/n1": (ExceptionState.EXPIRED, 1), "XDE/n1": (ExceptionState.EXPIRED, 0)}
+        theirs, _ = await evidence(world, "XBO")
+        others, _ = await evidence(world, "XDE")
+        assert [type(item) for item in theirs] == [WholeItem]
+        assert [type(item) for item in others] == [PrunedItem]
 
 
 async def test_evidence_holds_no_stanza_and_no_ciphertext_of_anybody(tmp_path):

@@ -1,15 +1,19 @@
 """The home directory: names before paths, files whole or not at all, trust given once."""
 
+import shutil
 import stat
 from pathlib import Path
 
 import pytest
 
-from builders_home import party
+from builders_home import NOW, PASSPHRASE, party
 from comity.errors import ConflictError, ErrorCode, MalformedError, NotFoundError, StorageError, UsageError
+from comity.identity.bodies import DAY_MS, DIRECTORY_DAYS
+from comity.identity.cardfile import CardFile
 from comity.identity.names import Identity, IdentityKind
 from comity.node.files import read_file, write_file
 from comity.node.home import Home, Profile, check_address, read_cards, trust_card
+from comity.node.party import renew_party
 
 NODE = Identity("XAR", IdentityKind.NODE, "n1")
 OFFICER = Identity("XAR", IdentityKind.OFFICER, "officer1")
@@ -112,6 +116,62 @@ def test_trust_in_a_root_is_given_once(tmp_path):
     assert refused.value.code is ErrorCode.FILE_EXISTS
     assert ours.trusted_card("XBO") == card
     assert set(ours.trusted_roots()) == {"XBO"}
+
+
+def test_a_newer_card_that_lists_fewer_directory_keys_takes_none_away(tmp_path):
+    mine, other = Home(tmp_path / "mine"), Home(tmp_path / "other")
+    first = party(mine, "XBO")
+    renewed = renew_party(mine, "XBO", PASSPHRASE, now_ms=NOW + 1)
+    other.trust(first)
+    for card in (
+        renewed,
+        CardFile(renewed.card, renewed.directory[-1:]),
+        CardFile(renewed.card, renewed.directory[-1:]),
+    ):
+        other.trust(card)
+        assert other.trusted_card("XBO").directory == renewed.directory
+
+
+def test_two_directory_keys_with_one_number_are_a_conflict_and_the_card_stays(tmp_path):
+    mine, copy, other = Home(tmp_path / "mine"), Home(tmp_path / "copy"), Home(tmp_path / "other")
+    party(mine, "XBO")
+    shutil.copytree(mine.path, copy.path)
+    renewed = renew_party(mine, "XBO", PASSPHRASE, now_ms=NOW + 1)
+    other.trust(renewed)
+    with pytest.raises(ConflictError) as caught:
+        other.trust(renew_party(copy, "XBO", PASSPHRASE, now_ms=NOW + 2))
+    assert caught.value.code is ErrorCode.STATEMENT_CONFLICT
+    assert other.trusted_card("XBO") == renewed
+
+
+@pytest.fixture
+def room(monkeypatch):
+    """Have card files hold three directory keys: to make one takes its time."""
+    for module in ("comity.identity.cardfile", "comity.node.party"):
+        monkeypatch.setattr(f"{module}.DIRECTORY_LIMIT", 3)
+    return 3
+
+
+def test_a_trusted_card_that_is_full_loses_the_directory_key_that_ended_first(tmp_path, room):
+    mine, other = Home(tmp_path / "mine"), Home(tmp_path / "other")
+    other.trust(party(mine, "XBO"))
+    for number in range(1, room + 1):
+        renewed = renew_party(mine, "XBO", PASSPHRASE, now_ms=NOW + number * 90 * DAY_MS)
+        other.trust(CardFile(renewed.card, renewed.directory[-1:]))
+    assert len(renewed.directory) == room
+    assert other.trusted_card("XBO").directory == renewed.directory
+
+
+def test_a_renewal_drops_no_directory_key_in_force(tmp_path, room):
+    home = Home(tmp_path / "home")
+    party(home, "XBO")
+    for number in range(1, room):
+        full = renew_party(home, "XBO", PASSPHRASE, now_ms=NOW + number)
+    with pytest.raises(UsageError, match="in force"):
+        renew_party(home, "XBO", PASSPHRASE, now_ms=NOW + room)
+    assert home.party("XBO").card_file == full
+    after = renew_party(home, "XBO", PASSPHRASE, now_ms=NOW + DIRECTORY_DAYS * DAY_MS)
+    assert after.directory[:-1] == full.directory[1:]
 
 
 def test_a_card_under_another_partys_name_is_refused(tmp_path):

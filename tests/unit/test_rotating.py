@@ -1,18 +1,33 @@
 """Rotations and renewals on the machines where they are made: what is listed, what is kept, what is refused."""
 
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
 
-from builders_home import NOW, PASSPHRASE, party
+from builders_home import NOW, PASSPHRASE, Machine, party
+from comity import canonical
 from comity.errors import AccessError, ConflictError, ErrorCode, KeyFault, MalformedError, NotFoundError, UsageError
-from comity.identity.bodies import DAY_MS, Attestation
+from comity.identity.bodies import DAY_MS, Attestation, read_body
 from comity.identity.cardfile import CardFile, decode_card_file, encode_card_file
+from comity.identity.certificates import read_leaf
+from comity.identity.listed import ListedKey
 from comity.identity.names import Identity, IdentityKind
 from comity.keys.files import load_keys, unlock_keys
+from comity.keys.tls import from_pem
+from comity.node.files import write_file
 from comity.node.home import Home, Profile
 from comity.node.identities import create_node, create_officer, install, read_request
 from comity.node.party import PartyKeys, renew_party
-from comity.node.requests import decode_statements, encode_statements
-from comity.node.rotating import begin_rotation, issued_before, take_rotation
+from comity.node.requests import STATEMENTS_COUNT, decode_statements, encode_request, encode_statements
+from comity.node.rotating import (
+    ROTATION_FILE,
+    ROTATION_REQUEST,
+    _done,
+    begin_rotation,
+    issued_before,
+    take_rotation,
+)
 from comity.suites import KeyRole, Suite
 from comity_policy.facts import Role
 
@@ -70,11 +85,89 @@ def test_a_rotation_that_was_interrupted_goes_on_with_the_same_keys(home):
     assert begun(home) == begun(home, LATER + 5)
 
 
-def test_fresh_keys_and_an_ended_certificate_carry_nothing_over(home):
+def test_an_ended_certificate_carries_nothing_over(home):
     everything = begun(home)
+    assert set(begun(home, NOW + 91 * DAY_MS).keys) < set(everything.keys)
+
+
+def test_fresh_keys_are_made_anew_and_carry_nothing_over(home):
+    place, before = home.place(NODE), begun(home)
     fresh = begun(home, fresh=True)
-    assert set(fresh.keys) < set(everything.keys)
-    assert begun(home, NOW + 91 * DAY_MS).keys == fresh.keys
+    assert roles(fresh.keys) == roles(read_request(place).keys)
+    assert not set(fresh.keys) & {*before.keys, *read_request(place).keys}
+
+
+def test_a_fresh_rotation_that_was_interrupted_goes_on_with_its_keys_however_it_is_run_again(home):
+    fresh = begun(home, fresh=True)
+    assert begun(home, LATER + 5, fresh=True) == fresh
+    assert begun(home, LATER + 5) == fresh
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["begun as usual", "begun as fresh"])
+@pytest.mark.parametrize("taken", [False, True], ids=["issued by the party", "taken by the node"])
+def test_fresh_keys_are_none_that_were_issued_before(home, first, taken):
+    """Whoever had the machine then may have them, or they are revoked by now."""
+    place, before = home.place(NODE), begun(home, fresh=first)
+    issued = keys_of(home, LATER).issue_node(before, now_ms=LATER)
+    if taken:
+        take_rotation(home, place, issued, now_ms=LATER)
+    fresh = begun(home, LATER + 5, fresh=True)
+    assert not set(fresh.keys) & set(before.keys)
+    assert not issued_before(place, LATER + 5)
+    with pytest.raises(KeyFault):
+        take_rotation(home, place, issued, now_ms=LATER + 5)
+
+
+class KilledError(Exception):
+    """Where the process would have ended."""
+
+
+@pytest.mark.parametrize("removed", range(4))
+def test_a_rotation_that_is_killed_while_it_is_put_away_is_put_away_by_the_next_run(home, monkeypatch, removed):
+    place, left = home.place(NODE), iter(range(removed))
+    issued = keys_of(home, LATER).issue_node(begun(home), now_ms=LATER)
+    bundle = take_rotation(home, place, issued, now_ms=LATER)
+    write_file(place.directory / ROTATION_REQUEST, encode_request(begun(home)))
+    place.install(issued.statement, issued.certificate_pem)
+    unlink = Path.unlink
+
+    def until_killed(path: Path) -> None:
+        if path.name.startswith("rotation.") and next(left, None) is None:
+            raise KilledError
+        unlink(path)
+
+    with monkeypatch.context() as patched, suppress(KilledError):
+        patched.setattr(Path, "unlink", until_killed)
+        _done(place)
+    # Either all is put away, or the next run finds what was issued, and ends as this one would have.
+    assert issued_before(place, LATER) is (removed < 3)
+    _done(place)
+    assert not list(place.directory.glob("rotation*"))
+    assert set(read_request(place).keys) <= set(bundle.keys)
+    assert not (set(begun(home, LATER + 5).keys) - {carried_tls(place)}) & set(bundle.keys)
+
+
+def carried_tls(place):
+    spki = read_leaf(from_pem(place.certificate_pem)).spki
+    return ListedKey(KeyRole.NODE_TLS, Suite.X509, spki)
+
+
+def test_a_rotation_whose_keys_are_in_place_is_over_whatever_lies_about_it(home):
+    place = home.place(NODE)
+    request = begun(home)
+    issued = keys_of(home, LATER).issue_node(request, now_ms=LATER)
+    place.install(issued.statement, issued.certificate_pem)
+    again = begun(home, LATER + 5)
+    assert set(again.keys) & set(request.keys) == {carried_tls(place)}
+
+
+def test_a_file_that_is_no_rotation_is_told(home):
+    path = home.place(NODE).directory / ROTATION_FILE
+    begun(home)
+    for data in (b"{}", path.read_bytes().replace(b'"fresh":false', b'"fresh":0')):
+        write_file(path, data)
+        with pytest.raises(MalformedError):
+            begun(home)
 
 
 def test_what_is_issued_for_a_rotation_is_put_in_place_by_nobody_but_the_broker(home):
@@ -127,6 +220,54 @@ def test_a_rotated_bundle_enters_a_directory_and_both_certificates_connect(home)
     old = keys.issue_node(read_request(place), now_ms=NOW).certificate
     assert directory.connection(issued.certificate, LATER).sequence == 2
     assert directory.connection(old, LATER).sequence == 2
+
+
+# --- what a machine of the party does for a node --------------------------------------------------------------------
+
+
+@pytest.fixture
+def machine(home, tmp_path):
+    """The machine of `home`, for commands."""
+    file = tmp_path / "passphrase"
+    file.write_bytes(PASSPHRASE)
+    file.chmod(0o600)
+    return Machine(home.path, file)
+
+
+def test_every_key_that_was_ever_issued_is_revoked_the_newest_first(home, machine, monkeypatch, tmp_path):
+    monkeypatch.setattr("comity.cli.node_revoke.now_ms", lambda: LATER)
+    monkeypatch.setattr("comity.cli.identity.now_ms", lambda: LATER)
+    old, request = read_request(home.place(NODE)).keys, begun(home)
+    keys_of(home, LATER).issue_node(request, now_ms=LATER)
+
+    def revoked(*words: str) -> list[bytes]:
+        file = tmp_path / "revoked.json"
+        machine.done("node", "revoke", "XAR/n1", "--reason", "stolen", "--into", str(file), *words)
+        return [read_body(one).key for one in decode_statements(file.read_bytes(), NODE)]
+
+    found = revoked()
+    assert set(found) == {key.fingerprint for key in (*old, *request.keys)}
+    assert len(found) == len(set(found))
+    assert set(found[: len(request.keys)]) == {key.fingerprint for key in request.keys}
+    for key in old:
+        assert revoked("--key", key.fingerprint.hex()) == [key.fingerprint]
+
+
+def test_a_party_is_warned_of_a_request_that_no_key_of_the_newest_bundle_vouches_for(
+    home, machine, monkeypatch, tmp_path
+):
+    for module in ("node", "identity"):
+        monkeypatch.setattr(f"comity.cli.{module}.now_ms", lambda: LATER)
+    asked, issued = tmp_path / "asked.json", tmp_path / "issued.json"
+
+    def issue(request, *words: str):
+        asked.write_bytes(encode_request(request))
+        return machine.done("node", "rotate", "XAR/n1", "--request", str(asked), "--into", str(issued), *words)
+
+    assert not issue(begun(home)).err
+    assert "no TLS key of the newest bundle of XAR/n1" in issue(begun(home, fresh=True)).err
+    (told,) = issue(begun(home, LATER + 5, fresh=True), "--json").records
+    assert told["vouched"] is False
 
 
 # --- a party's directory key ----------------------------------------------------------------------------------------
@@ -193,8 +334,9 @@ def test_an_older_card_and_another_roots_card_take_no_trusted_cards_place(home, 
 
 def test_a_card_file_never_holds_more_directory_keys_than_it_may(home, monkeypatch):
     monkeypatch.setattr("comity.node.party.DIRECTORY_LIMIT", 2)
-    for number in range(3):
-        renewed = renew_party(home, "XAR", PASSPHRASE, now_ms=LATER + number)
+    # The limit never takes a key in force: each renewal here comes when the oldest has ended.
+    for now_ms in (LATER, NOW + 90 * DAY_MS, LATER + 90 * DAY_MS):
+        renewed = renew_party(home, "XAR", PASSPHRASE, now_ms=now_ms)
     assert [one.fields["sequence"] for one in renewed.directory] == [3, 4]
     assert decode_card_file(encode_card_file(renewed)).newest_sequence == 4
 
@@ -240,10 +382,15 @@ def test_statements_travel_alone_only_where_they_take_something_away(home):
         ([home.place(NODE).statement], NODE),
         ([withdrawal], Identity("XAR", IdentityKind.OFFICER, "another")),
         ([], NODE),
-        ([revocation] * 17, NODE),
     ):
         with pytest.raises(MalformedError):
             decode_statements(encode_statements(statements), identity)
+    # As many as a node ever had keys, which is more than a listing holds.
+    assert decode_statements(encode_statements([revocation] * 17), NODE) == (revocation,) * 17
+    with pytest.raises(UsageError):
+        encode_statements([revocation] * (STATEMENTS_COUNT + 1))
+    with pytest.raises(MalformedError):
+        decode_statements(canonical.dumps({"statements": [1] * (STATEMENTS_COUNT + 1)}), NODE)
     with pytest.raises(UsageError):
         decode_statements(encode_statements([revocation]), Identity("XBO", IdentityKind.NODE, "n1"))
     for data in (b'{"statements":1}', b'{"statements":[],"more":1}', b"[]"):

@@ -4,7 +4,8 @@ In order: the log is not frozen; nothing of it was settled or handed over meanwh
 each originator's party: EXPIRED, HELD, PARKED where the attempts are used up, DELIVERED; floors; exceptions. Floors are read in
 the unit and changed there, so that a hand-over and an answer of one lane may be under way together.
 
-A report needs an exception row only when something went wrong with it: handed over more than once, parked, expired, withdrawn.
+A report needs an exception row only when something went wrong with it: handed over more than once or held after it was,
+parked, expired, withdrawn. Its `attempts` say how often it was handed over, 0 that it never was: evidence shows it, or hides it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class ItemPlan:
     """What is to be done with one item. `change` is what its floor takes, None for a replay, which moves none.
 
     `hand` slots are handed over for the first time, `again` slots were before; `attempts` has the number of each hand-over that
-    is not the first. `expired` slots, `withdrawn` (with the entry that says so) and `parked` (with their attempts) are those the
+    is not the first, `before` how often the slots were handed over that end or are held now, where they were. `expired` slots, `withdrawn` (with the entry that says so) and `parked` (with their attempts) are those the
     change settles, for a replay those that end.
     """
 
@@ -45,6 +46,7 @@ class ItemPlan:
     hand: int = 0
     again: int = 0
     attempts: Mapping[int, int] = field(default_factory=dict)
+    before: Mapping[int, int] = field(default_factory=dict)
     expired: int = 0
     hold: int = 0
     withdrawn: Mapping[int, int] = field(default_factory=dict)
@@ -152,9 +154,13 @@ def _exceptions(to: Recipient, one: ItemPlan, logged: Logged) -> Iterator[Except
     for slot in slots_of(one.slots):
         if one.attempt(slot) > 1 or one.change is None:
             yield row(slot, ExceptionState.RETRY, EventKind.DELIVERED, one.attempt(slot))
+    for slot in slots_of(one.hold):
+        if slot in one.before:
+            yield row(slot, ExceptionState.RETRY, EventKind.HELD, one.before[slot])
     for slot in slots_of(one.expired):
-        yield row(slot, ExceptionState.EXPIRED, EventKind.EXPIRED, 0)
+        yield row(slot, ExceptionState.EXPIRED, EventKind.EXPIRED, one.before.get(slot, 0))
     for slot, attempts in one.parked.items():
         yield row(slot, ExceptionState.PARKED, EventKind.PARKED, attempts, ATTEMPTS_REASON)
     for slot, log_index in one.withdrawn.items():
-        yield ExceptionRow(to.node, to.consumer, one.item, slot, ExceptionState.WITHDRAWN, 0, 0, "", log_index)
+        attempts = one.before.get(slot, 0)
+        yield ExceptionRow(to.node, to.consumer, one.item, slot, ExceptionState.WITHDRAWN, attempts, 0, "", log_index)

@@ -162,6 +162,10 @@ class LaneCursor:
             reference.retry[slot] = now + (0.0 if row is None else max(0, row.not_before - now_ms) / 1000)
             reference.attempts[slot] = 1 if row is None else row.attempts
             self._retried.add((item, slot))
+        for slot in slots_of(self.state.held(item)):
+            row = exceptions.get(slot)
+            if row is not None and row.attempts:
+                reference.attempts[slot] = row.attempts
         if reference.retry or not self.state.waiting(item, reference.due) & ~self.state.held(item):
             self._again[item] = reference
 

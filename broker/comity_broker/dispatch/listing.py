@@ -160,6 +160,8 @@ def report_state(
     bit = 1 << slot
     if row is not None:
         out = row.state == ExceptionState.RETRY and row.attempts > 0 and row.not_before <= now_ms
+        if out and place.state.held(item) & bit:
+            return ConsumerLine("", "", ReportState.HELD, row.attempts)
         state = ReportState.SENT if out else _EXCEPTIONS[ExceptionState(row.state)]
         return ConsumerLine("", "", state, row.attempts, row.reason)
     if place.state.settled(item, bit):

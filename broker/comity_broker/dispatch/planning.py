@@ -151,6 +151,7 @@ class Round:
             reference.change(hand=hand, settle=settle, hold=hold, owes=bool(settle)),
             hand=hand,
             attempts={slot: reference.attempts[slot] + 1 for slot in slots_of(hand) if slot in reference.attempts},
+            before=reference.attempts,
             expired=verdicts.expired,
             hold=hold,
             withdrawn=withdrawn,
@@ -174,6 +175,8 @@ class Round:
             None if is_replay else reference.change(settle=verdicts.expired, hold=hold, owes=bool(verdicts.expired)),
             again=again,
             attempts={slot: reference.attempts.get(slot, 1) + 1 for slot in slots_of(again)},
+            # A replay counts anew from 0, but what was parked had been handed over.
+            before={slot: max(1, reference.attempt(slot)) for slot in slots_of(pending.slots)},
             expired=verdicts.expired,
             hold=hold,
         )
@@ -200,6 +203,7 @@ class Round:
         hand: int = 0,
         again: int = 0,
         attempts: Mapping[int, int] | None = None,
+        before: Mapping[int, int] | None = None,
         expired: int = 0,
         hold: int = 0,
         withdrawn: Mapping[int, int] | None = None,
@@ -214,6 +218,7 @@ class Round:
             hand=hand,
             again=again,
             attempts=attempts or {},
+            before=before or {},
             expired=expired,
             hold=hold,
             withdrawn=withdrawn or {},

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import click
+
 from comity.cli.base import Invocation, now_ms
-from comity.errors import NotFoundError, UsageError
+from comity.errors import ComityError, ErrorCode, NotFoundError, UsageError
 from comity.identity.bodies import DAY_MS, Attestation, Listing, NodeBundle, OfficerAccreditation, read_body
 from comity.identity.names import Identity, IdentityKind
 from comity.keys.files import listed_keys
@@ -30,6 +32,10 @@ from comity.node.requests import (
 )
 from comity.node.times import moment_of, rfc3339
 from comity.statement import Statement
+
+PARTY_PASSPHRASE = click.option(
+    "--party-passphrase-file", metavar="FILE", help="The passphrase of the party's keys, if it is another one."
+)
 
 
 def profile_of(run: Invocation, identity: Identity, broker_name: str | None) -> Profile:
@@ -115,6 +121,28 @@ def published(run: Invocation, actor: Place, statements: Sequence[Statement]) ->
             return [await publish_statement(connection, one) for one in statements]
 
     return asyncio.run(go())
+
+
+def revoked(run: Invocation, actor: Place, statements: Sequence[Statement]) -> list[int | ComityError]:
+    """Bring revocations to the actor's broker; gives of each its entry in the key log, or why its key is not revoked by it.
+
+    A key that no listing holds, or that is revoked already, keeps none of the others in force. Raises everything else.
+    """
+
+    async def go() -> list[int | ComityError]:
+        async with connection_of(run, actor) as connection:
+            return [await _entry_or_reason(connection, one) for one in statements]
+
+    return asyncio.run(go())
+
+
+async def _entry_or_reason(connection: Connection, statement: Statement) -> int | ComityError:
+    try:
+        return await publish_statement(connection, statement)
+    except ComityError as error:
+        if error.code not in {ErrorCode.KEY_UNKNOWN, ErrorCode.KEY_REVOKED}:
+            raise
+        return error
 
 
 def statements_for(file: str, identity: Identity) -> tuple[Statement, ...]:

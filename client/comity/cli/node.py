@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 
 import click
 
+from comity.cli import node_revoke
 from comity.cli.base import Group, Invocation, now_ms
 from comity.cli.identity import (
+    PARTY_PASSPHRASE,
     access_of,
     aged,
     attestation,
@@ -17,39 +18,34 @@ from comity.cli.identity import (
     listing_facts,
     party_keys,
     profile_of,
-    published,
     read_issued,
     show_facts,
-    statements_for,
     told_broker,
     write_issued,
-    write_statements,
 )
-from comity.errors import ErrorCode, NotFoundError, UsageError
-from comity.identity.bodies import Listing, Revocation, read_body
-from comity.identity.listed import ListedKey
+from comity.errors import UsageError
+from comity.identity.bodies import Listing, read_body
 from comity.identity.names import Identity, IdentityKind
 from comity.node.connection import Connection
 from comity.node.enrolment import enrol
 from comity.node.files import write_file
 from comity.node.home import Place
 from comity.node.identities import REQUEST_FILE, create_node, install, read_request
-from comity.node.party import PartyKeys
+from comity.node.party import issued_for
 from comity.node.requests import Issued, Request, encode_request
 from comity.node.rotating import ROTATION_REQUEST, begin_rotation, complete_rotation, issued_before, take_rotation
-from comity.node.times import moment_of, rfc3339
-from comity.statement import Statement
-from comity.suites import KeyRole, by_word
+from comity.node.times import rfc3339
+from comity.suites import by_word
 
-_PARTY_PASSPHRASE = click.option(
-    "--party-passphrase-file", metavar="FILE", help="The passphrase of the party's keys, if it is another one."
-)
 _BROKER_NAME = click.option("--broker-name", metavar="PARTY/NAME", help="The broker's identity, e.g. XAR/hub.")
 
 
 @click.group(cls=Group)
 def node() -> None:
     """Nodes: the systems that send and receive."""
+
+
+node_revoke.add_to(node)
 
 
 @node.does(
@@ -70,7 +66,7 @@ comity node create XAR/n1 --request n1.request.json --accreditation SECRET --acc
 @_BROKER_NAME
 @click.option("--request", metavar="FILE", help="Issue for a request that came from the node's own machine.")
 @click.option("--into", metavar="FILE", help="Where to write what was issued for a request.")
-@_PARTY_PASSPHRASE
+@PARTY_PASSPHRASE
 def create(
     run: Invocation,
     *,
@@ -189,7 +185,8 @@ comity node rotate XAR/n1 --request rotation.json --into issued.json
 comity node rotate XAR/n1 --issued issued.json""",
 )
 @click.argument("identity_name", metavar="[PARTY/NAME]", required=False)
-@click.option("--fresh", is_flag=True, help="Let the old certificate vouch for nothing: a key of the node was revoked.")
+@click.option("--fresh", is_flag=True, help="New keys that no old one vouches for: one was revoked, or all are lost.")
+@click.option("--lose-outbox", is_flag=True, help="Go on though reports in the outbox can be sent no more.")
 @click.option("--accreditation", metavar="LEVEL", help="Another level (default: what its newest bundle says).")
 @click.option("--accredited-by", metavar="PARTY/NAME", help="The security authority that attests it.")
 @click.option("--accredited-until", metavar="TIME", help="Until when (default: as long as the bundle).")
@@ -197,12 +194,13 @@ comity node rotate XAR/n1 --issued issued.json""",
 @click.option("--request", metavar="FILE", help="On the party's machine: issue for a rotation begun on the node's.")
 @click.option("--into", metavar="FILE", help="Where to write what was issued for a request.")
 @click.option("--issued", metavar="FILE", help="What the party issued on its own machine.")
-@_PARTY_PASSPHRASE
+@PARTY_PASSPHRASE
 def rotate(
     run: Invocation,
     *,
     identity_name: str | None,
     fresh: bool,
+    lose_outbox: bool,
     accreditation: str | None,
     accredited_by: str | None,
     accredited_until: str | None,
@@ -217,6 +215,12 @@ def rotate(
     What the outbox holds is sent first; then the new bundle is enrolled over a connection with the old certificate. The old
     keys stay beside the new ones, so that what was sealed to them still opens, and running processes go on. Nothing may
     be sending with the node meanwhile. A rotation that was interrupted goes on when this is run again.
+
+    After a revocation, or when the certificate has expired, nothing vouches and nothing stored can be sent: with --fresh the
+    node comes back as a newcomer, with keys that nobody had before (an interrupted one goes on without --fresh; with it, it
+    begins anew once the party has issued). While its present keys count, the broker takes no fresh ones: revoke a node
+    whose keys are lost first. Reports in the outbox are lost then; where some wait, this says how many, and goes on with
+    --lose-outbox only.
     """
     run.identity = identity_name or run.identity
 
@@ -228,9 +232,11 @@ def rotate(
 
     if request is not None:
         identity = Identity.parse(run.identity, IdentityKind.NODE)
-        made = issue(issue_for_request(request, identity))
+        asked = issue_for_request(request, identity)
+        vouched = _vouched(run, asked)
+        made = issue(asked)
         file = write_issued(run, made, into=into, identity=identity, then="rotate")
-        run.output.record(**listing_facts(made.listing(now_ms())), file=file)
+        run.output.record(**listing_facts(made.listing(now_ms())), file=file, vouched=vouched)
         return
     place = run.acting(IdentityKind.NODE)
     passphrase = run.passphrase(str(place.identity))
@@ -242,12 +248,34 @@ def rotate(
             _show_rotation_request(run, place, wanted)
             return
         take_rotation(run.home, place, issue(wanted), now_ms=now_ms())
-    done = asyncio.run(complete_rotation(run.home, place, passphrase, now_ms=now_ms(), address=run.broker or None))
-    run.output.record(**identity_facts(place), log_index=done.log_index)
+    done = asyncio.run(
+        complete_rotation(
+            run.home, place, passphrase, now_ms=now_ms(), address=run.broker or None, lose_outbox=lose_outbox
+        )
+    )
+    run.output.record(**identity_facts(place), log_index=done.log_index, lost=done.lost)
+    if done.lost:
+        run.output.say(f"Reports in the outbox that can be sent no more: {done.lost}. Send them anew.")
     run.output.say(
         f"{place.identity} has new keys, valid until {rfc3339(done.bundle.valid_until)}: entry {done.log_index} of the key log.",
         "Processes that run with it go on; start them again before the old certificate ends.",
     )
+
+
+def _vouched(run: Invocation, asked: Request) -> bool:
+    """Say whether a request lists a TLS key of the newest bundle, as a rotation's does; warns where it does not."""
+    newest = next(iter(issued_for(run.home.party(asked.identity.party), asked.identity)), None)
+    body = None if newest is None else read_body(newest)
+    if not isinstance(body, Listing):
+        return False
+    role = asked.identity.kind.tls_role
+    if {key.fingerprint for key in body.keys if key.role is role} & {key.fingerprint for key in asked.keys}:
+        return True
+    run.output.note(
+        f"Warning: this request lists no TLS key of the newest bundle of {asked.identity}. The broker takes what is issued for it "
+        "only where that bundle counts no more. Ask whoever runs the node: unless they began with --fresh, it is not theirs."
+    )
+    return False
 
 
 def _show_rotation_request(run: Invocation, place: Place, wanted: Request) -> None:
@@ -259,87 +287,6 @@ def _show_rotation_request(run: Invocation, place: Place, wanted: Request) -> No
         f"The request, for the machine of {place.identity.party}: {path}",
         f"There: comity node rotate {place.identity} --request {ROTATION_REQUEST}",
     )
-
-
-@node.does(
-    "revoke",
-    example="""comity node revoke XAR/n1 --reason 'laptop lost' --as XAR/officer1
-comity node revoke XAR/n1 --reason 'key seen elsewhere' --compromised-at 2026-11-20T08:00:00Z --as XAR/officer1
-comity node revoke XAR/n1 --reason 'laptop lost' --into revoked.json
-comity node revoke XAR/n1 --issued revoked.json --as XAR/officer1""",
-)
-@click.argument("identity_name", metavar="PARTY/NAME")
-@click.option("--reason", help="Why, for the key log: everybody who mirrors it reads this.")
-@click.option("--compromised-at", metavar="TIME", help="When the keys were compromised, if that is known.")
-@click.option("--key", "only", metavar="FINGERPRINT", help="One key of the node only, by its fingerprint.")
-@click.option(
-    "--into", metavar="FILE", help="Only sign, on a machine without a network: write what is to be published."
-)
-@click.option("--issued", metavar="FILE", help="Publish what the party's machine signed.")
-@_PARTY_PASSPHRASE
-def revoke(
-    run: Invocation,
-    *,
-    identity_name: str,
-    reason: str | None,
-    compromised_at: str | None,
-    only: str | None,
-    into: str | None,
-    issued: str | None,
-    party_passphrase_file: str | None,
-) -> None:
-    """Revoke a node's keys: it is out at once where it is connected, and everywhere within seconds.
-
-    The party's directory key signs, here; who acts (--as) brings it to the broker. Where the party's machine has no network,
-    it signs with --into, and --issued publishes the file elsewhere.
-    """
-    identity = Identity.parse(identity_name, IdentityKind.NODE)
-    if issued is not None:
-        _revoked(run, run.acting(), identity, statements_for(issued, identity), {})
-        return
-    if reason is None:
-        raise UsageError("why the keys are revoked is not said", what_to_do="--reason 'laptop lost'")
-    actor = None if into is not None else run.acting()
-    keys = party_keys(run, identity.party, party_passphrase_file)
-    since = moment_of(compromised_at) if compromised_at else 0
-    chosen = _chosen(keys, identity, only)
-    statements = [keys.revoke(key.fingerprint, reason=reason, now_ms=now_ms(), compromised_at=since) for key in chosen]
-    if into is not None:
-        write_statements(run, statements, into=into, identity=identity, verb="revoke")
-    elif actor is not None:
-        _revoked(run, actor, identity, statements, {key.fingerprint: key.role for key in chosen})
-
-
-def _chosen(keys: PartyKeys, identity: Identity, only: str | None) -> list[ListedKey]:
-    newest = keys.newest(identity)
-    if newest is None:
-        raise NotFoundError(f"{identity.party} has issued nothing for {identity} here", code=ErrorCode.IDENTITY_UNKNOWN)
-    body = read_body(newest)
-    listed = body.keys if isinstance(body, Listing) else ()
-    chosen = [key for key in listed if only is None or key.fingerprint.hex() == only.lower()]
-    if not chosen:
-        raise NotFoundError(f"{identity} has no key {only}", code=ErrorCode.KEY_UNKNOWN)
-    return chosen
-
-
-def _revoked(
-    run: Invocation,
-    actor: Place,
-    identity: Identity,
-    statements: Sequence[Statement],
-    roles: Mapping[bytes, KeyRole],
-) -> None:
-    bodies = [read_body(one) for one in statements]
-    revocations = [body for body in bodies if isinstance(body, Revocation)]
-    if len(revocations) != len(bodies):
-        raise UsageError(
-            "the file withdraws an officer", what_to_do=f"comity officer withdraw {identity} --issued FILE"
-        )
-    for body, log_index in zip(revocations, published(run, actor, statements), strict=True):
-        role = roles.get(body.key)
-        which = f"{role.value} key" if role is not None else f"key {body.key.hex()[:32]}"
-        run.output.record(identity=str(identity), role=role and role.value, key=body.key.hex(), log_index=log_index)
-        run.output.say(f"Revoked the {which} of {identity}: entry {log_index} of the key log.")
 
 
 @node.does("show", example="comity node show XAR/n1")

@@ -9,6 +9,7 @@ import click
 
 from comity.cli.base import Group, Invocation, now_ms
 from comity.cli.identity import (
+    PARTY_PASSPHRASE,
     access_of,
     attestation,
     identity_facts,
@@ -37,9 +38,6 @@ from comity.suites import by_word
 from comity_policy.facts import Role
 
 _ROLES = {role.word: role for role in Role if role is not Role.NODE}
-_PARTY_PASSPHRASE = click.option(
-    "--party-passphrase-file", metavar="FILE", help="The passphrase of the party's keys, if it is another one."
-)
 _BROKER_NAME = click.option("--broker-name", metavar="PARTY/NAME", help="The broker's identity, e.g. XAR/hub.")
 
 
@@ -93,7 +91,7 @@ comity officer accredit XAR/officer1 --issued issued.json""",
 @click.option("--request", metavar="FILE", help="Accredit for a request that came from the officer's own machine.")
 @click.option("--into", metavar="FILE", help="Where to write what was issued for a request.")
 @click.option("--issued", metavar="FILE", help="Enrol what the party issued on its own machine.")
-@_PARTY_PASSPHRASE
+@PARTY_PASSPHRASE
 def accredit(
     run: Invocation,
     *,
@@ -161,7 +159,7 @@ comity officer withdraw XAR/officer1 --issued withdrawn.json --as XAR/officer2""
     "--into", metavar="FILE", help="Only sign, on a machine without a network: write what is to be published."
 )
 @click.option("--issued", metavar="FILE", help="Publish what the party's machine signed.")
-@_PARTY_PASSPHRASE
+@PARTY_PASSPHRASE
 def withdraw(
     run: Invocation, *, identity_name: str, into: str | None, issued: str | None, party_passphrase_file: str | None
 ) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from comity import canonical
-from comity.errors import ErrorCode, KeyFault, MalformedError
+from comity.errors import ConflictError, ErrorCode, KeyFault, MalformedError
 from comity.identity.bodies import DirectoryKey, PartyCard, read_body
 from comity.identity.directory import KeyDirectory
 from comity.identity.words import fingerprint_words
@@ -37,19 +37,49 @@ class CardFile:
     @property
     def newest_sequence(self) -> int:
         """Give the sequence of the newest directory key, 0 where none is listed; raises MalformedError for another body."""
-        bodies = [read_body(one) for one in self.directory]
-        return max((body.sequence for body in bodies if isinstance(body, DirectoryKey)), default=0)
+        return max((read_directory_key(one).sequence for one in self.directory), default=0)
+
+    def joined(self, earlier: CardFile) -> CardFile:
+        """Give this file with the directory keys that only an earlier one of the same root lists: what they signed counts on.
+
+        Where that is more than a file holds, those that end first are left out, of the earlier file only. Raises ConflictError
+        where the two list different keys under one sequence.
+        """
+        mine = {read_directory_key(one).sequence: one for one in self.directory}
+        others: list[tuple[DirectoryKey, Statement]] = []
+        for statement in earlier.directory:
+            key = read_directory_key(statement)
+            same = mine.get(key.sequence)
+            if same is None:
+                others.append((key, statement))
+            elif same.digest != statement.digest:
+                raise ConflictError(
+                    f"the root of {self.card.party} signed two directory keys with the number {key.sequence}: "
+                    "nothing was changed",
+                    what_to_do="Its keys are used on two machines, or were restored from a copy, or were stolen. Speak with "
+                    "that party before you trust either card.",
+                    code=ErrorCode.STATEMENT_CONFLICT,
+                )
+        others.sort(key=lambda one: (one[0].valid_until, one[0].sequence))
+        over = len(others) + len(mine) - DIRECTORY_LIMIT
+        by_sequence = mine | {key.sequence: statement for key, statement in others[max(0, over) :]}
+        return CardFile(self.card, tuple(by_sequence[number] for number in sorted(by_sequence)))
 
     def to_directory(self) -> KeyDirectory:
         """Give a directory of this party alone, for instance for the authority a first connection trusts."""
         directory = KeyDirectory({self.card.party: self.card})
         for index, statement in enumerate(self.directory):
-            body = read_body(statement)
-            if not isinstance(body, DirectoryKey):
-                raise MalformedError("a card file lists directory keys only")
             # Expired keys stay in the file; each is folded at its own time, and counts by its validity.
-            directory.apply(statement, log_index=index, at_ms=body.valid_from)
+            directory.apply(statement, log_index=index, at_ms=read_directory_key(statement).valid_from)
         return directory
+
+
+def read_directory_key(statement: Statement) -> DirectoryKey:
+    """Read a statement of a card file; raises MalformedError for one that lists no directory key."""
+    body = read_body(statement)
+    if not isinstance(body, DirectoryKey):
+        raise MalformedError("a card file lists directory keys only")
+    return body
 
 
 def read_party_card(statement: Statement) -> PartyCard:

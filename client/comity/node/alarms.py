@@ -22,6 +22,7 @@ class AlarmKind(StrEnum):
     NOT_ADMITTED = "NOT_ADMITTED"
     RECEIPT_FALSE = "RECEIPT_FALSE"
     INCOMPLETE = "INCOMPLETE"
+    NOT_TAKEN = "NOT_TAKEN"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 Rules in order:
 1. The broker is who its certificate says: its TLS name is asked for by name and its operator's authorities, from the card a
-   person trusted, are the only roots. An address decides nothing.
+   person trusted, are the only roots. An address decides nothing. Where they no longer issue the broker's certificate, the
+   card is read again: with other authorities in it a new connection takes the place of this one, and the call that met it
+   fails as one to be tried again.
 2. Our own certificate is looked at before it is shown: one that has expired by our clock is said so, and never sent.
 3. Every failure of a call is a ComityError: the broker's Refusal, or what the transport says in words that help.
 4. A read is never cancelled by a deadline of ours: unary calls carry a gRPC deadline, streams end by `cancel` only.
@@ -14,19 +16,21 @@ Rules in order:
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import grpc
 
-from comity.errors import ComityError, UsageError
+from comity.errors import ComityError, UnreachableError, UsageError
 from comity.identity.certificates import read_leaf, require_time
 from comity.identity.names import Identity
 from comity.keys.tls import from_pem
 from comity.node.access import Access, Target
 from comity.node.clock import NowMs, wall_ms
 from comity.node.home import Home
-from comity.node.refusals import error_of_call
+from comity.node.refusals import error_of_call, is_of_another_authority
 from comity.v1.agreement_pb2_grpc import AgreementServiceStub
 from comity.v1.audit_pb2_grpc import AuditServiceStub
 from comity.v1.exchange_pb2_grpc import ExchangeServiceStub
@@ -53,6 +57,8 @@ class Connection:
         self._target = target
         self._now_ms = now_ms
         self._channel: grpc.aio.Channel | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._renewed_at: float | None = None
 
     @classmethod
     def open(
@@ -95,16 +101,18 @@ class Connection:
         """Open; nothing is sent before the first call. Raises KeyFault for a certificate that is not valid now."""
         leaf = read_leaf(from_pem(self._target.certificate_pem))
         require_time(str(leaf.spiffe), leaf.not_before_ms, leaf.not_after_ms, self._now_ms())
-        credentials = grpc.ssl_channel_credentials(
-            self._target.roots_pem, self._target.key_pem, self._target.certificate_pem
-        )
-        self._channel = grpc.aio.secure_channel(self._target.address, credentials, options=_options(self._target))
-        self.exchange = ExchangeServiceStub(self._channel)
-        self.directory = DirectoryServiceStub(self._channel)
-        self.agreements = AgreementServiceStub(self._channel)
-        self.audit = AuditServiceStub(self._channel)
-        self.operations = OperationsServiceStub(self._channel)
+        self._open()
         return self
+
+    def _open(self) -> None:
+        target = self._target
+        credentials = grpc.ssl_channel_credentials(target.roots_pem, target.key_pem, target.certificate_pem)
+        self._channel = channel = grpc.aio.secure_channel(target.address, credentials, options=_options(target))
+        self.exchange = ExchangeServiceStub(channel)
+        self.directory = DirectoryServiceStub(channel)
+        self.agreements = AgreementServiceStub(channel)
+        self.audit = AuditServiceStub(channel)
+        self.operations = OperationsServiceStub(channel)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -116,6 +124,8 @@ class Connection:
         channel, self._channel = self._channel, None
         if channel is not None:
             await channel.close()
+        if self._closing:
+            await asyncio.wait(self._closing)
 
     async def call(
         self,
@@ -133,8 +143,39 @@ class Connection:
             raise self.error_of(error) from error
 
     def error_of(self, error: grpc.aio.AioRpcError) -> ComityError:
-        """Give what a failed call or stream of this connection means."""
-        return error_of_call(error, address=self._target.address, tls_name=self._target.tls_name)
+        """Give what a failed call or stream of this connection means; may open the connection anew, by rule 1."""
+        meaning = error_of_call(error, address=self._target.address, tls_name=self._target.tls_name)
+        if not is_of_another_authority(error):
+            return meaning
+        try:
+            renewed = self._renewed()
+        except ComityError as unread:
+            # The card does not help: what the handshake said stands, and why the card was no help with it.
+            meaning.add_note(f"{unread.code.name}: {unread.message}")
+            return meaning
+        if not renewed:
+            return meaning
+        return UnreachableError(
+            f"the authority of the broker {self._target.tls_name} at {self._target.address} was renewed",
+            what_to_do="Try again: its operator's newest card has been read.",
+        )
+
+    def _renewed(self) -> bool:
+        """Take the operator's authorities as its card names them now; say whether they are others than those that failed."""
+        before, channel, now = self._target, self._channel, asyncio.get_running_loop().time()
+        if before.newer_roots is None or channel is None:
+            return False
+        roots = before.newer_roots(self._now_ms())
+        if roots == before.roots_pem:
+            # Several calls fail together: the first has opened the new channel, the others still speak of the old one.
+            return self._renewed_at is not None and now < self._renewed_at + TIMEOUT_SECONDS
+        self._renewed_at = now
+        self._target = replace(before, roots_pem=roots)
+        self._open()
+        closing = asyncio.get_running_loop().create_task(channel.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        return True
 
 
 def _options(target: Target) -> list[tuple[str, str | int]]:

@@ -10,7 +10,8 @@ Rules in order:
    files 0600.
 2. Names are checked before they meet a path: only an `Identity` or a checked party code does.
 3. A file is written whole under another name, flushed to disk and renamed: a reader sees the old or the new one.
-4. Trust in a party's root is given once. A newer card of the same root takes the old one's place, another root is refused.
+4. Trust in a party's root is given once. A newer card of the same root takes the old one's place and keeps the directory keys
+   that only the old one lists: what they signed counts until their end. Another root is refused.
 
     home = Home.at(None, os.environ)
     place = home.locate("XAR/n1")
@@ -265,7 +266,10 @@ class Home:
 
 
 def trust_card(directory: Path, card_file: CardFile) -> Path:
-    """Write a card into a directory of trusted cards (a home's or a broker's) by rule 4; gives its path."""
+    """Write a card into a directory of trusted cards (a home's or a broker's) by rule 4; gives its path.
+
+    Raises ConflictError for another root, an older card, and other directory keys under numbers that the trusted card has.
+    """
     card = card_file.card
     path = directory / f"{card.party}.card"
     if path.exists():
@@ -283,6 +287,8 @@ def trust_card(directory: Path, card_file: CardFile) -> Path:
                 what_to_do="An older card lacks the party's newest keys. Ask for its newest: comity party export.",
                 code=ErrorCode.SEQUENCE_STALE,
             )
+        card_file = card_file.joined(before)
+        card_file.to_directory()  # what is written reads again
     write_file(path, encode_card_file(card_file))
     return path
 

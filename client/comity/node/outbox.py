@@ -242,6 +242,12 @@ class Outbox:
         with storing(self._path):
             return bool(rows_of(self._db, "SELECT 1 FROM segment WHERE state = 0 LIMIT 1"))
 
+    def waiting(self) -> int:
+        """Give how many reports are in what is unanswered."""
+        with storing(self._path):
+            ((reports,),) = rows_of(self._db, "SELECT coalesce(sum(slots), 0) FROM segment WHERE state = 0")
+        return int(reports)
+
     def unanswered(self) -> tuple[StoredBatch, ...]:
         """Give what is to be sent again, in the order in which it was stored, with every packet its rows name."""
         with storing(self._path):

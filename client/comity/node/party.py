@@ -31,7 +31,8 @@ from comity.identity.bodies import (
     OfficerAccreditation,
     read_body,
 )
-from comity.identity.cardfile import DIRECTORY_LIMIT, CardFile, read_party_card
+from comity.identity.cardfile import DIRECTORY_LIMIT, CardFile, read_directory_key, read_party_card
+from comity.identity.certificates import utc
 from comity.identity.listed import ListedKey
 from comity.identity.names import Identity, IdentityKind, check_party
 from comity.keys.files import KeyFiles, create_keys, load_keys, unlock_keys
@@ -83,7 +84,7 @@ def renew_party(
     """Have a party's root list a new directory key and X.509 authority for 90 days; gives the renewed card file.
 
     The card and its words stay, and so does what the old directory key signed, until its own end. Works after that end too.
-    Raises NotFoundError, KeyFault for a wrong passphrase.
+    Raises NotFoundError, KeyFault for a wrong passphrase, UsageError where a card file has no room beside the keys in force.
     """
     place = home.party(code)
     card_file = place.card_file
@@ -102,7 +103,7 @@ def _with_directory_key(
     now_ms: int,
     random_bytes: RandomBytes,
 ) -> CardFile:
-    card = card_file.card
+    card, before = card_file.card, _with_room(card_file, now_ms)
     directory, issuing = generate_signing(root.suite, random_bytes), TlsSecret.generate(random_bytes)
     valid_until = now_ms + DIRECTORY_DAYS * DAY_MS
     sequence = card_file.newest_sequence + 1
@@ -123,8 +124,7 @@ def _with_directory_key(
         valid_until=valid_until,
         sequence=sequence,
     )
-    # A card file holds so many: the oldest have expired long ago, and what they signed with them.
-    renewed = CardFile(card, (*card_file.directory, listed)[-DIRECTORY_LIMIT:])
+    renewed = CardFile(card, (*before, listed))
     files.save(KeyRole.DIRECTORY, directory, created_at=now_ms)
     files.save(KeyRole.X509_ISSUING, issuing, created_at=now_ms)
     write_file(place.issued / f"directory-key-{sequence}.json", encode(listed))
@@ -132,6 +132,20 @@ def _with_directory_key(
     place.write_card_file(renewed)
     home.trust(renewed)
     return renewed
+
+
+def _with_room(card_file: CardFile, now_ms: int) -> tuple[Statement, ...]:
+    """Give a card file's directory keys with room for one more: where it is full, without the one that ended first."""
+    if len(card_file.directory) < DIRECTORY_LIMIT:
+        return card_file.directory
+    first = min(card_file.directory, key=lambda one: read_directory_key(one).valid_until)
+    ends = read_directory_key(first).valid_until
+    if now_ms < ends:
+        raise UsageError(
+            f"{DIRECTORY_LIMIT} directory keys of {card_file.card.party} are in force: its card has no room for another",
+            what_to_do=f"Go on with the newest one; the first of them ends at {utc(ends)}.",
+        )
+    return tuple(one for one in card_file.directory if one is not first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +361,14 @@ class PartyKeys:
 
     def _file(self, identity: Identity, sequence: int) -> Path:
         return self.place.issued / f"{identity.kind.value}-{identity.name}-{sequence}.json"
+
+
+def issued_for(place: PartyPlace, identity: Identity) -> tuple[Statement, ...]:
+    """Give every statement that a party issued for an identity on this machine, the newest first."""
+    prefix = f"{identity.kind.value}-{identity.name}-"
+    found = {path.stem.removeprefix(prefix): path for path in place.issued.glob(f"{prefix}*.json")}
+    sequences = sorted((int(one) for one in found if one.isdecimal()), reverse=True)
+    return tuple(decode(read_file(found[str(one)], FILE_LIMIT)) for one in sequences)
 
 
 def _in_force(card_file: CardFile, now_ms: int) -> DirectoryKey:

@@ -52,6 +52,7 @@ _BY_EXIT: Final[dict[int, type[ComityError]]] = {
 }
 # What gRPC itself says of a call whose connection broke; the last is a write of its own that came too late.
 _BROKEN: Final = ("RST_STREAM", "GOAWAY", "Connection reset", "Stream removed", "Internal error from Core")
+_UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
 _AGAIN: Final = "Check the address, that the broker runs, and the network between; then try again."
 
 
@@ -107,6 +108,11 @@ def error_of_call(error: grpc.aio.AioRpcError, *, address: str, tls_name: str) -
             )
 
 
+def is_of_another_authority(error: grpc.aio.AioRpcError) -> bool:
+    """Say whether a call failed because no authority that is trusted issued the broker's certificate."""
+    return error.code() is grpc.StatusCode.UNAVAILABLE and _UNTRUSTED in (error.details() or "")
+
+
 def _refusal(error: grpc.aio.AioRpcError) -> errors_pb2.Refusal | None:
     try:
         status = rpc_status.from_call(error)
@@ -137,7 +143,7 @@ def _unavailable(details: str, where: str, address: str, tls_name: str) -> Comit
             what_to_do=f"{CLOCK_HINT} If the clock is right, tell the broker's operator.",
             code=ErrorCode.CERTIFICATE_EXPIRED,
         )
-    if "CERTIFICATE_VERIFY_FAILED" in details:
+    if _UNTRUSTED in details:
         return KeyFault(
             f"the certificate of {where} was not issued by its operator's authority, as the trusted card names it",
             what_to_do="Get the operator's newest card (comity party trust FILE); if that changes nothing, somebody else "

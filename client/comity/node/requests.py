@@ -37,7 +37,8 @@ from comity.statement import Statement, from_json, to_json
 from comity.suites import KeyRole, Suite
 
 FILE_LIMIT: Final = STATEMENT_LIMIT + (1 << 16)
-STATEMENTS_LIMIT: Final = 1 << 20
+STATEMENTS_LIMIT: Final = 16 << 20
+STATEMENTS_COUNT: Final = 1024
 _PUBLIC_LIMIT: Final = 4096
 _REQUEST: Final = ("identity", "kind", "keys", "certificate_request", "region", "offices", "communities")
 _ISSUED: Final = ("statement", "certificate", "authority")
@@ -157,7 +158,9 @@ def decode_issued(data: bytes) -> Issued:
 
 
 def encode_statements(statements: Sequence[Statement]) -> bytes:
-    """Encode statements as a file."""
+    """Encode statements as a file; raises UsageError for more than one holds."""
+    if len(statements) > STATEMENTS_COUNT:
+        raise UsageError(f"one file holds at most {STATEMENTS_COUNT} statements, these are {len(statements)}")
     return canonical.dumps({"statements": [to_json(one) for one in statements]})
 
 
@@ -168,8 +171,8 @@ def decode_statements(data: bytes, identity: Identity) -> tuple[Statement, ...]:
     """
     value = canonical.load_object(data, limit=STATEMENTS_LIMIT)
     listed = value.get("statements")
-    if set(value) != {"statements"} or not isinstance(listed, list) or not 0 < len(listed) <= KEYS_LIMIT:
-        raise MalformedError(f"a file of statements is an object of 'statements', 1 to {KEYS_LIMIT}")
+    if set(value) != {"statements"} or not isinstance(listed, list) or not 0 < len(listed) <= STATEMENTS_COUNT:
+        raise MalformedError(f"a file of statements is an object of 'statements', 1 to {STATEMENTS_COUNT}")
     statements = tuple(from_json(one) for one in listed)
     for statement in statements:
         body = read_body(statement)

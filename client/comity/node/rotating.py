@@ -8,7 +8,9 @@ Rules in order:
    lists beside the new one until the next rotation, so that processes that run with it go on.
 4. Before that, what this node has stored and nobody answered is sent: signed with the old key, it would be refused after it.
 5. *Fresh* keys are a newcomer's: where an old key was revoked or the old certificate has expired, it vouches for nobody. The
-   bundle lists new keys only, and is enrolled with the new certificate.
+   bundle lists new keys only, and is enrolled with the new certificate, which takes the old one's place after that. They
+   are made for it: keys of a rotation that was not begun as fresh, or that were issued, may be in the hands of a thief.
+6. What is stored can be sent by keys that count only. Where none does, nobody loses it without saying so.
 
     begin_rotation(home, place, passphrase=..., now_ms=...)      -> the request, for the party
     take_rotation(home, place, issued, now_ms=...)               <- what the party issued for it
@@ -20,11 +22,20 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from comity.errors import ErrorCode, KeyFault, MalformedError, NotFoundError, UnreachableError, UsageError
-from comity.identity.bodies import NodeBundle, read_body
+from comity import canonical
+from comity.errors import (
+    AccessError,
+    ErrorCode,
+    KeyFault,
+    MalformedError,
+    NotFoundError,
+    UnreachableError,
+    UsageError,
+)
+from comity.identity.bodies import Listing, NodeBundle, read_body
 from comity.identity.certificates import read_leaf
 from comity.identity.listed import ListedKey
 from comity.keys.files import KeyFiles, unlock_keys
@@ -33,10 +44,12 @@ from comity.node.access import Access
 from comity.node.clock import wall_ms
 from comity.node.connection import Connection
 from comity.node.enrolment import enrol
-from comity.node.files import read_file, write_file
+from comity.node.files import read_file, sync_directory, write_file
 from comity.node.home import Home, Place
 from comity.node.identities import REQUEST_FILE, check_issued, node_secrets
-from comity.node.node import connected
+from comity.node.node import Node, connected
+from comity.node.outbox import Outbox
+from comity.node.party import issued_for
 from comity.node.requests import (
     FILE_LIMIT,
     Issued,
@@ -56,10 +69,19 @@ SETTLE_SECONDS: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """A rotation that is done: the new bundle, and its entry in the key log."""
+    """A rotation that is done: the new bundle, its entry in the key log, and how many stored reports no key can send now."""
 
     bundle: NodeBundle
     log_index: int
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What the rotation's file holds: the new keys' request, and whether the old keys were to vouch for nothing."""
+
+    request: Request
+    fresh: bool
 
 
 def begin_rotation(
@@ -73,32 +95,43 @@ def begin_rotation(
 ) -> Request:
     """Make new keys and their request, or give the request of a rotation that was begun and is not done.
 
-    `fresh` leaves the old TLS key out, as an expired certificate does. Raises NotFoundError for a node that has no bundle yet.
+    `fresh` leaves the old TLS key out, as an expired certificate does, and goes on by rule 5 only with keys that were made for
+    it. Raises NotFoundError for a node that has no bundle yet.
     """
     bundle = _bundle(place)
-    path = place.directory / ROTATION_FILE
-    if not path.exists():
+    begun = _read_begun(place)
+    if begun is not None and _listed_by(bundle, begun):
+        # It was put in place, and ended before it was put away.
+        begun = None
+    if fresh and (begun is None or not begun.fresh or _issued(home, place, begun)):
+        _discard(place)
+        begun = None
+    if begun is None:
         trust_domain = home.trusted_card(place.identity.party).card.trust_domain
         files = unlock_keys(place.keys, passphrase, random_bytes=random_bytes)
-        write_file(path, encode_request(_new_keys(bundle, trust_domain, files, now_ms, random_bytes)))
-    request = decode_request(read_file(path, FILE_LIMIT))
-    return replace(request, keys=(*request.keys, *_carried(place, bundle, now_ms, fresh=fresh)))
+        made = _new_keys(bundle, trust_domain, files, now_ms, random_bytes)
+        # As it is read the next time: a rotation that goes on asks for the same.
+        begun = _Begun(decode_request(encode_request(made)), fresh)
+        _write_begun(place, begun)
+    carried = _carried(place, bundle, now_ms, fresh=begun.fresh)
+    return replace(begun.request, keys=(*begun.request.keys, *carried))
 
 
 def take_rotation(home: Home, place: Place, issued: Issued, *, now_ms: int) -> NodeBundle:
     """Keep what the party issued for the new keys; nothing counts before `complete_rotation`.
 
-    Raises UsageError where no rotation was begun, and KeyFault or MalformedError for what does not fit it.
+    Raises NotFoundError where no rotation was begun, and KeyFault or MalformedError for what does not fit it.
     """
-    path = place.directory / ROTATION_FILE
-    asked = decode_request(read_file(path, FILE_LIMIT, f"no rotation of {place.identity} was begun here", _BEGIN))
+    begun = _read_begun(place)
+    if begun is None:
+        raise NotFoundError(f"no rotation of {place.identity} was begun here", what_to_do=_BEGIN)
     listing = check_issued(home, place, issued, now_ms=now_ms)
     if not isinstance(listing, NodeBundle):
         raise MalformedError("what was issued is no node's bundle")
-    if not {key.fingerprint for key in asked.keys} <= {key.fingerprint for key in listing.keys}:
+    if not _listed_by(listing, begun):
         raise KeyFault(
             f"what was issued for {place.identity} does not list the keys of its rotation",
-            what_to_do=f"Have the newest request issued: {path}",
+            what_to_do=f"Have its newest request issued: comity node rotate {place.identity} writes it.",
             code=ErrorCode.BUNDLE_REJECTED,
         )
     write_file(place.directory / ISSUED_FILE, encode_issued(issued))
@@ -128,17 +161,21 @@ async def complete_rotation(
     now_ms: int,
     address: str | None = None,
     settle_seconds: float = SETTLE_SECONDS,
+    lose_outbox: bool = False,
 ) -> Rotated:
     """Enrol the new keys with the old ones' word and put them in place; gives the bundle and its entry in the key log.
 
     Raises ConflictError LOCKED while another process sends with the node, UnreachableError where the broker does not take
-    what the outbox holds, and what enrolling raises: the rotation stays as far as it came, and can be called again.
+    what the outbox holds, UsageError where nothing can send it any more and `lose_outbox` is not said, and what enrolling
+    raises: the rotation stays as far as it came, and can be called again. Only one that the broker refuses as a newcomer's,
+    while the present keys count, is given up (AccessError NOT_ENROLLED).
     """
     data = read_file(place.directory / ISSUED_FILE, FILE_LIMIT, f"nothing was issued for {place.identity}", _BEGIN)
     issued = decode_issued(data)
     bundle = issued.listing(now_ms)
     if not isinstance(bundle, NodeBundle):
         raise MalformedError("what was issued is no node's bundle")
+    lost = 0
     if _vouches(place, issued, bundle, now_ms):
         access = await asyncio.to_thread(Access.load, home, place.identity, passphrase, now_ms=now_ms, address=address)
         try:
@@ -148,28 +185,106 @@ async def complete_rotation(
                 raise
             hint = f"A revoked key vouches for nothing: comity node rotate {place.identity} --fresh"
             raise KeyFault(fault.message, what_to_do=hint, code=fault.code) from fault
-        place.install(issued.statement, issued.certificate_pem)
     else:
         # The new certificate is the only one that anybody would take.
-        place.install(issued.statement, issued.certificate_pem)
-        access = await asyncio.to_thread(Access.load, home, place.identity, passphrase, now_ms=now_ms, address=address)
-        async with Connection(access.target) as connection:
-            log_index = await enrol(connection, issued.statement, access.ring)
+        access = await asyncio.to_thread(
+            Access.load,
+            home,
+            place.identity,
+            passphrase,
+            now_ms=now_ms,
+            address=address,
+            certificate_pem=issued.certificate_pem,
+        )
+        if _old_tls(place)[0] != read_leaf(issued.certificate).spki:
+            old = _Old(home, place, passphrase, now_ms, address, settle_seconds)
+            lost = await _sent_or_lost(old, lose_outbox=lose_outbox)
+        log_index = await _enrolled_as_newcomer(access, issued)
+    place.install(issued.statement, issued.certificate_pem)
     _done(place)
-    return Rotated(bundle, log_index)
+    return Rotated(bundle, log_index, lost)
 
 
 async def _enrolled_by_the_old(home: Home, access: Access, issued: Issued, settle_seconds: float) -> int:
     async with connected(access, home.trusted_roots(), now_ms=wall_ms, patience_seconds=settle_seconds) as node:
-        try:
-            async with asyncio.timeout(settle_seconds):
-                await node.settle()
-        except TimeoutError as error:
-            raise UnreachableError(
-                f"the broker does not take what the outbox of {access.place.identity} holds: its keys were not rotated",
-                what_to_do=f"comity node rotate {access.place.identity} again when reports can be sent.",
-            ) from error
+        await _settled(node, settle_seconds)
         return await enrol(node.connection, issued.statement, access.ring)
+
+
+async def _settled(node: Node, settle_seconds: float) -> None:
+    try:
+        async with asyncio.timeout(settle_seconds):
+            await node.settle()
+    except TimeoutError as error:
+        raise UnreachableError(
+            f"the broker does not take what the outbox of {node.identity} holds: its keys were not rotated",
+            what_to_do=f"comity node rotate {node.identity} again when reports can be sent.",
+        ) from error
+
+
+async def _enrolled_as_newcomer(access: Access, issued: Issued) -> int:
+    async with Connection(access.target) as connection:
+        try:
+            return await enrol(connection, issued.statement, access.ring)
+        except AccessError as refused:
+            if refused.code is not ErrorCode.NOT_ENROLLED:
+                raise
+            # Its present keys count: they can vouch for a rotation of the usual kind, which this one would be in the way of.
+            _discard(access.place)
+            me = access.place.identity
+            raise AccessError(
+                refused.message,
+                what_to_do=f"Nothing was changed. Where its keys are here: comity node rotate {me}. Where they are lost or in other "
+                f"hands: comity node revoke {me}, then comity node rotate {me} --fresh",
+                code=refused.code,
+            ) from refused
+
+
+@dataclass(frozen=True, slots=True)
+class _Old:
+    """What it takes to connect with the certificate in place."""
+
+    home: Home
+    place: Place
+    passphrase: bytes = field(repr=False)
+    now_ms: int
+    address: str | None
+    settle_seconds: float
+
+    async def settle(self) -> None:
+        access = await asyncio.to_thread(
+            Access.load, self.home, self.place.identity, self.passphrase, now_ms=self.now_ms, address=self.address
+        )
+        roots = self.home.trusted_roots()
+        async with connected(access, roots, now_ms=wall_ms, patience_seconds=self.settle_seconds) as node:
+            await _settled(node, self.settle_seconds)
+
+
+async def _sent_or_lost(old: _Old, *, lose_outbox: bool) -> int:
+    """Send what is stored while the certificate in place counts; gives how many reports cannot be sent, by rule 6."""
+    if not await _waiting(old.place):
+        return 0
+    try:
+        await old.settle()
+    except (KeyFault, AccessError, UnreachableError) as fault:
+        lost = await _waiting(old.place)
+        if lost and not lose_outbox:
+            if isinstance(fault, UnreachableError):
+                raise
+            raise UsageError(
+                f"the old keys of {old.place.identity} count no more ({fault.message}): {lost} of the reports in its outbox would be lost",
+                what_to_do=f"Keep what they said, to send it anew; then: comity node rotate {old.place.identity} --lose-outbox",
+            ) from fault
+        return lost
+    return 0
+
+
+async def _waiting(place: Place) -> int:
+    outbox = await Outbox.open(place.outbox, wait=False)
+    try:
+        return await asyncio.to_thread(outbox.waiting)
+    finally:
+        outbox.close()
 
 
 def _new_keys(
@@ -219,11 +334,52 @@ def _vouches(place: Place, issued: Issued, bundle: NodeBundle, now_ms: int) -> b
     return now_ms < ends and listed and spki != read_leaf(issued.certificate).spki
 
 
+def _read_begun(place: Place) -> _Begun | None:
+    path = place.directory / ROTATION_FILE
+    if not path.exists():
+        return None
+    value = canonical.load_object(read_file(path, 2 * FILE_LIMIT), limit=2 * FILE_LIMIT)
+    fresh = value.get("fresh")
+    if set(value) != {"fresh", "request"} or not isinstance(fresh, bool):
+        raise MalformedError(f"{path} is not the file of a rotation")
+    return _Begun(decode_request(canonical.dumps(value["request"])), fresh)
+
+
+def _write_begun(place: Place, begun: _Begun) -> None:
+    request = canonical.load_object(encode_request(begun.request), limit=FILE_LIMIT)
+    write_file(place.directory / ROTATION_FILE, canonical.dumps({"fresh": begun.fresh, "request": request}))
+
+
+def _listed_by(listing: Listing, begun: _Begun) -> bool:
+    return {key.fingerprint for key in begun.request.keys} <= {key.fingerprint for key in listing.keys}
+
+
+def _issued(home: Home, place: Place, begun: _Begun) -> bool:
+    """Say whether the party has issued for these keys, as far as this machine knows."""
+    if (place.directory / ISSUED_FILE).exists():
+        return True
+    bodies = [read_body(one) for one in issued_for(home.party(place.identity.party), place.identity)]
+    return any(isinstance(body, Listing) and _listed_by(body, begun) for body in bodies)
+
+
+def _discard(place: Place) -> None:
+    # What was issued first: without it nobody goes on with keys that were given up.
+    _unlink(place, ISSUED_FILE, ROTATION_REQUEST, ROTATION_FILE)
+
+
 def _done(place: Place) -> None:
-    write_file(place.directory / REQUEST_FILE, read_file(place.directory / ROTATION_FILE, FILE_LIMIT))
-    for name in (ISSUED_FILE, ROTATION_REQUEST, ROTATION_FILE):
+    begun = _read_begun(place)
+    if begun is not None:
+        write_file(place.directory / REQUEST_FILE, encode_request(begun.request))
+    # What was issued last: while it is there, this is done again, and nothing else is begun.
+    _unlink(place, ROTATION_FILE, ROTATION_REQUEST, ISSUED_FILE)
+
+
+def _unlink(place: Place, *names: str) -> None:
+    for name in names:
         with suppress(FileNotFoundError):
             (place.directory / name).unlink()
+        sync_directory(place.directory)
 
 
 _BEGIN: Final = "Begin with: comity node rotate PARTY/NAME"

@@ -7,7 +7,8 @@ Rules in order:
 2. What is urgent waits for nobody and has a connection of its own.
 3. A receipt counts when it is verified (`receipting`). A refused report never takes its neighbours with it.
 4. A segment refused whole and for good breaks its lane: what is behind it cannot go either. The lane is left for a new
-   epoch, and reports that somebody waits for are decided and sealed once more, after a refresh.
+   epoch, and reports that somebody waits for are decided and sealed once more, after a refresh. What an earlier process
+   stored is lost then, with nobody to tell but the node's people: it raises an alarm.
 5. Whoever waits longer than `patience_seconds` while the broker cannot take it is told so; the report stays in the outbox and
    goes when it can.
 """
@@ -31,7 +32,7 @@ from comity.node.collecting import Collector, Pending
 from comity.node.connection import Connection
 from comity.node.egress import Egress
 from comity.node.mirror import Mirror
-from comity.node.outbox import Lane, Outbox
+from comity.node.outbox import Lane, Outbox, StoredSegment
 from comity.node.pipeline import Pipeline
 from comity.node.publishing import Outgoing, Publisher
 from comity.node.receipting import Answer, Receipting
@@ -222,6 +223,8 @@ class Sender:
         self._pipeline.accept(answer.stored)
         if outgoing.sealed is not None:
             self._tell(outgoing.sealed, answer)
+        elif answer.refusals:
+            self._lost(segment, len(answer.refusals), next(iter(answer.refusals.values())))
         if any(error.code is ErrorCode.REPLAYED for error in answer.refusals.values()):
             # The broker knows these numbers from before: our outbox is older than what was sent.
             self._break(segment.lane)
@@ -241,9 +244,17 @@ class Sender:
     def _ended(self, outgoing: Outgoing, error: ComityError) -> None:
         self._pipeline.end(outgoing.segment.segment_id)
         self._break(outgoing.segment.lane)
-        if outgoing.sealed is not None:
-            for pending in outgoing.sealed.pendings:
-                self._seal_again(pending, error)
+        if outgoing.sealed is None:
+            self._lost(outgoing.segment, outgoing.segment.slots, error)
+            return
+        for pending in outgoing.sealed.pendings:
+            self._seal_again(pending, error)
+
+    def _lost(self, segment: StoredSegment, reports: int, error: ComityError) -> None:
+        """Tell that reports which an earlier process stored were refused: no caller waits who could be told."""
+        which = f"{reports} of its {segment.slots} reports" if reports < segment.slots else f"its {reports} reports"
+        detail = f"{which}, in the outbox since an earlier run, were not taken ({error.code.name}): {error.message}"
+        self._mirror.raise_alarm(AlarmKind.NOT_TAKEN, segment.lane.agreement_id, segment.segment_id.hex(), detail)
 
     def _troubled(self, error: ComityError, delayed: list[Outgoing]) -> None:
         now = asyncio.get_running_loop().time()
@@ -273,6 +284,8 @@ class Sender:
             self._pipeline.end(outgoing.segment.segment_id)
             if outgoing.sealed is not None:
                 self._handed_back(outgoing.sealed)
+            else:
+                self._lost(outgoing.segment, outgoing.segment.slots, _LANE_BROKE)
         for pending in self._sealing.drop_lane(lane):
             self._seal_again(pending, _LANE_BROKE)
         self._recover()
