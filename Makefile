@@ -23,7 +23,7 @@ demo: $(READY) ## two nations exchange reports on this machine (REPORTS=DIR for 
 	@$(BIN)/comity demo $(if $(REPORTS),--reports '$(REPORTS)') $(ARGS)
 
 test: lint ## lint, then every test (ARGS='-k name' for some of them)
-	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: $(READY) ## style, types, import contract, protocol; needs no network
 	$(BIN)/ruff check
