@@ -143,19 +143,16 @@ class Z3Model:
 
         Raises IndexError for a portion the profile does not have.
         """
-        values = values_of(profile, times, portion_index, node, moment)
-        made = self._of(profile, times, node, moment)
-        model = made.model_of(values)
-        violated = [one for one, formula in made.formulas.items() if _is_true(model, formula)]
-        return decision_of(self.source, made.section, violated)
+        return self.judge(profile, times, portion_index, node, moment)[0]
 
-    def keeps_the_axioms(
+    def judge(
         self, profile: Profile, times: Times, portion_index: int, node: NodeFacts, moment: Moment
-    ) -> bool:
-        """Say whether the axioms allow a case: if not, a proof would not have looked at it."""
+    ) -> tuple[Decision, bool]:
+        """Decide as `decide`, and say whether the axioms allow the case: if not, a proof would not have looked at it."""
         made = self._of(profile, times, node, moment)
         model = made.model_of(values_of(profile, times, portion_index, node, moment))
-        return all(_is_true(model, axiom) for axiom in made.axioms)
+        violated = [one for one, formula in made.formulas.items() if _is_true(model, formula)]
+        return decision_of(self.source, made.section, violated), all(_is_true(model, one) for one in made.axioms)
 
     def _of(self, profile: Profile, times: Times, node: NodeFacts, moment: Moment) -> _Formulas:
         pair = (profile.originator.party, node.party)
@@ -177,36 +174,45 @@ class _Formulas:
     symbols: Symbols
     formulas: Mapping[Condition, Any]
     axioms: tuple[Any, ...]
+    # What z3 calls each symbol; asking for it again for every case would take most of the time.
+    declared: Mapping[Attribute | Relation, Any]
 
     @classmethod
     def of(cls, section: Section) -> _Formulas:
         symbols = Symbols(one.term for one in section.conditions)
         formulas = {one: symbols.formula(one.term) for one in section.conditions}
-        return cls(section, symbols, formulas, tuple(symbols.axioms()))
+        axioms = tuple(symbols.axioms())
+        declared: dict[Attribute | Relation, Any] = {one: _declared(symbols.symbol(one)) for one in symbols.attributes}
+        declared |= {one: _declared(symbol) for one, symbol in symbols.relations.items()}
+        return cls(section, symbols, formulas, axioms, declared)
 
     def model_of(self, values: Values) -> Any:
         """Give the model in which every symbol has the case's value."""
         model = z3.Model(self.symbols.context)
-        for symbol, value in self._assignments(values):
-            model.update_value(symbol, value)
+        for declared, value in self._assignments(values):
+            model.update_value(declared, value)
         return model
 
     def _assignments(self, values: Values) -> Iterator[tuple[Any, Any]]:
-        symbols = self.symbols
+        symbols, declared = self.symbols, self.declared
         yes, no = z3.BoolVal(val=True, ctx=symbols.context), z3.BoolVal(val=False, ctx=symbols.context)
         for attribute in symbols.attributes:
-            symbol, value = symbols.symbol(attribute), values[attribute]
+            value = values[attribute]
             if isinstance(value, bool):
-                yield symbol, yes if value else no
+                yield declared[attribute], yes if value else no
             elif isinstance(value, int):
-                yield symbol, z3.IntVal(value, symbols.context)
+                yield declared[attribute], z3.IntVal(value, symbols.context)
             elif isinstance(value, str):
-                yield symbol, symbols.constant(attribute, symbols.domain(attribute).of(value))
+                yield declared[attribute], symbols.constant(attribute, symbols.domain(attribute).of(value))
             else:
                 there = {symbols.domain(attribute).of(word) for word in value}
-                yield from ((one, yes if at in there else no) for at, one in enumerate(symbol))
-        for relation, symbol in symbols.relations.items():
-            yield symbol, yes if _holds(relation, values) else no
+                yield from ((one, yes if at in there else no) for at, one in enumerate(declared[attribute]))
+        for relation in symbols.relations:
+            yield declared[relation], yes if _holds(relation, values) else no
+
+
+def _declared(symbol: Any) -> Any:
+    return [one.decl() for one in symbol] if isinstance(symbol, list) else symbol.decl()
 
 
 def _holds(relation: Relation, values: Values) -> bool:
