@@ -7,16 +7,19 @@ The Cedar twin decides the same facts under the same agreement, to compare with:
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
+from itertools import cycle
 from statistics import median
 
 from results import Row
 
 from comity_policy.analysis.cedar import CedarTwin
+from comity_policy.decision import Decision
 from comity_policy.document import Document, load
 from comity_policy.engine import CompiledAgreement, compile_agreement
-from comity_policy.facts import Point
+from comity_policy.facts import Moment, NodeFacts, Point, Profile, Times
 from comity_policy.table_facts import Facts, build
 from comity_policy.vocabulary import bundled
 
@@ -32,6 +35,8 @@ _FACTS = {
     "expires": "20d",
 }
 _ROUNDS = 9
+# Compiling a thousand agreements takes some seconds, which a short run does not have.
+MANY, FEW, SECONDS_FOR_MANY = 1_000, 10, 0.3
 
 
 def policy_decision(seconds: float) -> dict[str, Row]:
@@ -42,13 +47,14 @@ def policy_decision(seconds: float) -> dict[str, Row]:
     for facts in by_point.values():
         assert compiled.decide(facts.profile, facts.times, 0, facts.node, facts.moment).permit
     refused = replace(first, profile=replace(first.profile, purpose="export-control"))
-    each = seconds / (len(by_point) + 2)
+    each = seconds / (len(by_point) + 4)
     us = {point.name.lower(): _us(compiled, facts, each) for point, facts in by_point.items()}
     context: dict[str, object] = {
         "agreement": document.id,
         "clauses": len(document.clauses),
         "us_by_point": {name: round(value, 3) for name, value in us.items()},
         "us_refused": round(_us(compiled, refused, each), 3),
+        "us_by_agreements": {str(count): round(value, 3) for count, value in _by_agreements(document, first, each)},
     }
     return {"policy_decision": Row(us["admission"], "us/decision", TARGET_US, context)}
 
@@ -76,7 +82,27 @@ def _example() -> tuple[Document, dict[Point, Facts]]:
     return document, {point: build(document, bytes(48), _FACTS, point) for point in Point}
 
 
-def _us(decider: CompiledAgreement | CedarTwin, facts: Facts, seconds: float) -> float:
+def _by_agreements(document: Document, facts: Facts, seconds: float) -> Iterator[tuple[int, float]]:
+    """Give what finding an agreement by its id and deciding costs, with so many in force, each asked in turn."""
+    for count in (1, MANY if seconds > SECONDS_FOR_MANY else FEW):
+        by_id = {
+            f"X-{number}": compile_agreement(document, bytes(48), facts.state, bundled()) for number in range(count)
+        }
+        yield count, _us(_InTurn(by_id), facts, seconds)
+
+
+class _InTurn:
+    """Decides by one agreement after another, each found by its id."""
+
+    def __init__(self, by_id: dict[str, CompiledAgreement]) -> None:
+        self._by_id = by_id
+        self._ids = cycle(by_id)
+
+    def decide(self, profile: Profile, times: Times, portion_index: int, node: NodeFacts, moment: Moment) -> Decision:
+        return self._by_id[next(self._ids)].decide(profile, times, portion_index, node, moment)
+
+
+def _us(decider: CompiledAgreement | CedarTwin | _InTurn, facts: Facts, seconds: float) -> float:
     """Give the median over some rounds of the mean within one."""
     profile, times, node, moment = facts.profile, facts.times, facts.node, facts.moment
     decide = decider.decide
