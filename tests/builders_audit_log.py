@@ -9,10 +9,12 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
 from builders_audit_files import changed, put, write_log
+from builders_audit_outcomes import AGREEMENT, INCARNATION, ORIGIN, made_under, note_caveat, outcome_of, receipt_of
 from builders_envelope import EPOCH, NodeKeys, Stream, core, portion, profile
 from builders_identity import NOW, Held, Nation
 from comity.envelope.core import LogSeen
@@ -22,7 +24,6 @@ from comity.envelope.manifest import Manifest, encode_manifest
 from comity.envelope.profile import encode_profile
 from comity.envelope.receipts import (
     Receipt,
-    SlotOutcome,
     SlotRecord,
     encode_receipt,
     encode_signed_receipt,
@@ -31,6 +32,7 @@ from comity.envelope.receipts import (
 )
 from comity.envelope.seal import SealInput
 from comity.envelope.segment import SegmentHead, encode_segment, encode_whole_item, parse_segment, with_approvals
+from comity.envelope.vocabularies import vocabularies_digest
 from comity.identity.cardfile import encode_card_file
 from comity.keys.signer import SoftSigner
 from comity.pae import pae
@@ -41,16 +43,27 @@ from comity_broker.auditlog.bodies import BROKER, Caller, Event, SegmentSlots
 from comity_broker.auditlog.checkpoint import LogKeys
 from comity_broker.auditlog.kinds import EventKind
 from comity_broker.auditlog.log import Log, RecordTree, record_tree
-from comity_broker.auditlog.submissions import LoggedDecision, SegmentAdmission, submitted
-from comity_policy.decision import Reason, ReportDecision, Violation
-from comity_policy.facts import Moment, NodeFacts, Point, Role
+from comity_broker.auditlog.submissions import (
+    DecidedUnder,
+    LoggedDecision,
+    SegmentAdmission,
+    submitted,
+)
+from comity_policy.document import load
+from comity_policy.engine import CompiledAgreement, compile_agreement, decide_report
+from comity_policy.facts import AgreementState, Moment, NodeFacts, Point, Profile, Role, Times
 from comity_policy.steps import LogTerms, Step, StepKind
+from comity_policy.vocabulary import bundled
 
-AGREEMENT = "XAR-XBO-1"
-INCARNATION = bytes(range(16)).hex()
-ORIGIN = f"hub.xar.example/agreement/{AGREEMENT}/{INCARNATION}"
 KEYS_ORIGIN = f"hub.xar.example/keys/{INCARNATION}"
 SECOND = 1000
+UNDER = DecidedUnder(vocabularies_digest(bundled().digests), AgreementState(in_force=True))
+
+
+@cache
+def compiled(text: bytes) -> CompiledAgreement:
+    """Give a text in force."""
+    return compile_agreement(load(text), hashlib.sha384(pae("agreement", text)).digest(), UNDER.state, bundled())
 
 
 @dataclass
@@ -81,6 +94,7 @@ class Audit:
     envelopes: list[bytes] = field(default_factory=list)
     time: int = NOW
     own_log_keys: LogKeys | None = None
+    caveats: dict[tuple[str, str], str] = field(default_factory=dict)
 
     # --- names ------------------------------------------------------------------------------------------------------
 
@@ -167,12 +181,13 @@ class Audit:
         )
         return sign_statement(step.to_body(), self.officers[officer].signer)
 
-    def step(self, statement: Statement, kind: StepKind) -> None:
+    def step(self, statement: Statement, kind: StepKind, **brought: object) -> None:
         common = self.common(statement)
+        note_caveat(self.caveats, statement.fields)
         if kind is StepKind.LOG_SIGN:
             self.events.append(events.agreement_log_opened(terms=self.terms, statements=[statement], **common))
         else:
-            self.events.append(events.step_taken(kind, statement=statement, **common))
+            self.events.append(events.step_taken(kind, statement=statement, **common, **brought))
 
     def common(self, statement: Statement | None = None) -> dict:
         caller = BROKER if statement is None else self.caller(str(statement.fields["officer"]), officer=True)
@@ -245,6 +260,7 @@ class Audit:
             first_agreement_sequence=1 + sum(one.admission.count for one in self.sent),
             records=bytes(48),
             agreement_digest=self.digest,
+            under=made_under(UNDER, self.caveats),
             refusals=tuple(sorted(refusals.items())),
         )
         tree = record_tree([encode_slot_record(one) for one in slot_records], Stream(b"records %d" % first))
@@ -256,7 +272,7 @@ class Audit:
             for slot, _ in segment.whole
         ]
         sent = Sent(admission, segment.leaves, slot_records, envelopes)
-        decided = self.decision(reader, range(count), hashlib.sha384(encode_profile(shared)).digest())
+        decided = self.decision(reader, [item.core.times for _, item in segment.whole], shared)
         index = len(self.events)
         self.events.append(submitted(admission, self.caller(sender), [decided]))
         self.records[index] = tree
@@ -265,14 +281,27 @@ class Audit:
         self.envelopes += envelopes
         return sent
 
-    def decision(self, reader: NodeKeys, slots: Sequence[int], digest: bytes) -> LoggedDecision:
-        node = NodeFacts(reader.party, reader.name, "xbo", frozenset(), frozenset(), "SECRET", NOW * 2, NOW, valid=True)
+    def decision(self, reader: NodeKeys, times: Sequence[Times], shared: Profile) -> LoggedDecision:
+        """Decide as the broker does, by the engine and the text; a replay gives the same."""
+        node = NodeFacts(
+            reader.party,
+            reader.name,
+            "xbo",
+            frozenset(),
+            frozenset(),
+            "SECRET",
+            NOW * 2,
+            NOW,
+            valid=True,
+            officers=frozenset(),
+        )
         moment = Moment(
             Point.ADMISSION, self.time, "hub", "xar", 5, frozenset({Role.NODE}), direct=True, sender_key_since=NOW
         )
-        who = reader.party, reader.name
-        violations = {(*who, 1): (Violation("baseline/national-only", Reason.DENIED),)}
-        return LoggedDecision(slots, digest, moment, [node], ReportDecision(True, {who: (0,)}, violations))
+        result = decide_report(
+            compiled(self.text), replace(shared, agreement_digest=self.digest), times[0], [node], moment
+        )
+        return LoggedDecision(range(len(times)), encode_profile(shared), moment, [node], result, times)
 
     def deliver(self, sent: Sent, slots: Sequence[int], *, consumer: str = "default") -> None:
         self.events.append(
@@ -364,26 +393,3 @@ def with_manifests(data: bytes, change: Callable[[Manifest], Manifest]) -> bytes
         for _, item in segment.whole
     ]
     return encode_segment(head, items)
-
-
-def outcome_of(code: SlotCode | None) -> SlotOutcome:
-    """Give the outcome of a slot that was refused with that code, or not at all."""
-    if code is None:
-        return SlotOutcome.ADMITTED
-    return SlotOutcome.PRUNED if code is SlotCode.PRUNED else SlotOutcome.REFUSED
-
-
-def receipt_of(admission: SegmentAdmission, log_index: int) -> Receipt:
-    """Give the receipt of an admission; its leaf hash is filled in when it is written."""
-    return Receipt(
-        origin=ORIGIN,
-        agreement_id=AGREEMENT,
-        segment_id=admission.segment_id,
-        first_agreement_sequence=admission.first_agreement_sequence,
-        count=admission.count,
-        log_index=log_index,
-        leaf_hash=b"",
-        received_at=admission.received_at,
-        admitted_at=admission.time,
-        refusals=admission.refusals,
-    )

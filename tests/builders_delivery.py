@@ -44,10 +44,10 @@ class Hand:
         self.now = self.audit.time
         self.clock = lambda: self.now
 
-    def opening(self, *, purpose: str | None = None) -> Opening:
+    def opening(self, **options: object) -> Opening:
         node = self.audit.node("XBO/m1")
         key = node.decapsulator
-        return Opening(self.mirror, READER, Opener("XBO", {key.fingerprint: key}), purpose=purpose, now_ms=self.clock)
+        return Opening(self.mirror, READER, Opener("XBO", {key.fingerprint: key}), now_ms=self.clock, **options)
 
     def seen(self) -> dict[str, LogSeen]:
         view = self.mirror.agreement(AGREEMENT)

@@ -27,6 +27,7 @@ from builders_identity import HOUR, NOW, Held, Seeded, directory_of
 from comity.envelope.core import LogSeen
 from comity.envelope.packets import packet_id
 from comity.errors import ComityError
+from comity.texts import agreement_digest
 from comity_broker.auditlog.events import audit_failure
 from comity_broker.auditlog.kinds import EventKind
 from comity_broker.auditlog.log import Log
@@ -38,8 +39,9 @@ from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.shelf import Shelf
 from comity_broker.entries import Salts, add_events
 from comity_broker.journal import Journal
-from comity_broker.ledger import Ledger, Standing, document_digest, load_text
+from comity_broker.ledger import Ledger, load_text
 from comity_broker.settings import Settings
+from comity_broker.standing import Standing
 from comity_broker.storage.protocol import Committed, HoldRow, LaneKey, Reads, Rows, Unit
 from comity_broker.storage.sqlite import open_storage
 from comity_policy.facts import Role
@@ -92,7 +94,7 @@ class DispatchWorld:
         self.frozen: list[str] = []
         self.standing = self._standing()
         key_set = self.key_set(self.people.sender)
-        self.maker = Maker(self.log, self.standing.digest, key_set, self.random, self.people)
+        self.maker = Maker(self.log, self.standing.first_digest, key_set, self.random, self.people)
         self.dispatcher = self.started()
 
     # --- the engine room --------------------------------------------------------------------------------------------
@@ -143,7 +145,7 @@ class DispatchWorld:
 
     def _standing(self) -> Standing:
         text = agreement_text(self.people)
-        standing = Standing(text, load_text(text), document_digest(text), self.log.origin)
+        standing = Standing(text, load_text(text), agreement_digest(text), self.log.origin)
         terms = LogTerms(self.log.origin, ("vkey1", "vkey2"), 1, "00" * 32)
         for kind, party in (
             (StepKind.PROPOSE, "XAR"),
@@ -158,17 +160,17 @@ class DispatchWorld:
         return standing
 
     def _step(self, standing: Standing, kind: StepKind, party: str, **changes) -> Step:
-        roles = {StepKind.REVIEW: Role.LEGAL_REVIEWER, StepKind.SIGN: Role.PLENIPOTENTIARY}
+        role = next(one for one in (Role.LIAISON, Role.LEGAL_REVIEWER, Role.PLENIPOTENTIARY) if one in kind.roles)
         index = len(standing.steps) + 1
         state = standing.state(NOW)
         follows = state.chain_head if kind.multilateral else state.party_heads.get(party, "")
         given = {
             "kind": kind,
             "agreement_id": AGREEMENT,
-            "agreement_digest": standing.digest.hex(),
+            "agreement_digest": state.current.digest,
             "party": party,
             "officer": f"{party}/officer1",
-            "role": Role.PLENIPOTENTIARY if kind is StepKind.LOG_SIGN else roles.get(kind, Role.LIAISON),
+            "role": role,
             "follows": "" if kind is StepKind.LOG_SIGN else follows,
             "digest": hashlib.sha384(f"{kind}{party}{index}".encode()).hexdigest(),
             "log_index": index,
@@ -178,13 +180,31 @@ class DispatchWorld:
 
     async def suspend(self, *clauses: str, party: str = "XAR") -> None:
         """Suspend the agreement, or clauses of it."""
-        await self._take(StepKind.SUSPEND, party, clauses, reason="trouble")
+        await self.take(StepKind.SUSPEND, party, clauses=clauses, reason="trouble")
 
     async def resume(self, *clauses: str, party: str = "XAR") -> None:
         """Resume what `suspend` suspended."""
-        await self._take(StepKind.RESUME, party, clauses)
+        await self.take(StepKind.RESUME, party, clauses=clauses)
 
-    async def _take(self, kind: StepKind, party: str, clauses: Sequence[str], reason: str = "") -> None:
+    async def amend(self, text: bytes) -> None:
+        """Bring another text into force; what is admitted from then on names it."""
+        digest = agreement_digest(text)
+        self.standing.texts[digest.hex()] = load_text(text)
+        await self.take(StepKind.AMEND, "XAR", agreement_digest=digest.hex())
+        for kind in (StepKind.REVIEW, StepKind.SIGN):
+            for party in ("XAR", "XBO"):
+                await self.take(kind, party, agreement_digest=digest.hex())
+        self.maker.digest = digest
+
+    async def add_caveat(self, text: bytes, party: str = "XAR") -> None:
+        """Add a caveat."""
+        name = hashlib.sha384(text).hexdigest()
+        self.standing.caveats[name] = text
+        said = {"caveat": "C1", "caveat_digest": name, "partner_text": "A limitation.", "role": Role.SECURITY_AUTHORITY}
+        await self.take(StepKind.CAVEAT_ADD, party, **said)
+
+    async def take(self, kind: StepKind, party: str, *, clauses: Sequence[str] = (), **changes) -> None:
+        """Take a step."""
         salts = Salts.draw(self.log, 1, self.random)
 
         def build(head, _):
@@ -200,7 +220,7 @@ class DispatchWorld:
             kind,
             party,
             clauses=tuple(clauses),
-            reason=reason,
+            **changes,
             log_index=log_index + 100,
             at_ms=self.clock.now_ms(),
         )

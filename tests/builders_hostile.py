@@ -104,6 +104,7 @@ class Hostile:
     reader: str = "XAR"
     presented: list[bytes] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    texts: dict[bytes, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.publish()
@@ -178,7 +179,8 @@ class _Agreements(agreement_pb2_grpc.AgreementServiceServicer):
         return await self.broker.answer("ListAgreements", reply, context)
 
     async def GetAgreement(self, request, context):
-        reply = agreement_pb2.GetAgreementResponse(document=self.broker.audit.text)
+        document = self.broker.texts.get(request.digest, b"") if request.digest else self.broker.audit.text
+        reply = agreement_pb2.GetAgreementResponse(document=document)
         return await self.broker.answer("GetAgreement", reply, context)
 
     async def _not_here(self, request, context):

@@ -73,7 +73,11 @@ _FIELDS: dict[StepKind, dict[str, Any]] = {
         "deadline": "2027-12-31",
         "reason": "It was passed on.",
     },
-    StepKind.CAVEAT_ADD: {"caveat": "c1", "caveat_digest": "cd" * 48},
+    StepKind.CAVEAT_ADD: {
+        "caveat": "c1",
+        "caveat_digest": "cd" * 48,
+        "partner_text": "A national limitation applies.",
+    },
     StepKind.CAVEAT_WITHDRAW: {"caveat": "c1"},
     StepKind.NOTES: {"annex": "D"},
 }

@@ -24,7 +24,9 @@ from comity.node.acknowledging import Acknowledging
 from comity.node.backoff import Backoff
 from comity.node.connection import Connection
 from comity.node.inbox import Inbox
+from comity.node.reading import Reading, Terms
 from comity.node.receiving import Receiver
+from comity.node.register import Register
 from comity.node.subscribing import Subscription
 from comity.v1 import exchange_pb2
 
@@ -43,10 +45,13 @@ class Receiving:
     confirms: bool = True
     moving: asyncio.Task | None = None
 
-    async def receiver(self, **options: object) -> Receiver:
+    async def receiver(self, terms: Terms | None = None, **options: object) -> Receiver:
         """Open the inbox and make a receiver, as a new process does."""
         node = self.hand.audit.node("XBO/m1")
         inbox = await Inbox.open(self.folder / "inbox-default.sqlite")
+        terms = terms or Terms()
+        opening = self.hand.opening(purpose=terms.purpose, use=terms.use, reader=terms.reader)
+        register = Register(self.folder / "register.sqlite")
 
         async def refresh() -> None:
             await self.hand.refresh()
@@ -55,7 +60,8 @@ class Receiving:
             inbox,
             mirror=self.hand.mirror,
             identity=READER,
-            opening=self.hand.opening(),
+            opening=opening,
+            reading=Reading(opening, register, terms, identity=READER, consumer="default", now_ms=self.hand.clock),
             acknowledging=lambda send: Acknowledging(
                 inbox,
                 self.hand.mirror,

@@ -21,6 +21,7 @@ from comity_broker.storage.protocol import (
     LaneKey,
     LaneRow,
     PacketRow,
+    QuotaRow,
     Reads,
     ReportOutcome,
     ReportRow,
@@ -163,6 +164,23 @@ def exception(item: int, state: int, shard: str = AGREEMENT, **how) -> Unit:
     return Unit(shard, build, Reads(exceptions=(key,)), **how)
 
 
+def reservation(
+    reports: int, *, limit: int = 10, clause: str = "quota", starts_at: int = 0, shard: str = AGREEMENT, **how
+) -> Unit:
+    """Reserve so many reports of a hundred bytes in a window, which never holds more than `limit`."""
+    key = (clause, "XAR", "XBO", "day", starts_at)
+
+    def build(head, known):
+        before = known.quotas.get(key) or QuotaRow(*key, 0, 0)
+        if before.reports + reports > limit:
+            raise ConflictError(f"the window holds {before.reports} already")
+        rows = Rows(head, before.reports + reports)
+        rows.quotas.append(QuotaRow(*key, before.reports + reports, before.size + 100 * reports))
+        return rows
+
+    return Unit(shard, build, Reads(quotas=(key,)), **how)
+
+
 def failing(error: Exception, shard: str = AGREEMENT, **how) -> Unit:
     """A unit whose build raises."""
 
@@ -193,7 +211,7 @@ async def everything(reader) -> dict:
             "bodies": await reader.bodies(shard, [entry.log_index for entry in entries], ["shared"]),
             "tiles": await reader.tiles(shard, 1, 0, 10_000),
             "statements": await reader.statements(shard),
-            "document": await reader.document(shard),
+            "documents": sorted(await reader.documents(shard)),
             "segments": segments,
             "reports": await reader.reports(shard, (0, 0), 10_000),
             "batches": await reader.batches(shard, [segment.batch for segment in segments]),
@@ -203,6 +221,8 @@ async def everything(reader) -> dict:
             "floors": await reader.floors(shard),
             "exceptions": await reader.exceptions(shard),
             "holds": await reader.holds(shard),
+            "umbrellas": await reader.umbrellas(shard),
             "holdings": await reader.holdings(shard),
+            "quotas": await reader.quotas(shard),
         }
     return shown

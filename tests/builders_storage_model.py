@@ -26,6 +26,7 @@ class Shard:
             holdings=chosen("holdings", reads.holdings),
             consumers=chosen("consumers", reads.consumers),
             lane_counts={node: sum(key.node == node for key in self.rows["lanes"]) for node in reads.lanes_of},
+            quotas=chosen("quotas", reads.quotas),
         )
 
     def take(self, rows) -> bool:
@@ -57,14 +58,16 @@ KEYS = {
     "bodies": lambda row: row[:2],
     "tiles": lambda row: row[:2],
     "statements": lambda row: row.log_index,
-    "documents": lambda _: "the text",
+    "documents": lambda row: row.digest,
+    "umbrellas": lambda row: row.log_index,
     "floors": lambda row: row[:3],
     "exceptions": lambda row: row[:4],
     "holds": lambda row: row.log_index,
     "holdings": lambda row: row[:2],
     "consumers": lambda row: row[:2],
+    "quotas": lambda row: row[:5],
 }
-REPLACED = {"batches", "lanes", "floors", "exceptions", "holdings", "consumers"}
+REPLACED = {"batches", "documents", "lanes", "floors", "exceptions", "holdings", "consumers", "quotas"}
 
 
 class Model:
@@ -112,7 +115,7 @@ class Model:
                 "bodies": one.sorted("bodies"),
                 "tiles": [row.root for row in one.sorted("tiles")],
                 "statements": one.sorted("statements"),
-                "document": next(iter(one.rows["documents"].values()), None),
+                "documents": one.sorted("documents"),
                 "segments": one.sorted("segments"),
                 "reports": one.sorted("reports", lambda row: (row.item, row.slot)),
                 "batches": {row.digest: row.record for row in one.rows["batches"].values()},
@@ -124,6 +127,8 @@ class Model:
                 "floors": one.sorted("floors"),
                 "exceptions": one.sorted("exceptions"),
                 "holds": one.sorted("holds"),
+                "umbrellas": one.sorted("umbrellas"),
                 "holdings": one.sorted("holdings"),
+                "quotas": one.sorted("quotas"),
             }
         return shown

@@ -8,8 +8,8 @@ from builders_broker import AGREEMENT, World
 from builders_identity import Held, Nation
 from comity.node.enrolment import statement_message
 from comity.statement import Statement, sign_statement
+from comity.texts import agreement_digest
 from comity.v1 import agreement_pb2
-from comity_broker.ledger import document_digest
 from comity_policy.facts import Role
 from comity_policy.steps import Step, StepKind
 
@@ -41,7 +41,7 @@ class Treaty:
 
     @property
     def digest(self) -> bytes:
-        return document_digest(self.text)
+        return agreement_digest(self.text)
 
     def officer(self, nation: Nation, name: str) -> Held:
         return self.officers[nation.party, name]

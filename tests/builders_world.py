@@ -93,12 +93,14 @@ def running(world: World) -> Iterator[World]:
         world.broker.kill()
 
 
-def sign(world: World) -> None:
-    """Write, propose, review and sign the agreement: in force."""
+def sign(world: World, clauses: str = "") -> None:
+    """Write the agreement, with further clauses at its end, propose, review and sign it: in force."""
     world.arden.done(
         *("agreement", "new", AGREEMENT, "--party", "XAR", "--party", "XBO", "--broker-name", "XAR/hub"),
         *("--broker-region", "xar", "--into", str(world.text)),
     )
+    with world.text.open("a") as text:
+        text.write(clauses)
     world.arden.done("agreement", "propose", str(world.text), "--as", "XAR/liaison1")
     both = (("XAR", world.arden), ("XBO", world.bohemund))
     for code, machine in both:

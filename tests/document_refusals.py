@@ -243,9 +243,9 @@ REFUSED = {
         "annex[0].by",
         "no meaning",
     ),
-    "invariants, which nothing proves yet": (
+    "an invariant that promises nothing": (
         {"more": '\n[[invariant]]\nid = "i"\n'},
-        "invariant",
-        "not supported",
+        "invariant[0]",
+        "kind",
     ),
 }

@@ -24,6 +24,7 @@ WORLDS = {
     "quick start": (REPOSITORY / "README.md", _DOCS / "integrator-guide.md", _DOCS / "auditor-guide.md"),
     "user's guide": (_DOCS / "user-guide.md",),
     "operator's guide": (_DOCS / "operator.md",),
+    "writing agreements": (_DOCS / "writing-agreements.md",),
 }
 # Tests and builds are run from make; a service manager, the network and other directories are not a test's to touch.
 LEFT_OUT = re.compile(r"^make\b|^requirements/lock\b|systemctl\b|/etc/systemd/|\bpip install\b|-m (?:venv|build)\b")

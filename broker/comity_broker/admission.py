@@ -7,14 +7,15 @@ are there; every KEM key belongs to a node of the party it is named for. Any of 
 stored and its lane does not move.
 
 Then, for a slot: approvals verify; the views of the logs that the sender signed are parts of ours; every recipient node is
-decided; a stanza gives exactly the portions that were decided for its node. What fails here refuses the slot alone. Duplicates,
-replays and the lane are settled where it is committed (`admitting`), since only there they are known.
+decided; a stanza gives exactly the portions that were decided for its node (`slots`). What fails here refuses the slot alone.
+Duplicates, replays, the lane and the room in a quota are settled where it is committed (`admitting`), since only there they are
+known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from comity.envelope import checks, tree
@@ -22,14 +23,12 @@ from comity.envelope.checks import OfficerKey, SigningNode
 from comity.envelope.core import LogSeen
 from comity.envelope.evidence import BatchSignature, SlotCode
 from comity.envelope.reasons import RejectReason
-from comity.envelope.segment import Absent, Segment, WholeItem
+from comity.envelope.segment import Absent, Segment, WholeItem, carried_size
 from comity.errors import (
     AccessError,
-    ComityError,
     ErrorCode,
     KeyFault,
     MalformedError,
-    RefusedError,
     RejectedError,
     StorageError,
     UnreachableError,
@@ -40,37 +39,19 @@ from comity.identity.names import IdentityKind
 from comity.identity.records import NodeRecord, RecordedKey
 from comity.suites import KeyRole
 from comity_broker.access import Caller
-from comity_broker.deciding import Candidate, Decider
+from comity_broker.auditlog.submissions import DecidedUnder
+from comity_broker.deciding import NOBODY, Approved, Candidate, Circumstances, Decider
 from comity_broker.frames import PreparedFrame
-from comity_broker.ledger import Ledger, Standing
+from comity_broker.ledger import Ledger
 from comity_broker.logs import Logs
+from comity_broker.quotas import UNUSED, QuotaRule, quota_rules
+from comity_broker.slots import SlotDecider, SlotDecision, SlotRefused
+from comity_broker.standing import Standing
 from comity_broker.storage.protocol import KEYS, LaneKey, Reader, Reads, SegmentRow
-from comity_policy.decision import ReportDecision
-from comity_policy.explanation import explain_report
-from comity_policy.facts import Moment, Profile, Role
+from comity_policy.facts import Moment, Profile
 
 _RETRY_SECONDS: Final = 1.0
 _FROZEN_RETRY_SECONDS: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class SlotRefused:
-    """Why a slot does not enter: the code for receipts, and what its sender is told."""
-
-    code: SlotCode
-    error: ComityError
-
-
-@dataclass(frozen=True, slots=True)
-class SlotDecision:
-    """What was decided of one slot; `refused` None lets it in, if the commit finds it new."""
-
-    slot: int
-    item: WholeItem
-    moment: Moment
-    decision: ReportDecision
-    refused: SlotRefused | None
-    explained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +60,7 @@ class Admissible:
 
     segment: Segment
     standing: Standing
+    agreement_digest: bytes
     epoch: int
     signed_by: SigningNode
     key: RecordedKey
@@ -88,6 +70,9 @@ class Admissible:
     packets: Mapping[bytes, bytes]
     candidates: tuple[Candidate, ...]
     slots: tuple[SlotDecision, ...]
+    under: DecidedUnder
+    deciding: SlotDecider
+    quotas: tuple[QuotaRule, ...]
     received_at: int
     decided_at: int
     key_log_size: int
@@ -164,11 +149,27 @@ class Admission:
         packets = await self._packets(prepared, segment.agreement_id, items)
         self._check_rows(items, record)
         profile = items[0].core.profile
-        candidates = self._decider.candidates(standing.parties, signed_by.party, profile.suite, now_ms)
-        slots = [await self._slot(standing, key, candidates, (slot, item), now_ms) for slot, item in enumerate(items)]
+        candidates = self._decider.candidates(
+            standing.agreement_id, standing.parties, signed_by.party, profile.suite, now_ms
+        )
+        deciding = SlotDecider(standing.agreement_id, standing.compiled(now_ms), candidates, self._decider)
+        to_parties = tuple(dict.fromkeys(one.party for one in profile.addressees))
+        quotas = quota_rules(deciding.compiled.source, signed_by.party, to_parties)
+        within = self._decider.circumstances(
+            standing.agreement_id,
+            standing.state(now_ms),
+            profile,
+            now_ms,
+            log_available=not standing.stopped,
+            # What the windows hold is known where it is committed; until then a report is decided as if it came first.
+            usage=dict.fromkeys((one.clause_id for one in quotas), UNUSED),
+        )
+        base = self._decider.moment(now_ms, key)
+        slots = [await self._slot(deciding, base, within, slot, item) for slot, item in enumerate(items)]
         return Admissible(
             segment=segment,
             standing=standing,
+            agreement_digest=standing.digest(now_ms),
             epoch=epoch,
             signed_by=signed_by,
             key=key,
@@ -178,6 +179,9 @@ class Admission:
             packets=packets,
             candidates=candidates,
             slots=tuple(slots),
+            under=standing.decided_under(now_ms),
+            deciding=deciding,
+            quotas=quotas,
             received_at=received_at,
             decided_at=now_ms,
             key_log_size=self._keys.size,
@@ -216,9 +220,9 @@ class Admission:
 
     def _standing(self, agreement_id: str, party: str, profile: Profile, now_ms: int) -> Standing:
         standing = self._ledger.require(agreement_id, party)
-        if standing.frozen_reason:
+        if standing.stopped:
             raise StorageError(
-                f"the log of {agreement_id} is frozen: {standing.frozen_reason}",
+                f"the log of {agreement_id} is frozen: {standing.stopped}",
                 what_to_do="Nothing is accepted under it until both parties have compared their mirrors.",
                 code=ErrorCode.LOG_FROZEN,
                 retry_after_seconds=_FROZEN_RETRY_SECONDS,
@@ -278,39 +282,33 @@ class Admission:
     # --- one slot ---------------------------------------------------------------------------------------------------
 
     async def _slot(
-        self,
-        standing: Standing,
-        key: RecordedKey,
-        candidates: tuple[Candidate, ...],
-        place: tuple[int, WholeItem],
-        now_ms: int,
+        self, deciding: SlotDecider, base: Moment, within: Circumstances, slot: int, item: WholeItem
     ) -> SlotDecision:
-        slot, item = place
-        profile, times = item.core.profile, item.core.times
-        refused: SlotRefused | None = None
-        roles: frozenset[Role] = frozenset()
+        unsound: SlotRefused | None = None
+        approved = NOBODY
         try:
-            await self._check_seen(standing.agreement_id, item.core.agreement_log_seen)
+            await self._check_seen(within.agreement_id, item.core.agreement_log_seen)
             await self._check_seen(KEYS, item.core.key_log_seen)
         except VerificationError as error:
-            refused = SlotRefused(SlotCode.LOG_SEEN, error)
-        if item.approvals or profile.approvals_required:
+            unsound = SlotRefused(SlotCode.LOG_SEEN, error)
+        if item.approvals:
             try:
-                roles = self._approved_as(standing.agreement_id, item, now_ms)
+                approved = self._approved(within.agreement_id, item, base.now)
+                base = replace(
+                    base,
+                    approvals=approved.identities,
+                    sender_roles=(base.sender_roles or frozenset()) | approved.roles,
+                )
             except RejectedError as error:
-                refused = refused or SlotRefused(SlotCode.MALFORMED, error)
-        moment = self._decider.moment(now_ms, key, roles)
-        compiled = standing.compiled(now_ms)
-        decision = self._decider.decide(compiled, profile, times, candidates, moment)
-        if refused is None and (not decision.permit or self._exceeds(item, candidates, decision)):
-            explanations = explain_report(compiled, profile, times, [one.facts for one in candidates], moment, decision)
-            refused = _denied(standing, decision, explanations)
-        return SlotDecision(slot, item, moment, decision, refused)
+                unsound = unsound or SlotRefused(SlotCode.MALFORMED, error)
+        size = carried_size(item) if within.usage else None
+        moment = self._decider.admission(base, within, item.core.profile, item.core.report_id, size=size)
+        return deciding.decide(slot, item, moment, unsound)
 
     async def _check_seen(self, shard: str, seen: LogSeen) -> None:
         await self._logs.check_seen(shard, seen)
 
-    def _approved_as(self, agreement_id: str, item: WholeItem, now_ms: int) -> frozenset[Role]:
+    def _approved(self, agreement_id: str, item: WholeItem, now_ms: int) -> Approved:
         def officer(fingerprint: bytes) -> OfficerKey | None:
             try:
                 record = self._keys.officer_by_key(fingerprint, now_ms)
@@ -320,30 +318,5 @@ class Admission:
             key = next(key for key in record.keys if key.fingerprint == fingerprint)
             return OfficerKey(str(record.identity), record.party, key.suite, key.public, held)
 
-        checks.check_approvals(item, officer)
-        return frozenset(approval.role for approval in item.approvals)
-
-    @staticmethod
-    def _exceeds(item: WholeItem, candidates: Sequence[Candidate], decision: ReportDecision) -> bool:
-        """Say whether a stanza gives a node other portions than were decided for it."""
-        decided = {
-            key.fingerprint: decision.permitted.get((one.record.party, one.record.node), ())
-            for one in candidates
-            for key in one.record.keys_of(KeyRole.NODE_KEM)
-        }
-        own = item.core.profile.originator.party
-        return any(
-            row.party != own and tuple(row.indices) != decided.get(row.fingerprint, ()) for row in item.manifest.rows
-        )
-
-
-def _denied(standing: Standing, decision: ReportDecision, explanations: Sequence[object]) -> SlotRefused:
-    state = ", ".join(dict.fromkeys(getattr(one, "clause_id", "") for one in explanations))
-    if not decision.permit:
-        message = f"{standing.agreement_id} does not permit this report (clauses: {state or 'no recipient node'})"
-        what = "Each clause names what would make it pass."
-    else:
-        message = f"a stanza gives a node other portions than {standing.agreement_id} permits it ({state})"
-        what = "Fetch agreement and key log, then decide and seal again."
-    error = RefusedError(message, what_to_do=what, clauses=tuple(explanations))
-    return SlotRefused(SlotCode.POLICY, error)
+        identities = checks.verified_approvals(item, officer)
+        return Approved(identities, frozenset(approval.role for approval in item.approvals))

@@ -2,7 +2,8 @@
 
 What only the commit can know is settled here, in order: a segment known whole gets its stored receipt again; a node begins no
 lane beyond its number of them; a lane has no gap; a report known under the same leaf is a duplicate, under another ID_REUSED; a number at or below the lane's highest is
-REPLAYED. Refused and duplicate slots are stored as their leaves, so the segment's id stays. A segment of which nothing entered
+REPLAYED; where a quota counts the report, it is decided once more with what its window holds by then (`quotas`), and reserves
+room when it is admitted. Refused and duplicate slots are stored as their leaves, so the segment's id stays. A segment of which nothing entered
 is stored too, all leaves: its numbers are explained to every recipient. Pure: salts are drawn before.
 """
 
@@ -13,22 +14,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from comity.envelope.evidence import SlotCode
 from comity.envelope.limits import SALT
 from comity.envelope.profile import encode_profile
 from comity.envelope.receipts import Receipt, SlotOutcome, SlotRecord, encode_receipt, encode_slot_record
 from comity.envelope.segment import prune
 from comity.errors import ComityError, ConflictError, ErrorCode, MalformedError
 from comity.suites import RandomBytes
-from comity_broker.admission import Admissible, SlotDecision, SlotRefused
+from comity_broker.admission import Admissible
 from comity_broker.auditlog.bodies import Caller as LogCaller
 from comity_broker.auditlog.bodies import Event
-from comity_broker.auditlog.events import id_reused
-from comity_broker.auditlog.kinds import SHARED
+from comity_broker.auditlog.kinds import BODY_LIMIT, SHARED
 from comity_broker.auditlog.log import Log, record_tree
 from comity_broker.auditlog.submissions import LoggedDecision, SegmentAdmission, submitted
 from comity_broker.dispatch.withheld import encode_due, encode_withheld
 from comity_broker.entries import Salts, add_events
+from comity_broker.quotas import Tally
+from comity_broker.settling import settle
+from comity_broker.slots import SlotDecision, SlotRefused
 from comity_broker.storage.protocol import (
     BatchRow,
     BodyRow,
@@ -47,6 +49,7 @@ from comity_broker.storage.protocol import (
     Unit,
 )
 from comity_policy.decision import ReportDecision
+from comity_policy.facts import NodeFacts
 
 _GAP_RETRY_SECONDS: Final = 1.0
 
@@ -105,6 +108,7 @@ def unit_of(
             lanes=[lane],
             lanes_of=[node],
             packets=list(admissible.packets),
+            quotas=[rule.key(admissible.decided_at) for rule in admissible.quotas],
         ),
         urgency=segment.transport_class,
         expected_epoch=admissible.epoch,
@@ -132,15 +136,14 @@ class _Building:
                 retry_after_seconds=_GAP_RETRY_SECONDS,
             )
         now = max(head.broker_time, self._of.decided_at)
-        duplicates, refused, reused = self._settle(known, lane, now)
-        admitted = [one for one in self._of.slots if one.slot not in refused and one.slot not in duplicates]
+        tally = Tally(self._of.quotas, [rule.key(self._of.decided_at) for rule in self._of.quotas], known.quotas, now)
+        settled = settle(self._of, self._caller, known, lane, tally, now)
+        duplicates, refused, reused = settled.duplicates, settled.refused, settled.reused
+        admitted = [one for one in settled.slots if one.slot not in refused and one.slot not in duplicates]
         first_sequence = head.agreement_sequence_next
-        decisions, index_of = _decisions(self._of)
+        decisions, index_of = _decisions(self._of, settled.slots)
         records = record_tree(
-            [
-                encode_slot_record(_record(one, duplicates, refused, index_of.get(one.slot, 0)))
-                for one in self._of.slots
-            ],
+            [encode_slot_record(_record(one, duplicates, refused, index_of.get(one.slot, 0))) for one in settled.slots],
             lambda _: self._draws.records,
         )
         admission = SegmentAdmission(
@@ -155,7 +158,8 @@ class _Building:
             slots=len(self._of.slots),
             first_agreement_sequence=first_sequence,
             records=records.root,
-            agreement_digest=self._of.standing.digest,
+            agreement_digest=self._of.agreement_digest,
+            under=self._of.under,
             duplicates=tuple(sorted(duplicates.items())),
             refusals=tuple((slot, one.code) for slot, one in sorted(refused.items())),
         )
@@ -167,7 +171,7 @@ class _Building:
             lane_next=max(head.lane_next, lane.lane + 1),
         )
         rows: Rows[Admitted] = Rows(grown, _NOTHING)
-        events: list[Event] = [submitted(admission, self._caller, decisions), *reused]
+        events: list[Event] = [_bounded(submitted(admission, self._caller, decisions)), *reused]
         salts = Salts(self._draws.entries[: SALT * (1 + len(self._log.parties)) * len(events)])
         add_events(rows, self._log, events, salts, {0: records})
         receipt = encode_receipt(
@@ -192,6 +196,7 @@ class _Building:
         self._inbox_rows(rows, row, admitted)
         rows.segments.append(row)
         rows.lanes.append(lane._replace(last_origin_sequence=max(lane.last_origin_sequence, _last(self._of))))
+        rows.quotas.extend(tally.reserved)
         rows.batches.append(BatchRow(row.batch, self._of.batch))
         rows.packets.extend(self._packet_rows(known, row.expires_at))
         rows.result = Admitted(
@@ -207,35 +212,6 @@ class _Building:
             ),
         )
         return rows
-
-    def _settle(
-        self, known: Known, lane: LaneRow, now: int
-    ) -> tuple[dict[int, int], dict[int, SlotRefused], list[Event]]:
-        duplicates: dict[int, int] = {}
-        refused: dict[int, SlotRefused] = {}
-        reused: list[Event] = []
-        for one in self._of.slots:
-            core = one.item.core
-            before = known.reports.get(core.report_id)
-            if before is not None and before.leaf == one.item.leaf:
-                duplicates[one.slot] = before.log_index
-            elif before is not None:
-                refused[one.slot] = SlotRefused(SlotCode.ID_REUSED, _reused(core.report_id))
-                reused.append(
-                    id_reused(
-                        time=now,
-                        caller=self._caller,
-                        report_id=core.report_id,
-                        leaf=one.item.leaf,
-                        known_leaf=before.leaf,
-                        known_log_index=before.log_index,
-                    )
-                )
-            elif core.origin_sequence <= lane.last_origin_sequence:
-                refused[one.slot] = SlotRefused(SlotCode.REPLAYED, _replayed(core.origin_sequence))
-            elif one.refused is not None:
-                refused[one.slot] = one.refused
-        return duplicates, refused, reused
 
     def _segment_row(self, *, before: Head, lane: int, now: int, receipt: bytes, admitted: Sequence[int]) -> SegmentRow:
         segment = self._of.segment
@@ -306,13 +282,16 @@ class _Building:
         ]
 
 
-def _decisions(of: Admissible) -> tuple[list[LoggedDecision], dict[int, int]]:
+def _decisions(of: Admissible, settled: Sequence[SlotDecision]) -> tuple[list[LoggedDecision], dict[int, int]]:
     """Group slots by equal (profile, moment, result): each group is recorded once."""
-    facts = [one.facts for one in of.candidates]
     groups: list[tuple[SlotDecision, list[int]]] = []
     index_of: dict[int, int] = {}
-    for one in of.slots:
-        for number, (first, slots) in enumerate(groups):
+    # Where a quota counts them, hardly two slots are equal: only those of one size and usage are compared.
+    alike: dict[object, list[int]] = {}
+    for one in settled:
+        numbers = alike.setdefault((one.moment.size, tuple((one.moment.usage or {}).items())), [])
+        for number in numbers:
+            first, slots = groups[number]
             same = first.item.core.profile is one.item.core.profile or first.item.core.profile == one.item.core.profile
             if same and first.moment == one.moment and first.decision == one.decision:
                 slots.append(one.slot)
@@ -320,18 +299,39 @@ def _decisions(of: Admissible) -> tuple[list[LoggedDecision], dict[int, int]]:
                 break
         else:
             index_of[one.slot] = len(groups)
+            numbers.append(len(groups))
             groups.append((one, [one.slot]))
+    times = {one.slot: one.item.core.times for one in of.slots}
     decisions = [
         LoggedDecision(
             slots,
-            hashlib.sha384(encode_profile(first.item.core.profile)).digest(),
+            encode_profile(first.item.core.profile),
             first.moment,
-            facts,
+            _addressed(of, first),
             first.decision,
+            [times[slot] for slot in slots],
         )
         for first, slots in groups
     ]
     return decisions, index_of
+
+
+def _bounded(event: Event) -> Event:
+    """Give an event whose bodies everybody reads; raises MalformedError for a larger one, of which nothing is stored."""
+    largest = max(len(one) for one in (event.shared, *event.own.values()))
+    if largest > BODY_LIMIT:
+        raise MalformedError(
+            f"what was decided of this segment takes {largest} bytes of the log, at most {BODY_LIMIT}",
+            what_to_do="Send fewer reports at a time, or reports that are more alike.",
+            code=ErrorCode.LIMIT_EXCEEDED,
+        )
+    return event
+
+
+def _addressed(of: Admissible, one: SlotDecision) -> list[NodeFacts]:
+    """Give the nodes that were decided: those of addressed parties; nobody else learns that there was a report."""
+    parties = {addressee.party for addressee in one.item.core.profile.addressees}
+    return [candidate.facts for candidate in of.candidates if candidate.record.party in parties]
 
 
 def _record(
@@ -359,22 +359,6 @@ def _too_many_lanes(node: str, agreement_id: str, lanes_per_node: int) -> Comity
         f"{node} has {lanes_per_node} lanes under {agreement_id}, and this would begin another",
         what_to_do="Go on with a lane that is there, or have the broker's operator raise lanes_per_node.",
         code=ErrorCode.LIMIT_EXCEEDED,
-    )
-
-
-def _reused(report_id: bytes) -> ComityError:
-    return ConflictError(
-        f"report id {report_id.hex()} was used for another report",
-        what_to_do="A new report takes a new id.",
-        code=ErrorCode.ID_REUSED,
-    )
-
-
-def _replayed(sequence: int) -> ComityError:
-    return ConflictError(
-        f"origin_sequence {sequence} ended before",
-        what_to_do="A new try is a new envelope with the next number.",
-        code=ErrorCode.REPLAYED,
     )
 
 

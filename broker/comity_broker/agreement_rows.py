@@ -1,33 +1,173 @@
-"""What an agreement's log gets beside its steps: revocations, and that it could not be written for a while.
+"""What an agreement's shard gets: its opening, its steps, revocations, changes of its umbrella, its end by freezing.
 
-Each function gives the build of a unit. To a frozen log nothing is added; what else a unit changes, it changes there too.
+Each function gives the build of a unit, which is pure. To a frozen log nothing is added; what else a unit changes, it changes
+there too. A step is judged again at the time it is written at: of what a moment decides, that moment decides.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+from comity.envelope.core import LogSeen
+from comity.errors import ErrorCode, StorageError
 from comity.statement import Statement, encode
-from comity_broker.auditlog.bodies import BROKER
-from comity_broker.auditlog.events import audit_failure, key_revoked_in_agreement
+from comity_broker.auditlog.bodies import BROKER, Event
+from comity_broker.auditlog.bodies import Caller as LogCaller
+from comity_broker.auditlog.events import (
+    agreement_log_opened,
+    audit_failure,
+    key_revoked_in_agreement,
+    log_frozen,
+    step_taken,
+    umbrella_changed,
+)
 from comity_broker.auditlog.log import Log
+from comity_broker.brought import Brought
 from comity_broker.entries import Salts, add_events
-from comity_broker.storage.protocol import Build, Head, Known, Rows, StatementRow
+from comity_broker.ledger import check_admissible
+from comity_broker.standing import Standing
+from comity_broker.storage.protocol import (
+    Build,
+    DocumentRow,
+    Head,
+    HoldRow,
+    Known,
+    Rows,
+    StatementRow,
+    UmbrellaRow,
+)
+from comity_policy.lifecycle import LogTerms, State, Step, StepKind
+
+Place = tuple[int, int, int]
 
 
-def revoking(log: Log, salts: Salts, now: int, key_log_index: int, statement: Statement) -> Build[tuple[int, int]]:
-    """Raise the epoch, and write KEY_REVOKED where the log is open; gives the time and the epoch."""
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A step that is about to be written: who brought it, when, and how many entries the key log had."""
+
+    step: Step
+    statement: Statement
+    by: LogCaller
+    now_ms: int
+    key_log_size: int
+
+
+def opening(standing: Standing, log: Log, salts: Salts, taken: Taken, terms: LogTerms) -> Build[Place]:
+    """Write the terms of the log, the proposal, and for an arrangement its umbrella; gives the step's index, time, epoch."""
+    umbrella = standing.umbrella
+
+    def build(head: Head, _: Known) -> Rows[Place]:
+        at, epoch = max(head.broker_time, taken.now_ms), head.state_epoch + 1
+        rows = Rows(replace(head.raised(), broker_time=at), (1, at, epoch))
+        common = {
+            "time": at,
+            "caller": taken.by,
+            "key_log_size": taken.key_log_size,
+            "state_epoch": epoch,
+            "agreement_id": standing.agreement_id,
+            "agreement_digest": standing.first_digest,
+        }
+        events = [
+            agreement_log_opened(terms=terms, statements=(), **common),  # type: ignore[arg-type]  # the keys above
+            step_taken(taken.step.kind, statement=taken.statement, **common),  # type: ignore[arg-type]  # the keys above
+        ]
+        if umbrella is not None:
+            events.append(_umbrella_event(umbrella, at, epoch))
+            rows.umbrellas.append(UmbrellaRow(len(events) - 1, umbrella.changed_at))
+        add_events(rows, log, events, salts)
+        rows.documents.append(DocumentRow(standing.first_digest, standing.text))
+        rows.statements.append(StatementRow(1, at, taken.statement.body, encode(taken.statement)))
+        return rows
+
+    return build
+
+
+def stepping(state: State, log: Log, salts: Salts, taken: Taken, brought: Brought) -> Build[Place]:
+    """Write a step under the state it was checked in, with the texts it names; gives its index, time and epoch."""
+    step = taken.step
+
+    def event(at: int, epoch: int) -> Event:
+        common = {
+            "time": at,
+            "caller": taken.by,
+            "key_log_size": taken.key_log_size,
+            "state_epoch": epoch,
+            "agreement_id": step.agreement_id,
+            "agreement_digest": state.at(at).digest,
+        }
+        if step.log is not None:
+            return agreement_log_opened(terms=step.log, statements=(taken.statement,), **common)  # type: ignore[arg-type]  # the keys above
+        return step_taken(step.kind, statement=taken.statement, caveat=brought.caveat, **common)  # type: ignore[arg-type]  # the keys above
+
+    def build(head: Head, _: Known) -> Rows[Place]:
+        require_open(head.shard, head.frozen_reason)
+        at, epoch = max(head.broker_time, taken.now_ms), head.state_epoch + 1
+        check_admissible(state.at(at), step)
+        rows = Rows(replace(head.raised(), broker_time=at), (head.leaf_next, at, epoch))
+        add_events(rows, log, [event(at, epoch)], salts)
+        rows.statements.append(StatementRow(head.leaf_next, at, taken.statement.body, encode(taken.statement)))
+        rows.documents.extend(brought.rows)
+        if step.kind is StepKind.SUSPEND:
+            rows.holds.append(HoldRow(head.leaf_next, head.item_next, ",".join(step.clauses)))
+        return rows
+
+    return build
+
+
+def following(umbrella: Standing, log: Log, salts: Salts, now: int, suspended: str | None) -> Build[tuple[int, int]]:
+    """Raise an arrangement's epoch for a change of its umbrella, with UMBRELLA_CHANGED; gives the time and the epoch.
+
+    `suspended` is what the umbrella's parties suspended meanwhile (`HoldRow`), None for nothing.
+    """
+    changed_at = umbrella.changed_at
 
     def build(head: Head, _: Known) -> Rows[tuple[int, int]]:
         at, epoch = max(head.broker_time, now), head.state_epoch + 1
         rows = Rows(replace(head.raised(), broker_time=at), (at, epoch))
         if head.frozen_reason:
             return rows
+        add_events(rows, log, [_umbrella_event(umbrella, at, epoch, changed_at)], salts)
+        rows.umbrellas.append(UmbrellaRow(head.leaf_next, changed_at))
+        if suspended is not None:
+            rows.holds.append(HoldRow(head.leaf_next, head.item_next, suspended))
+        return rows
+
+    return build
+
+
+def revoking(log: Log, salts: Salts, now: int, key_log_index: int, statement: Statement) -> Build[Place]:
+    """Raise the epoch, and write KEY_REVOKED where the log is open; gives its index (else 0), the time and the epoch."""
+
+    def build(head: Head, _: Known) -> Rows[Place]:
+        at, epoch = max(head.broker_time, now), head.state_epoch + 1
+        rows = Rows(replace(head.raised(), broker_time=at), (0, at, epoch))
+        if head.frozen_reason:
+            return rows
+        rows.result = (head.leaf_next, at, epoch)
         event = key_revoked_in_agreement(
             time=at, caller=BROKER, state_epoch=epoch, key_log_index=key_log_index, statement=statement
         )
         add_events(rows, log, [event], salts)
         rows.statements.append(StatementRow(head.leaf_next, at, statement.body, encode(statement)))
+        return rows
+
+    return build
+
+
+def freezing(
+    log: Log, salts: Salts, now: int, reason: str, shown: Callable[[int, LogSeen], Event] | None
+) -> Build[int]:
+    """Write LOG_FROZEN, with what `shown` gives before it, unless the log is frozen; gives the epoch."""
+
+    def build(head: Head, _: Known) -> Rows[int]:
+        if head.frozen_reason:
+            return Rows(head, head.state_epoch)
+        at = max(head.broker_time, now)
+        rows = Rows(replace(head.raised(), broker_time=at, frozen_reason=reason), head.state_epoch + 1)
+        own = LogSeen(head.incarnation, head.leaf_next, head.root)
+        before = [] if shown is None else [shown(at, own)]
+        add_events(rows, log, [*before, log_frozen(time=at, caller=BROKER, reason=reason)], salts)
         return rows
 
     return build
@@ -45,3 +185,29 @@ def failed_before(log: Log, salts: Salts, now: int, times: int) -> Build[None]:
         return rows
 
     return build
+
+
+def raising(head: Head, _: Known) -> Rows[int]:
+    """Raise the epoch; gives it."""
+    return Rows(head.raised(), head.state_epoch + 1)
+
+
+def require_open(agreement_id: str, frozen_reason: str) -> None:
+    """Check that a log is not frozen; raises StorageError."""
+    if frozen_reason:
+        raise StorageError(
+            f"the log of {agreement_id} is frozen: {frozen_reason}",
+            what_to_do="No step is taken under it. Compare both parties' mirrors of the log; reading and verification go on.",
+            code=ErrorCode.LOG_FROZEN,
+        )
+
+
+def _umbrella_event(umbrella: Standing, at: int, epoch: int, changed_at: int | None = None) -> Event:
+    return umbrella_changed(
+        time=at,
+        caller=BROKER,
+        state_epoch=epoch,
+        umbrella=umbrella.agreement_id,
+        umbrella_origin=umbrella.origin,
+        umbrella_log_index=umbrella.changed_at if changed_at is None else changed_at,
+    )

@@ -1,9 +1,12 @@
 """Taking texts and steps into agreements' logs (design of agreements, "Lifecycle"; design of audit, "Which logs").
 
 A proposal opens the agreement's shard: text, entry 0 LOG_OPENED with the terms of the log, entry 1 the proposal. Every further
-step is one entry and one statement in one transaction, under the epoch it was checked against; it raises the epoch, since any
-step can change a decision. A suspension also notes how far the items had come: what lies below and was not handed over is held.
-A party's signature of the log's terms is one more LOG_OPENED entry with the same terms.
+step is one entry and one statement in one transaction, with the text it brings, under the epoch it was checked against; it
+raises the epoch, since any step can change a decision. A suspension also notes how far the items had come: what lies below and
+was not handed over is held. A party's signature of the log's terms is one more LOG_OPENED entry with the same terms.
+
+A change of an umbrella raises the epoch of every arrangement under it, by an entry UMBRELLA_CHANGED in the arrangement's own
+log, before the step is answered: the next decision knows it. Whatever a crash left out is written at the next start.
 
 To a frozen log nothing is added: a step is refused with LOG_FROZEN. A revocation stands in the key log and counts from there, so
 it raises the epoch of a frozen agreement as of any other, and has no KEY_REVOKED there: LOG_FROZEN is the last entry.
@@ -12,64 +15,58 @@ it raises the epoch of a frozen agreement as of any other, and has no KEY_REVOKE
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from comity.canonical import Json
 from comity.envelope.core import LogSeen
 from comity.errors import AccessError, ConflictError, ErrorCode, MalformedError, StorageError
 from comity.identity.bodies import Body, Revocation
-from comity.statement import Statement, decode, encode
+from comity.statement import Statement, decode
 from comity.suites import RandomBytes
+from comity.texts import TEXT_LIMIT, agreement_digest
 from comity_broker.access import Caller
-from comity_broker.agreement_rows import failed_before, revoking
-from comity_broker.auditlog.bodies import BROKER, Event
-from comity_broker.auditlog.bodies import Caller as LogCaller
-from comity_broker.auditlog.events import (
-    agreement_log_opened,
-    log_frozen,
-    step_taken,
+from comity_broker.agreement_rows import (
+    Taken,
+    failed_before,
+    following,
+    freezing,
+    opening,
+    raising,
+    require_open,
+    revoking,
+    stepping,
 )
+from comity_broker.auditlog.bodies import Caller as LogCaller
+from comity_broker.auditlog.bodies import Event
 from comity_broker.auditlog.kinds import SHARED, EventKind, LogKind, read_body
+from comity_broker.brought import Brought, check_sizes, read_brought
 from comity_broker.clock import BrokerClock
 from comity_broker.directory import Directory
-from comity_broker.entries import Salts, add_events
+from comity_broker.entries import Salts
 from comity_broker.journal import Journal
 from comity_broker.ledger import (
     Ledger,
-    Standing,
     check_admissible,
     check_author,
     check_text,
-    document_digest,
     load_text,
     placed,
     read_step,
-    steps_of,
 )
 from comity_broker.logs import Logs
 from comity_broker.outcomes import settled
-from comity_broker.storage.protocol import (
-    KEYS,
-    OPERATIONS,
-    SESSIONS,
-    DocumentRow,
-    Head,
-    HoldRow,
-    Known,
-    R,
-    Reader,
-    Rows,
-    StatementRow,
-    Unit,
-)
-from comity_policy.lifecycle import LogTerms, Step, StepKind
+from comity_broker.pace import check_pace
+from comity_broker.reading_back import read_standing
+from comity_broker.standing import Standing
+from comity_broker.storage.protocol import KEYS, OPERATIONS, SESSIONS, R, Reader, Unit
+from comity_policy.document import Document
+from comity_policy.lifecycle import LogTerms, State, Step, StepKind
 
 _LOG: Final = logging.getLogger(__name__)
 
-TEXT_LIMIT: Final = 1 << 20
 _OWN_SHARDS: Final = frozenset({KEYS, OPERATIONS, SESSIONS})
 _ANCHOR_KEY: Final = 32
 
@@ -100,37 +97,29 @@ class Agreements:
         self._random_bytes = random_bytes
         self._place = (broker, operator, region)
         self._writing: dict[str, asyncio.Lock] = {}
+        self._following: dict[str, asyncio.Lock] = {}
 
     # --- reading back -----------------------------------------------------------------------------------------------
 
     async def read_back(self) -> None:
         """Read every agreement at a start, compare its log with what was signed last, and write what a crash left out."""
-        for head in await self._reader.shards():
-            if head.shard in _OWN_SHARDS:
-                continue
-            row = await self._reader.document(head.shard)
-            if row is None:
-                raise StorageError(f"the text of {head.shard} is missing")
-            document = load_text(row.document)
-            self._logs.open(head.shard, sorted(document.parties))
-            statements = [
-                (decode(one.signatures), one.log_index, one.at_ms)
-                for one in await self._reader.statements(head.shard)
-                if decode(one.signatures).type != "revocation"
-            ]
-            standing = Standing(row.document, document, row.digest, self._logs.origin(head.shard))
-            standing.steps = steps_of(statements)
-            standing.epoch = head.state_epoch
-            standing.frozen_reason = head.frozen_reason
+        found = [
+            await read_standing(head, self._reader, self._logs)
+            for head in await self._reader.shards()
+            if head.shard not in _OWN_SHARDS
+        ]
+        # An arrangement finds its umbrella in the ledger.
+        for standing in sorted(found, key=lambda one: one.first.under is not None):
+            under = standing.first.under
+            standing.umbrella = None if under is None else self._ledger.require(under.agreement)
             self._ledger.add(standing)
-            await self._logs.check_continuity(head.shard)
-        await self._catch_up_revocations()
-
-    async def _catch_up_revocations(self) -> None:
+            await self._logs.check_continuity(standing.agreement_id)
         for row in await self._reader.statements(KEYS):
             statement = decode(row.signatures)
             if statement.type == "revocation":
                 await self.revoked(str(statement.fields["party"]), row.log_index, statement)
+        for standing in found:
+            await self._follow(standing)
 
     # --- texts and steps --------------------------------------------------------------------------------------------
 
@@ -145,37 +134,66 @@ class Agreements:
         if caller.party not in document.parties:
             raise AccessError(f"{caller.party} is no party of {document.id}", code=ErrorCode.NOT_A_PARTY)
         check_text(document, self._directory.keys, *self._place)
-        async with self._lock(document.id):
-            digest = document_digest(text)
+        above = self._ledger.umbrella(document, caller.party)
+        async with contextlib.AsyncExitStack() as locks:
+            # In one order, so that no two wait for each other; the umbrella does not change before it is named.
+            for name in sorted({document.id, *(() if above is None else (above.agreement_id,))}):
+                await locks.enter_async_context(self._lock(name))
+            digest = agreement_digest(text)
             existing = self._ledger.standing(document.id)
             if existing is not None:
                 return self._proposed_before(existing, digest, step)
-            standing = Standing(text, document, digest, self._logs.origin(document.id))
-            check_author(self._directory.keys, statement, step, caller, self._clock.now_ms())
-            check_admissible(standing.state(self._clock.now_ms()), step)
-            return await self._open(standing, statement, step, by)
-
-    async def submit(self, agreement_id: str, statement: Statement, caller: Caller, by: LogCaller) -> int:
-        """Take a further step; give its log index. A step that is there already is answered with its entry."""
-        standing = self._ledger.require(agreement_id, caller.party)
-        step = read_step(statement)
-        async with self._lock(agreement_id):
-            for before in standing.steps:
-                if before.digest == step.digest:
-                    return before.log_index
-            _require_open(agreement_id, standing.frozen_reason)
+            standing = Standing(text, document, digest, self._logs.origin(document.id), umbrella=above)
             now = self._clock.now_ms()
             check_author(self._directory.keys, statement, step, caller, now)
             check_admissible(standing.state(now), step)
+            return await self._open(standing, Taken(step, statement, by, now, self._directory.keys.size))
+
+    async def submit(
+        self,
+        agreement_id: str,
+        statement: Statement,
+        caller: Caller,
+        by: LogCaller,
+        *,
+        text: bytes = b"",
+        salt: bytes = b"",
+    ) -> int:
+        """Take a further step with what it brings; give its log index. A step that is there already is answered with its entry."""
+        standing = self._ledger.require(agreement_id, caller.party)
+        step = read_step(statement)
+        check_sizes(step, text, salt)
+        async with self._lock(agreement_id):
+            for before in standing.steps:
+                if before.digest == step.digest:
+                    # Whoever comes again may do so because the first call ended between the two commits.
+                    await self._let_follow(agreement_id)
+                    return before.log_index
+            require_open(agreement_id, standing.frozen_reason)
+            now = self._clock.now_ms()
+            check_pace(agreement_id, caller.party, standing.steps, now)
+            check_author(self._directory.keys, statement, step, caller, now)
+            brought = read_brought(standing.state(now), step, text, salt)
+            state = standing.state_with(brought.texts, now)
+            check_admissible(state, step)
+            for document in brought.texts.values():
+                self._check_carried(document, caller.party)
             if step.log is not None and step.log != await self._terms(standing):
                 raise ConflictError(
                     f"these are not the terms of the log of {agreement_id} at this broker",
                     what_to_do="Fetch the agreement's log and sign the terms of its entry 0.",
                 )
-            return await self._commit(standing, statement, step, by)
+            taken = Taken(step, statement, by, now, self._directory.keys.size)
+            log_index = await self._commit(standing, state, taken, brought)
+            await self._let_follow(agreement_id)
+            return log_index
+
+    def _check_carried(self, document: Document, party: str) -> None:
+        check_text(document, self._directory.keys, *self._place)
+        self._ledger.umbrella(document, party)
 
     def _proposed_before(self, existing: Standing, digest: bytes, step: Step) -> int:
-        if existing.digest == digest:
+        if existing.first_digest == digest:
             for before in existing.steps:
                 if before.digest == step.digest:
                     return before.log_index
@@ -184,72 +202,33 @@ class Agreements:
             what_to_do="Look at it: comity agreement show. Another text takes another id.",
         )
 
-    async def _open(self, standing: Standing, statement: Statement, step: Step, by: LogCaller) -> int:
+    async def _open(self, standing: Standing, taken: Taken) -> int:
         agreement_id = standing.agreement_id
         slot = 1 + sum(1 for _ in self._ledger.standings())
         terms = LogTerms(standing.origin, self._logs.vkeys(agreement_id), slot, self._random_bytes(_ANCHOR_KEY).hex())
         # The file that names what was signed last comes first: a log without one signs nothing.
         log = self._logs.open(agreement_id, standing.parties, create=True)
-        salts = Salts.draw(log, 2, self._random_bytes)
-        now, key_log_size = self._clock.now_ms(), self._directory.keys.size
-
-        def build(head: Head, _: Known) -> Rows[tuple[int, int, int]]:
-            at = max(head.broker_time, now)
-            rows = Rows(replace(head.raised(), broker_time=at), (1, at, head.state_epoch + 1))
-            common = {
-                "time": at,
-                "caller": by,
-                "key_log_size": key_log_size,
-                "state_epoch": head.state_epoch + 1,
-                "agreement_id": agreement_id,
-                "agreement_digest": standing.digest,
-            }
-            opened = agreement_log_opened(terms=terms, statements=(), **common)  # type: ignore[arg-type]  # the keys above
-            proposed = step_taken(step.kind, statement=statement, **common)  # type: ignore[arg-type]  # the keys above
-            add_events(rows, log, [opened, proposed], salts)
-            rows.documents.append(DocumentRow(standing.digest, standing.text))
-            rows.statements.append(StatementRow(1, at, statement.body, encode(statement)))
-            return rows
-
-        unit = Unit(agreement_id, build, urgency=0, create=True)
+        salts = Salts.draw(log, 2 if standing.umbrella is None else 3, self._random_bytes)
+        standing.umbrella_at = 0 if standing.umbrella is None else standing.umbrella.changed_at
+        unit = Unit(agreement_id, opening(standing, log, salts, taken, terms), urgency=0, create=True)
         log_index, at, epoch = settled(await self._journal.submit(unit)).result
         self._clock.committed(at)
-        standing.with_step(placed(step, log_index, at), epoch)
+        standing.with_step(placed(taken.step, log_index, at), epoch)
         self._ledger.add(standing)
         return log_index
 
-    async def _commit(self, standing: Standing, statement: Statement, step: Step, by: LogCaller) -> int:
+    async def _commit(self, standing: Standing, state: State, taken: Taken, brought: Brought) -> int:
         log = self._logs.log(standing.agreement_id)
         salts = Salts.draw(log, 1, self._random_bytes)
-        now, key_log_size = self._clock.now_ms(), self._directory.keys.size
-
-        def event(at: int, epoch: int) -> Event:
-            common = {
-                "time": at,
-                "caller": by,
-                "key_log_size": key_log_size,
-                "state_epoch": epoch,
-                "agreement_id": standing.agreement_id,
-                "agreement_digest": standing.digest,
-            }
-            if step.log is not None:
-                return agreement_log_opened(terms=step.log, statements=(statement,), **common)  # type: ignore[arg-type]  # the keys above
-            return step_taken(step.kind, statement=statement, **common)  # type: ignore[arg-type]  # the keys above
-
-        def build(head: Head, _: Known) -> Rows[tuple[int, int, int]]:
-            _require_open(head.shard, head.frozen_reason)
-            at, epoch = max(head.broker_time, now), head.state_epoch + 1
-            rows = Rows(replace(head.raised(), broker_time=at), (head.leaf_next, at, epoch))
-            add_events(rows, log, [event(at, epoch)], salts)
-            rows.statements.append(StatementRow(head.leaf_next, at, statement.body, encode(statement)))
-            if step.kind is StepKind.SUSPEND:
-                rows.holds.append(HoldRow(head.leaf_next, head.item_next, ",".join(step.clauses)))
-            return rows
-
+        build = stepping(state, log, salts, taken, brought)
         unit = Unit(standing.agreement_id, build, urgency=0, expected_epoch=standing.epoch)
         log_index, at, epoch = settled(await self._journal.submit(unit)).result
         self._clock.committed(at)
-        standing.with_step(placed(step, log_index, at), epoch)
+        step = placed(taken.step, log_index, at)
+        standing.texts.update(brought.texts)
+        if brought.caveat is not None:
+            standing.caveats[step.caveat_digest] = brought.caveat.text
+        standing.with_step(step, epoch)
         self._ledger.changed(standing.agreement_id)
         return log_index
 
@@ -275,13 +254,7 @@ class Agreements:
             await self.revoked(body.party, key_log_index, statement)
             return
         for standing in self._ledger.standings(body.party):
-
-            def build(head: Head, _: Known) -> Rows[int]:
-                return Rows(head.raised(), head.state_epoch + 1)
-
-            epoch = await self._insist(Unit(standing.agreement_id, build, urgency=0))
-            standing.epoch = max(standing.epoch, epoch)
-            self._ledger.changed(standing.agreement_id)
+            self._raised(standing, await self._insist(Unit(standing.agreement_id, raising, urgency=0)))
 
     async def revoked(self, party: str, key_log_index: int, statement: Statement) -> None:
         """Raise the epoch of every agreement of a party whose log lacks a revocation, and write KEY_REVOKED where it is open."""
@@ -291,12 +264,36 @@ class Agreements:
                 continue
             log = self._logs.log(standing.agreement_id)
             salts = Salts.draw(log, 1, self._random_bytes)
-            now = self._clock.now_ms()
-            unit = Unit(standing.agreement_id, revoking(log, salts, now, key_log_index, statement), urgency=0)
-            at, epoch = await self._insist(unit)
+            build = revoking(log, salts, self._clock.now_ms(), key_log_index, statement)
+            log_index, at, epoch = await self._insist(Unit(standing.agreement_id, build, urgency=0))
             self._clock.committed(at)
-            standing.epoch = max(standing.epoch, epoch)
-            self._ledger.changed(standing.agreement_id)
+            standing.changed_at = max(standing.changed_at, log_index)
+            self._raised(standing, epoch)
+            await self._let_follow(standing.agreement_id)
+
+    async def _let_follow(self, umbrella_id: str) -> None:
+        for below in self._ledger.arrangements(umbrella_id):
+            await self._follow(below)
+
+    async def _follow(self, standing: Standing) -> None:
+        """Let an arrangement follow its umbrella, where that has changed since its log said so last."""
+        umbrella = standing.umbrella
+        if umbrella is None:
+            return
+        async with self._following.setdefault(standing.agreement_id, asyncio.Lock()):
+            while standing.umbrella_at < umbrella.changed_at:
+                changed_at, log = umbrella.changed_at, self._logs.log(standing.agreement_id)
+                salts = Salts.draw(log, 1, self._random_bytes)
+                suspended = umbrella.suspended_since(standing.umbrella_at)
+                build = following(umbrella, log, salts, self._clock.now_ms(), suspended)
+                at, epoch = await self._insist(Unit(standing.agreement_id, build, urgency=0))
+                self._clock.committed(at)
+                standing.umbrella_at = changed_at
+                self._raised(standing, epoch)
+
+    def _raised(self, standing: Standing, epoch: int) -> None:
+        standing.epoch = max(standing.epoch, epoch)
+        self._ledger.changed(standing.agreement_id)
 
     async def _insist(self, unit: Unit[R]) -> R:
         """Commit a unit that has no caller to come again, however long the disk is full; raises what waiting does not mend."""
@@ -335,34 +332,13 @@ class Agreements:
             standing.frozen_reason = standing.frozen_reason or reason
         log = self._logs.log(shard)
         salts = Salts.draw(log, 1 if shown is None else 2, self._random_bytes)
-        now = self._clock.now_ms()
-
-        def build(head: Head, _: Known) -> Rows[int]:
-            if head.frozen_reason:
-                return Rows(head, head.state_epoch)
-            at = max(head.broker_time, now)
-            rows = Rows(replace(head.raised(), broker_time=at, frozen_reason=reason), head.state_epoch + 1)
-            own = LogSeen(head.incarnation, head.leaf_next, head.root)
-            before = [] if shown is None else [shown(at, own)]
-            add_events(rows, log, [*before, log_frozen(time=at, caller=BROKER, reason=reason)], salts)
-            return rows
-
-        epoch = settled(await self._journal.submit(Unit(shard, build, urgency=0))).result
+        unit = Unit(shard, freezing(log, salts, self._clock.now_ms(), reason, shown), urgency=0)
+        epoch = settled(await self._journal.submit(unit)).result
         if standing is not None:
-            standing.epoch = max(standing.epoch, epoch)
-            self._ledger.changed(shard)
+            self._raised(standing, epoch)
 
     def _lock(self, agreement_id: str) -> asyncio.Lock:
         return self._writing.setdefault(agreement_id, asyncio.Lock())
-
-
-def _require_open(agreement_id: str, frozen_reason: str) -> None:
-    if frozen_reason:
-        raise StorageError(
-            f"the log of {agreement_id} is frozen: {frozen_reason}",
-            what_to_do="No step is taken under it. Compare both parties' mirrors of the log; reading and verification go on.",
-            code=ErrorCode.LOG_FROZEN,
-        )
 
 
 def _listed(value: Json) -> list[Json]:

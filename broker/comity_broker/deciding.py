@@ -1,19 +1,23 @@
 """Decisions as the broker takes them: facts from the directory, never the sender's word (design of policy, "The decision").
 
-Admission and hand-over ask here, so that both take a decision from the same kind of facts. Pure but for the directory it is
-given: the moment is an argument.
+Admission and hand-over ask here, so that both take a decision from the same kind of facts. What is decided at admission alone
+(how old a report is then, quotas, approvals, what is overdue) is settled there once, and hand-over does not ask for it again;
+a suspension of such a clause still holds. Pure but for the directory and the attesters it is given: the moment is an argument.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
 from comity.identity.directory import KeyDirectory
 from comity.identity.records import NodeRecord, RecordedKey
-from comity_policy.decision import ReportDecision
+from comity_policy.decision import Baseline, Reason, ReportDecision, Violation
 from comity_policy.engine import CompiledAgreement, decide_report
-from comity_policy.facts import Moment, NodeFacts, Point, Profile, Role, Times
+from comity_policy.facts import Moment, NodeFacts, Point, Profile, Role, Times, Usage
+from comity_policy.sources import layer_of
+from comity_policy.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +41,60 @@ class Candidate:
         return f"{self.record.party}/{self.record.node}"
 
 
+class Attested(Protocol):
+    """What is known of duties and declarations under an agreement; a time is Unix milliseconds."""
+
+    def emergency(self, agreement_id: str, declaration: bytes, party: str, now_ms: int) -> bool:
+        """Say whether a verified, logged declaration of `party` with that digest is valid at the time."""
+
+    def overdue(self, agreement_id: str, party: str, now_ms: int) -> frozenset[str]:
+        """Give the acknowledge clauses under which that party is late beyond the limit."""
+
+
+class NothingAttested:
+    """A broker that keeps no ledger of duties: nothing was declared, and nothing falls due."""
+
+    def emergency(self, _agreement_id: str, _declaration: bytes, _party: str, _now_ms: int) -> bool:
+        """Say that nothing was declared."""
+        return False
+
+    def overdue(self, _agreement_id: str, _party: str, _now_ms: int) -> frozenset[str]:
+        """Say that nothing is late."""
+        return frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """The officers whose approvals of a report verified, and the roles in which they approved."""
+
+    identities: frozenset[str] = frozenset()
+    roles: frozenset[Role] = frozenset()
+
+
+NOBODY: Final = Approved()
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What is the same for every report of a segment at its admission; `usage` is empty where no quota counts it."""
+
+    agreement_id: str
+    state: State
+    log_available: bool
+    overdue: frozenset[str]
+    usage: Mapping[str, Usage]
+
+
 class Decider:
     """Takes decisions at this broker."""
 
-    def __init__(self, place: Place, keys: KeyDirectory) -> None:
+    def __init__(self, place: Place, keys: KeyDirectory, attested: Attested | None = None) -> None:
         self._place = place
         self._keys = keys
+        self._attested = NothingAttested() if attested is None else attested
 
-    def moment(self, now_ms: int, key: RecordedKey, approved_as: frozenset[Role] = frozenset()) -> Moment:
-        """Give the moment of an admission: `key` is the sender's signing key, `approved_as` the roles of verified approvals.
+    def moment(self, now_ms: int, key: RecordedKey, approved: Approved = NOBODY) -> Moment:
+        """Give the moment of a decision by this broker: `key` is the sender's signing key.
 
         The key log is this broker's own, so its view of it is of now.
         """
@@ -55,20 +104,61 @@ class Decider:
             broker=self._place.broker,
             broker_region=self._place.region,
             key_log_age=0,
-            sender_roles=frozenset({Role.NODE}) | approved_as,
+            sender_roles=frozenset({Role.NODE}) | approved.roles,
             # A caller that is not the originator was refused before (`checks.admit`).
             direct=True,
             sender_key_since=key.since,
+            approvals=approved.identities,
         )
 
-    def candidates(self, parties: Sequence[str], originator: str, suite: int, now_ms: int) -> tuple[Candidate, ...]:
-        """Give every listed node of the parties other than the originator's, by party and name."""
-        return tuple(
-            Candidate(record, self._keys.node_facts(record, now_ms, suite))
-            for party in sorted(parties)
-            if party != originator
-            for record in self._keys.nodes(party)
+    def circumstances(
+        self,
+        agreement_id: str,
+        state: State,
+        profile: Profile,
+        now_ms: int,
+        *,
+        log_available: bool,
+        usage: Mapping[str, Usage],
+    ) -> Circumstances:
+        """Give what holds for every report of a segment whose profiles have these addressees.
+
+        A clause under which any addressee is late stops the report to all of them: one moment is decided and logged.
+        """
+        late = [self._attested.overdue(agreement_id, one.party, now_ms) for one in profile.addressees]
+        return Circumstances(agreement_id, state, log_available, frozenset().union(*late), usage)
+
+    def admission(
+        self, moment: Moment, within: Circumstances, profile: Profile, report_id: bytes, *, size: int | None
+    ) -> Moment:
+        """Give the moment of one report's admission; `size` is asked for where a quota counts it."""
+        declared = bool(profile.emergency) and self._attested.emergency(
+            within.agreement_id, profile.emergency, profile.originator.party, moment.now
         )
+        return replace(
+            moment,
+            size=size,
+            usage=within.usage,
+            overdue=within.overdue,
+            log_available=within.log_available,
+            emergency_declared=declared,
+            disputed=bool(within.state.disputes) and within.state.disputed("report", report_id.hex()),
+        )
+
+    def candidates(
+        self, agreement_id: str, parties: Sequence[str], originator: str, suite: int, now_ms: int
+    ) -> tuple[Candidate, ...]:
+        """Give every listed node of the parties other than the originator's, by party and name."""
+        found: list[Candidate] = []
+        for party in sorted(parties):
+            if party != originator:
+                officers = self._keys.officers_under(party, agreement_id, now_ms)
+                found += (self.candidate(one, officers, suite, now_ms) for one in self._keys.nodes(party))
+        return tuple(found)
+
+    def candidate(self, record: NodeRecord, officers: frozenset[str], suite: int, now_ms: int) -> Candidate:
+        """Give one node with its facts; `officers` are those of its party that are accredited for the agreement."""
+        return Candidate(record, self._keys.node_facts(record, now_ms, suite, officers=officers))
 
     def decide(
         self,
@@ -80,3 +170,28 @@ class Decider:
     ) -> ReportDecision:
         """Decide one report for these nodes."""
         return decide_report(compiled, profile, times, [one.facts for one in candidates], moment)
+
+    def still_permitted(
+        self, compiled: CompiledAgreement, profile: Profile, times: Times, candidate: Candidate, moment: Moment
+    ) -> frozenset[int]:
+        """Give the portions of an admitted report that a node may have handed over now."""
+        decision = self.decide(compiled, profile, times, [candidate], moment)
+        own = (candidate.record.party, candidate.record.node)
+        settled = {
+            index
+            for (party, node, index), violations in decision.violations.items()
+            if (party, node) == own and all(_settled_at_admission(compiled, one) for one in violations)
+        }
+        return frozenset(decision.permitted.get(own, ())) | settled
+
+
+def _settled_at_admission(compiled: CompiledAgreement, violation: Violation) -> bool:
+    """Say whether a violation is of what admission alone decides: how near its times were, and clauses of no other point."""
+    if violation.reason is Reason.CLAUSE_SUSPENDED:
+        return False
+    if violation.clause_id == Baseline.TIMES:
+        return True
+    if violation.clause_id in set(Baseline):
+        return False
+    _, clause = layer_of(compiled.source, violation.clause_id)
+    return clause.points == frozenset({Point.ADMISSION})

@@ -19,7 +19,7 @@ from typing import Final, Self
 
 from comity.envelope.segment import Withholding, deliverable, parse_segment
 from comity_broker.dispatch.floors import LaneState
-from comity_broker.dispatch.withheld import decode_due, mask_of
+from comity_broker.dispatch.withheld import decode_due, mask_of, slots_of
 from comity_broker.storage.protocol import ExceptionRow, ExceptionState, Reader, SegmentRow
 
 _ENDED: Final = frozenset({ExceptionState.EXPIRED, ExceptionState.WITHDRAWN})
@@ -78,18 +78,23 @@ class EvidenceView:
         """Give a segment as the party may see it; the segment id stays."""
         whole = [slot for slot, _ in parse_segment(row.data).whole]
         if self._originators[row.lane] != self._party:
-            handed = await self._handed(row)
-            whole = [slot for slot in whole if handed >> slot & 1]
+            handed = await self.handed(row)
+            whole = [slot for slot in whole if slot in handed]
         return _without_content(row.data, whole)
 
-    async def _handed(self, row: SegmentRow) -> int:
+    def originator(self, row: SegmentRow) -> str:
+        """Give the party that sent a segment."""
+        return self._originators[row.lane]
+
+    async def handed(self, row: SegmentRow) -> frozenset[int]:
+        """Give the slots of a segment that some node of the party was handed."""
         handed = 0
         for node, consumers in self._nodes.items():
             inbox = await self._reader.inbox(self._agreement_id, node, row.lane, row.item - 1, 1)
             due = decode_due(inbox[0].due) if inbox and inbox[0].item == row.item else 0
             for consumer in consumers:
                 handed |= consumer.handed(row, due)
-        return handed
+        return frozenset(slots_of(handed))
 
 
 async def _consumers(reader: Reader, agreement_id: str, party: str) -> Mapping[str, Sequence[_Consumer]]:

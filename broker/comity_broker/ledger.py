@@ -8,10 +8,8 @@ node folds for itself.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import replace
 
 from comity.errors import (
     AccessError,
@@ -24,78 +22,14 @@ from comity.errors import (
     RefusedError,
 )
 from comity.identity.directory import KeyDirectory
-from comity.pae import pae
 from comity.statement import Statement, verify_signature_of
 from comity.suites import KeyRole
 from comity_broker.access import Caller
-from comity_broker.auditlog.events import LOGGED_STEPS
+from comity_broker.standing import Standing
 from comity_policy.carried import not_carried, told
 from comity_policy.document import Document, DocumentError, load
-from comity_policy.engine import CompiledAgreement, compile_agreement
-from comity_policy.facts import AgreementState
-from comity_policy.lifecycle import State, Step, StepError, TransitionError, TransitionFault, admissible, fold
-from comity_policy.vocabulary import bundled
-
-_COMPILED_KEPT: Final = 8
-
-
-def document_digest(document: bytes) -> bytes:
-    """Give SHA-384(PAE(agreement, text)): the 48 bytes that name an agreement's text."""
-    return hashlib.sha384(pae("agreement", document)).digest()
-
-
-@dataclass(slots=True)
-class Standing:
-    """One agreement as it stands: text, steps, and compiled forms for the states it was asked in.
-
-    `epoch` is the head's state_epoch that the steps amount to.
-    """
-
-    text: bytes
-    document: Document
-    digest: bytes
-    origin: str
-    steps: tuple[Step, ...] = ()
-    epoch: int = 0
-    frozen_reason: str = ""
-    _folded: State | None = None
-    _compiled: dict[AgreementState, CompiledAgreement] = field(default_factory=dict)
-
-    @property
-    def agreement_id(self) -> str:
-        """Give the agreement's id."""
-        return self.document.id
-
-    @property
-    def parties(self) -> tuple[str, ...]:
-        """Give the parties' codes, ascending."""
-        return tuple(sorted(self.document.parties))
-
-    def state(self, now_ms: int) -> State:
-        """Give the state at a time, not before the last step."""
-        if self._folded is None:
-            self._folded = fold(self.document, self.digest, self.steps, now_ms)
-        return self._folded.at(now_ms)
-
-    def compiled(self, now_ms: int) -> CompiledAgreement:
-        """Give the agreement ready to decide in the state of that time."""
-        policy = self.state(now_ms).policy()
-        found = self._compiled.get(policy)
-        if found is None:
-            if len(self._compiled) >= _COMPILED_KEPT:
-                self._compiled.clear()
-            found = self._compiled[policy] = compile_agreement(self.document, self.digest, policy, bundled())
-        return found
-
-    def admits(self, now_ms: int) -> bool:
-        """Say whether every party signed this log: no report before."""
-        return self.origin in self.state(now_ms).open_logs
-
-    def with_step(self, step: Step, epoch: int) -> None:
-        """Take a committed step."""
-        self.steps = (*self.steps, step)
-        self._folded = None
-        self.epoch = epoch
+from comity_policy.lifecycle import State, Step, StepError, TransitionError, TransitionFault, admissible
+from comity_policy.sections import AgreementKind
 
 
 class Ledger:
@@ -113,7 +47,7 @@ class Ledger:
     def require(self, agreement_id: str, party: str | None = None) -> Standing:
         """Give an agreement that `party` is a party of; raises NotFoundError, the same for both reasons."""
         standing = self._standings.get(agreement_id)
-        if standing is None or (party is not None and party not in standing.document.parties):
+        if standing is None or (party is not None and party not in standing.first.parties):
             raise NotFoundError(
                 f"there is no agreement {agreement_id} here for this party",
                 what_to_do="comity agreement list shows those there are.",
@@ -124,7 +58,42 @@ class Ledger:
     def standings(self, party: str | None = None) -> list[Standing]:
         """Give the agreements, of one party where named, by id."""
         found = sorted(self._standings.values(), key=lambda one: one.agreement_id)
-        return [one for one in found if party is None or party in one.document.parties]
+        return [one for one in found if party is None or party in one.first.parties]
+
+    def arrangements(self, umbrella_id: str) -> list[Standing]:
+        """Give the arrangements under an umbrella, by id."""
+        return [
+            one for one in self.standings() if one.umbrella is not None and one.umbrella.agreement_id == umbrella_id
+        ]
+
+    def umbrella(self, document: Document, party: str | None = None) -> Standing | None:
+        """Give the umbrella of an arrangement, None for what has none.
+
+        Raises NotFoundError where it is not carried here, or `party` is no party of it, the same for both; ConflictError
+        where the text names other bytes than one of its versions.
+        """
+        under = document.under
+        if under is None:
+            return None
+        standing = self._standings.get(under.agreement)
+        if (
+            standing is None
+            or standing.first.kind != AgreementKind.UMBRELLA
+            or (party is not None and party not in standing.first.parties)
+            or not document.parties.keys() <= standing.first.parties.keys()
+        ):
+            raise NotFoundError(
+                f"the umbrella {under.agreement} of {document.id} is not carried here for this party",
+                what_to_do="An arrangement is carried by the broker that carries its umbrella: propose the umbrella here first.",
+                code=ErrorCode.AGREEMENT_UNKNOWN,
+            )
+        if all(under.digest != f"sha384:{one.digest}" for one in standing.state(0).versions):
+            raise ConflictError(
+                f"{document.id} names another text of its umbrella {under.agreement} than is carried here",
+                what_to_do=f"Write the digest that comity agreement show {under.agreement} tells.",
+                code=ErrorCode.DIGEST_MISMATCH,
+            )
+        return standing
 
     def add(self, standing: Standing) -> None:
         """Take an agreement that was committed or read back."""
@@ -148,14 +117,11 @@ class Ledger:
 
 
 def read_step(statement: Statement, *, log_index: int = 0, at_ms: int = 0) -> Step:
-    """Give the step a statement says; raises MalformedError, also for one that this broker's log has no entry for."""
+    """Give the step a statement says; raises MalformedError."""
     try:
-        step = Step.from_body(statement.fields, digest=statement.digest.hex(), log_index=log_index, at_ms=at_ms)
+        return Step.from_body(statement.fields, digest=statement.digest.hex(), log_index=log_index, at_ms=at_ms)
     except StepError as error:
         raise MalformedError(f"the step does not read: {error}", code=ErrorCode.STATEMENT_REJECTED) from error
-    if step.kind not in LOGGED_STEPS:
-        raise MalformedError(f"this broker does not take {step.kind.value}", code=ErrorCode.STATEMENT_REJECTED)
-    return step
 
 
 def check_author(keys: KeyDirectory, statement: Statement, step: Step, caller: Caller, now_ms: int) -> None:
@@ -189,7 +155,7 @@ def check_admissible(state: State, step: Step) -> None:
     try:
         admissible(state, step)
     except TransitionError as error:
-        raise _transition(error) from error
+        raise transition_error(error) from error
 
 
 def load_text(text: bytes) -> Document:
@@ -237,17 +203,13 @@ def steps_of(statements: Iterable[tuple[Statement, int, int]]) -> tuple[Step, ..
     return tuple(read_step(statement, log_index=index, at_ms=at) for statement, index, at in statements)
 
 
-def stepped(standing: Standing, step: Step, now_ms: int) -> State:
-    """Give the state after a step that is checked but not committed, for the reasons a commit may need."""
-    return fold(standing.document, standing.digest, (*standing.steps, step), now_ms)
-
-
 def placed(step: Step, log_index: int, at_ms: int) -> Step:
     """Give a step at the place and time its log gave it."""
     return replace(step, log_index=log_index, at_ms=at_ms)
 
 
-def _transition(error: TransitionError) -> ComityError:
+def transition_error(error: TransitionError) -> ComityError:
+    """Give the error that fits why a step or an act may not be taken."""
     match error.fault:
         case TransitionFault.CONFLICT:
             return ConflictError(str(error), what_to_do="Look at the newest state: comity agreement show.")

@@ -31,6 +31,7 @@ from comity_broker import systemd
 from comity_broker.access import AccessInterceptor, LiveStreams
 from comity_broker.admission import Admission, DiskGuard
 from comity_broker.agreements import Agreements
+from comity_broker.channels import loop_factory, server_options
 from comity_broker.clock import BrokerClock
 from comity_broker.deciding import Decider, Place
 from comity_broker.directory import Directory
@@ -38,11 +39,13 @@ from comity_broker.dispatch.checking import Rechecker
 from comity_broker.dispatch.dispatcher import Dispatcher
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.shelf import Shelf
+from comity_broker.finishing import Finishing
 from comity_broker.handshake import Credentials, Renewals
 from comity_broker.installation import Installation
 from comity_broker.journal import Journal
 from comity_broker.ledger import Ledger
 from comity_broker.logs import Logs
+from comity_broker.monitor import Monitor
 from comity_broker.operations import OperationsLog
 from comity_broker.receipts import ReceiptSigner
 from comity_broker.services.agreements import AgreementService
@@ -58,11 +61,10 @@ from comity_broker.services.reports import Reports
 from comity_broker.services.subscribing import Subscribing
 from comity_broker.settings import Settings
 from comity_broker.starting import Starting
-from comity_broker.storage.protocol import KEYS, SESSIONS, Reader, Storage
-from comity_policy.facts import AgreementState
+from comity_broker.storage.protocol import KEYS, SESSIONS, Storage
+from comity_policy.governing import Key
 
 _LOG: Final = logging.getLogger(__name__)
-_MESSAGE_BYTES: Final = 8 << 20
 _UNKNOWN_EXIT: Final = 18
 _SWITCH_SECONDS: Final = 0.0005
 
@@ -82,7 +84,7 @@ def serve(installation: Installation, storage: Storage, settings: Settings, *, p
     """Serve until drained; SIGTERM and SIGINT drain."""
     sys.setswitchinterval(_SWITCH_SECONDS)
     parts = Parts(BrokerClock(step_ms=int(settings.clock_step * 1000)))
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(installation, storage, settings, parts, port_file))
 
 
@@ -146,7 +148,17 @@ class RunningBroker:
         )
         self.operations = OperationsLog(self.journal, self.logs, self._clock, self._random)
         self.receipts = ReceiptSigner(installation.signer, self._random)
-        self.decider = Decider(Place(installation.identity.name, installation.region), self.keys)
+        self.monitor = Monitor.of(
+            ledger=self.ledger,
+            directory=self.directory,
+            journal=self.journal,
+            logs=self.logs,
+            reader=storage.reader,
+            clock=self._clock,
+            random_bytes=self._random,
+            beat_seconds=settings.revocation_poll,
+        )
+        self.decider = Decider(Place(installation.identity.name, installation.region), self.keys, self.monitor.duties)
         self.streams = LiveStreams(settings.streams_per_node)
         self.dispatcher = Dispatcher(
             Shared(
@@ -166,6 +178,7 @@ class RunningBroker:
             )
         )
         self._background: set[asyncio.Task[Any]] = set()
+        self._finishing = Finishing()
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -185,10 +198,14 @@ class RunningBroker:
                 clock=self._clock,
                 random_bytes=self._random,
             ).read_back()
+            await self.monitor.read_back()
             self.dispatcher.shared.rechecker.started(self._clock.now_ms())
             self.directory.on_statement(self._key_changed)
             async with asyncio.TaskGroup() as tasks:
-                workers = [tasks.create_task(one.run()) for one in (self.receipts, self.operations, self.dispatcher)]
+                workers = [
+                    tasks.create_task(one.run())
+                    for one in (self.receipts, self.operations, self.dispatcher, self.monitor)
+                ]
                 server = await self._listening()
                 workers.append(tasks.create_task(Renewals(self._installation, self.directory).run()))
                 workers += [tasks.create_task(self._watch()), tasks.create_task(self._show_checkpoints())]
@@ -215,6 +232,7 @@ class RunningBroker:
         self.publishing.drain()
         await self.dispatcher.drain(self._settings.drain)
         await server.stop(self._settings.drain)
+        await self._finishing.finished(self._settings.drain)
         if self._background:
             await asyncio.wait(self._background, timeout=self._settings.drain)
         await self.operations.flush()
@@ -240,7 +258,7 @@ class RunningBroker:
             operator_party=self._installation.identity.party,
             failing=Refusals(),
         )
-        server = grpc.aio.server(interceptors=(access,), options=_options(self._settings))
+        server = grpc.aio.server(interceptors=(access,), options=server_options(self._settings))
         self._add_services(server)
         host, _ = self._settings.address
         credentials = Credentials(self._installation, self.keys, self._clock)
@@ -264,7 +282,7 @@ class RunningBroker:
                 logs=self.logs,
                 decider=self.decider,
                 reader=reader,
-                disk=_disk_guard(reader, self._settings),
+                disk=DiskGuard(reader, self._settings.full_at),
             ),
             journal=self.journal,
             logs=self.logs,
@@ -283,8 +301,16 @@ class RunningBroker:
         )
         self.health = register(
             server,
-            directory=DirectoryService(self.directory, self._installation.tls_name, self._request_id),
-            agreements=AgreementService(self.agreements, self.ledger, reader, self._clock, self._request_id),
+            directory=DirectoryService(self.directory, installation.tls_name, self._request_id, self._finishing),
+            agreements=AgreementService(
+                agreements=self.agreements,
+                acts=self.monitor.duties.acts,
+                ledger=self.ledger,
+                reader=reader,
+                clock=self._clock,
+                request_id=self._request_id,
+                finishing=self._finishing,
+            ),
             audit=AuditService(
                 ledger=self.ledger,
                 logs=self.logs,
@@ -292,9 +318,12 @@ class RunningBroker:
                 agreements=self.agreements,
                 operations=self.operations,
                 operator_party=self._installation.identity.party,
+                finishing=self._finishing,
             ),
             exchange=ExchangeService(
-                self.publishing, Subscribing(self.dispatcher), Reports(self.dispatcher, self._request_id)
+                self.publishing,
+                Subscribing(self.dispatcher),
+                Reports(self.dispatcher, self._request_id, self._finishing),
             ),
             operations=OperationsService(
                 broker=broker,
@@ -314,20 +343,21 @@ class RunningBroker:
     async def _watch(self) -> None:
         """Look around at a fixed beat: streams that time ended, clock steps, the watchdog."""
         beat = min(self._settings.revocation_poll, systemd.watchdog_seconds() or self._settings.revocation_poll)
-        policies: dict[str, AgreementState] = {}
+        bases: dict[str, Key] = {}
         while True:
             await asyncio.sleep(beat)
             for standing in self.ledger.standings():
-                policy = standing.state(self._clock.now_ms()).policy()
-                if policies.setdefault(standing.agreement_id, policy) != policy:
+                basis = standing.basis(self._clock.now_ms()).key
+                if bases.setdefault(standing.agreement_id, basis) != basis:
                     # A date has passed: nobody's step, and yet what may be handed over is another.
-                    policies[standing.agreement_id] = policy
+                    bases[standing.agreement_id] = basis
                     self.ledger.changed(standing.agreement_id)
             self.streams.expel(self.directory.still)
             step = self._clock.stepped()
             if step:
                 _LOG.warning("clock_stepped", extra={"milliseconds": step})
                 self.operations.stepped(self._clock.wall() - step, self._clock.wall())
+                self.monitor.clock_stepped()
             if self.journal.last_commit_age() < self._settings.commit_timeout:
                 systemd.notify("WATCHDOG=1")
 
@@ -368,33 +398,3 @@ class RunningBroker:
 
     def _request_id(self) -> bytes:
         return self._random(16)
-
-
-def _options(settings: Settings) -> list[tuple[str, int]]:
-    age = int(settings.connection_age * 1000)
-    return [
-        ("grpc.max_receive_message_length", _MESSAGE_BYTES),
-        ("grpc.max_send_message_length", _MESSAGE_BYTES),
-        ("grpc.max_connection_age_ms", age),
-        ("grpc.max_connection_age_grace_ms", 60_000),
-        ("grpc.keepalive_time_ms", 30_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
-        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.max_concurrent_streams", 64),
-        ("grpc.so_reuseport", 0),
-    ]
-
-
-def _disk_guard(reader: Reader, settings: Settings) -> DiskGuard:
-    urgent = settings.urgent_full
-    return DiskGuard(
-        reader,
-        {0: urgent, 1: urgent, 2: urgent, 3: settings.priority_full, 4: settings.routine_full},
-    )
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    import uvloop  # noqa: PLC0415 - an extra of the broker's; only a running one loads it
-
-    return uvloop.new_event_loop

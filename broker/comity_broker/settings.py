@@ -52,6 +52,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
 
+    @property
+    def full_at(self) -> dict[int, float]:
+        """Give by class from how full a disk on it is not written any more."""
+        urgent = self.urgent_full
+        return {0: urgent, 1: urgent, 2: urgent, 3: self.priority_full, 4: self.routine_full}
+
 
 def read_settings(
     path: Path | None, environment: Mapping[str, str], flags: Mapping[str, object], *, required: bool = False

@@ -17,8 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from comity.errors import ComityError, RefusedError
     from comity.node.delivery import Delivery
-    from comity.node.egress import Preview
     from comity.node.node import Node, connect
+    from comity.node.previews import Preview
+    from comity.node.reader import ReadingOfficer
     from comity.node.receipts import Receipt, Sent
     from comity.portion import Marking, Portion
     from comity.report import ReceivedReport, Report
@@ -30,6 +31,7 @@ __all__ = [
     "Node",
     "Portion",
     "Preview",
+    "ReadingOfficer",
     "Receipt",
     "ReceivedReport",
     "RefusedError",
@@ -44,7 +46,8 @@ _HOME = {
     "Marking": "comity.portion",
     "Node": "comity.node.node",
     "Portion": "comity.portion",
-    "Preview": "comity.node.egress",
+    "Preview": "comity.node.previews",
+    "ReadingOfficer": "comity.node.reader",
     "Receipt": "comity.node.receipts",
     "ReceivedReport": "comity.report",
     "RefusedError": "comity.errors",

@@ -23,6 +23,7 @@ from uuid import UUID
 from comity.errors import MalformedError
 from comity.portion import BINARY, TEXT, Marking, Portion, StoredContent, utf8
 from comity_policy.banner import ILL_FORMED, banner
+from comity_policy.explanation import ClauseExplanation
 from comity_policy.facts import Action, Addressee, Kind, Originator, PortionMarking, Precedence, Profile, Times
 from comity_policy.marking import Label, join
 
@@ -103,7 +104,7 @@ class Report:
     ) -> Report:
         """Build a report of several portions; `marking` is the banner of the whole.
 
-        Words are taken for enums and parties: ``precedence="flash"``, ``addressees=["XBO"]``.
+        Words are taken for enums, parties and officers: ``precedence="flash"``, ``addressees=["XBO", "XDE/officer1"]``.
         """
         precedence, kind = fields.get("precedence", Precedence.ROUTINE), fields.get("kind", Kind.REPORT)
         return cls(
@@ -114,7 +115,7 @@ class Report:
             precedence=precedence if isinstance(precedence, Precedence) else _member(Precedence, precedence),
             kind=kind if isinstance(kind, Kind) else _member(Kind, kind),
             addressees=tuple(
-                Addressee(item) if isinstance(item, str) else item for item in fields.get("addressees", ())
+                _addressee(item) if isinstance(item, str) else item for item in fields.get("addressees", ())
             ),
             exercise=fields.get("exercise", False),
             not_before=fields.get("not_before"),
@@ -235,7 +236,8 @@ class Report:
 class ReceivedReport:
     """A report as its reader may have it: the portions that opened, and which ones stay withheld.
 
-    `profile` and `times` are what was signed. `levels` are those of the originator's policy, for the banner.
+    `profile` and `times` are what was signed. `levels` are those of the originator's policy, for the banner. `refused` says why
+    portions stay closed; those in `waiting` open to another reader, for another purpose, or once their caveats are acknowledged.
     """
 
     report_id: UUID
@@ -245,6 +247,8 @@ class ReceivedReport:
     opened: tuple[tuple[int, Portion], ...]
     levels: tuple[str, ...]
     viewer: str
+    waiting: tuple[int, ...] = ()
+    refused: tuple[ClauseExplanation, ...] = ()
 
     @property
     def portions(self) -> tuple[Portion, ...]:
@@ -260,12 +264,7 @@ class ReceivedReport:
     @property
     def banner(self) -> str:
         """Give the banner of the highest thing this report shows its reader; never raises."""
-        labels = [self.profile.portions[index].label for index, _ in self.opened]
-        try:
-            line = banner(join(labels, self.levels), viewer=self.viewer)
-        except ValueError:
-            line = ILL_FORMED
-        return _with_exercise(line, exercise=self.profile.exercise)
+        return banner_of(self.profile, [index for index, _ in self.opened], self.levels, self.viewer)
 
     @property
     def text(self) -> str:
@@ -278,6 +277,15 @@ class ReceivedReport:
         return next((portion.title for portion in self.portions if portion.title), "")
 
 
+def banner_of(profile: Profile, indices: Iterable[int], levels: Sequence[str], viewer: str) -> str:
+    """Give the banner of the highest that these portions of a signed profile say, as `viewer` reads it; never raises."""
+    try:
+        line = banner(join([profile.portions[index].label for index in indices], levels), viewer=viewer)
+    except ValueError:
+        line = ILL_FORMED
+    return _with_exercise(line, exercise=profile.exercise)
+
+
 def milliseconds(moment: datetime) -> int:
     """Give Unix milliseconds of an aware datetime."""
     delta = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
@@ -286,6 +294,12 @@ def milliseconds(moment: datetime) -> int:
 
 def _with_exercise(line: str, *, exercise: bool) -> str:
     return f"EXERCISE EXERCISE EXERCISE {line}" if exercise else line
+
+
+def _addressee(text: str) -> Addressee:
+    """Read PARTY, or PARTY/OFFICER for one officer alone."""
+    party, _, officer = text.partition("/")
+    return Addressee(party, officer=text) if officer else Addressee(party)
 
 
 def _member(kind: type[E], word: str) -> E:

@@ -41,7 +41,7 @@ from comity_policy.strict_toml import clause_of, converted, each, load_with, sec
 from comity_policy.toml_lines import Path
 from comity_policy.vocabulary import resolve
 
-__all__ = ["Caveat", "CaveatHeading", "load_caveat"]
+__all__ = ["Caveat", "CaveatHeading", "agreement_of", "load_caveat"]
 
 _ID = re.compile(r"[A-Z0-9][A-Z0-9-]{0,31}")
 _SECTIONS = ("caveat", "clause")
@@ -67,9 +67,18 @@ def load_caveat(data: bytes, document: Document) -> Caveat:
     return load_with(data, _caveat, lambda caveat: next(_faults(caveat, document), None))
 
 
-def _caveat(raw: dict[str, object]) -> Caveat:
+def agreement_of(data: bytes) -> str:
+    """Give the id of the agreement that a caveat's bytes name, which it has to be loaded on; raises DocumentError."""
+    return load_with(data, _heading, lambda _: None).agreement
+
+
+def _heading(raw: dict[str, object]) -> CaveatHeading:
     sections_known(raw, _SECTIONS)
-    heading = converted(raw["caveat"], CaveatHeading, ("caveat",))
+    return converted(raw["caveat"], CaveatHeading, ("caveat",))
+
+
+def _caveat(raw: dict[str, object]) -> Caveat:
+    heading = _heading(raw)
     return Caveat(
         party=heading.party,
         id=heading.id,

@@ -16,7 +16,7 @@ Rules in order:
 6. ACCEDE is the signature of a party that the text names and that is not bound yet; one that has left does not come back.
 7. A dispute names a report, decision or entry; it holds until all who were parties when it was opened have closed it, or to
    its deadline, at most three years ahead.
-8. A caveat is added and withdrawn by one party alone.
+8. A caveat is added and withdrawn by one party alone; it binds every version until then (`governing.py`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import TypeVar
 from comity_policy.binding import Departure, in_last_term
 from comity_policy.calendar import CalendarError, moment, notice_ends, zone
 from comity_policy.negotiation import Version
-from comity_policy.sections import AmendedBy, Document, Renewal
+from comity_policy.sections import AgreementKind, AmendedBy, Document, Renewal
 from comity_policy.state import WHOLE, Dispute, State
 from comity_policy.steps import Step, StepKind
 from comity_policy.transitions import TransitionError, TransitionFault, require
@@ -54,6 +54,9 @@ def brought(state: State, step: Step) -> Document:
     roots = {code: party.root for code, party in text.parties.items()}
     same = roots == {code: party.root for code, party in before.parties.items()}
     require(same, "the text names other parties or roots: that is another agreement", TransitionFault.DIGEST)
+    under = [None if one.under is None else one.under.agreement for one in (before, text)]
+    same = before.kind == text.kind and under[0] == under[1]
+    require(same, "the text is of another kind, or under another umbrella", TransitionFault.DIGEST)
     return text
 
 
@@ -250,7 +253,7 @@ def dispute_admissible(state: State, step: Step) -> None:
         require(step.party in state.current.signed, f"{step.party} has not signed {name}: it cannot dispute under it")
         require(bool(step.reason.strip()), "a dispute states its reason")
         until = _deadline(state, step)
-        allowed = step.at_ms < until <= step.at_ms + DISPUTE_DAYS * _DAY_MS
+        allowed = state.now_ms < until <= state.now_ms + DISPUTE_DAYS * _DAY_MS
         require(allowed, f"the deadline of a dispute is a later day, at most {DISPUTE_DAYS} days ahead")
         return
     found = next((one for one in state.open_disputes if one.opened.digest == step.names), None)
@@ -278,6 +281,10 @@ def caveat_admissible(state: State, step: Step) -> None:
     """Raise TransitionError where a caveat is there already, or is not there; else do nothing."""
     there = (step.party, step.caveat) in state.caveats
     if step.kind is StepKind.CAVEAT_ADD:
+        shares = state.document.kind != AgreementKind.UMBRELLA
+        require(
+            shares, f"{state.document.id} is an umbrella and shares nothing: the caveat belongs on its arrangements"
+        )
         require(not there, f"{step.party} has a caveat {step.caveat} already: withdraw it first")
     else:
         require(there, f"{step.party} has no caveat {step.caveat}")

@@ -10,19 +10,20 @@ Rules in the order in which findings come:
    suites that not every clause of their kind allows, a longer keeping beside a shorter one; what `check_kinds` finds in rows of
    levels, people, numbers and times.
 3. Equivalence: rows that map two levels to one, levels nobody can be accredited for, tables that begin later than the other.
-4. What an arrangement allows and its umbrella does not: it is decided by both, so that is dead.
+4. What an arrangement allows and its umbrella does not; caveats that subtract nothing (`check_beside`).
 5. Hygiene: kinds a sound agreement has and this one, with its umbrella, lacks.
-6. What this release does not carry (`carried`); every article, every field that is recorded only and every recorded section; kinds whose lack changes what is decided about few reports.
+6. What this release does not carry (`carried`); every invariant, which `analysis` proves; every article, every field that is recorded only and every recorded section; kinds whose lack changes what is decided about few reports.
 
 `check` never raises; it assumes a document that `document.load` gave.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 from comity_policy.carried import not_carried
-from comity_policy.check_finding import Finding, Severity, error, note, warning
+from comity_policy.check_beside import caveat_findings, umbrella_findings
+from comity_policy.check_finding import Finding, Severity, note, warning
 from comity_policy.check_kinds import kind_findings, sooner_for_lower
 from comity_policy.clauses import (
     Article,
@@ -41,6 +42,8 @@ from comity_policy.clauses import (
     Scope,
     Suites,
 )
+from comity_policy.companions import Caveat
+from comity_policy.invariants import invariant_gloss
 from comity_policy.sections import AgreementKind, Document, Equivalence, NoLevel
 from comity_policy.vocabulary import Vocabularies
 
@@ -66,13 +69,20 @@ _SELDOM: tuple[tuple[type, Severity, str], ...] = (
     (PersonalDataRule, Severity.NOTE, "no personal-data clause: personal data flow like everything else"),
     (Audit, Severity.NOTE, "no audit clause: nobody is named for oversight, and traffic does not wait for the log"),
 )
+# An umbrella that says nothing of these leaves them to its arrangements, which are checked together with it.
+_LEFT_TO_ARRANGEMENTS = frozenset({Ceiling, Purpose, Embargo, PrecedenceRule, PersonalDataRule})
 _SINGLE = (Clearance, Releasability, OriginatorControl, Embargo)
 
 
-def check(document: Document, vocabularies: Vocabularies, umbrella: Document | None = None) -> tuple[Finding, ...]:
+def check(
+    document: Document,
+    vocabularies: Vocabularies,
+    umbrella: Document | None = None,
+    caveats: Sequence[Caveat] = (),
+) -> tuple[Finding, ...]:
     """Give every finding, in the order of the rules; none has severity ERROR in a sound agreement.
 
-    `umbrella` is the document an arrangement is under.
+    `umbrella` is the document an arrangement is under, `caveats` are national caveats on this agreement.
     """
     return (
         *_grants(document, vocabularies),
@@ -84,7 +94,8 @@ def check(document: Document, vocabularies: Vocabularies, umbrella: Document | N
         *_spans(document),
         *kind_findings(document, vocabularies),
         *_equivalences(document),
-        *(_wider(document, umbrella) if umbrella is not None else ()),
+        *umbrella_findings(document, umbrella),
+        *caveat_findings(document, vocabularies, umbrella, caveats),
         *_hygiene(document, umbrella, _HYGIENE),
         *(warning(one.clause_id, f"this release does not carry it: {one.what}") for one in not_carried(document)),
         *_unenforced(document),
@@ -123,8 +134,13 @@ def _within(scope: Scope, other: Scope, words: Vocabularies) -> bool:
     return set(scope.kinds) <= set(other.kinds) and granted.issuperset(scope.categories)
 
 
+def _flows(document: Document) -> tuple[tuple[str, str], ...]:
+    """Give the directions in which something may flow: under an umbrella's arrangements in any."""
+    return document.directions() if document.kind == AgreementKind.UMBRELLA else document.granted_directions()
+
+
 def _ceilings(document: Document) -> Iterator[Finding]:
-    granted = document.granted_directions()
+    granted = _flows(document)
     limits = [
         (clause, limit, document.rank_of((limit.from_party, limit.to_party), limit.level))
         for clause in document.clauses
@@ -149,7 +165,7 @@ def _below(rank: int | None, other: int | None) -> bool:
 
 
 def _residency(document: Document) -> Iterator[Finding]:
-    senders = {from_party for from_party, _ in document.granted_directions()}
+    senders = {from_party for from_party, _ in _flows(document)}
     for clause in document.clauses:
         if not isinstance(clause, Residency):
             continue
@@ -230,7 +246,9 @@ def _equivalences(document: Document) -> Iterator[Finding]:
             if direct.count(level) > 1:
                 message = f"{name}: two levels become {level}; write {{ none = true, protect_as }} where one is lacking"
                 yield Finding(Severity.WARNING, "", message)
-        unused = [level for level in document.levels_of(table.to_party) if level not in table.protected_as]
+        lacking = _lacked_by(document, table.from_party, table.to_party)
+        levels = (level for level in document.levels_of(table.to_party) if level not in lacking)
+        unused = [level for level in levels if level not in table.protected_as]
         if unused:
             message = f"{name}: an accreditation of {table.to_party} for {', '.join(unused)} covers nothing"
             yield Finding(Severity.WARNING, "", message)
@@ -246,6 +264,12 @@ def _equivalences(document: Document) -> Iterator[Finding]:
             yield Finding(Severity.WARNING, "", message)
 
 
+def _lacked_by(document: Document, party: str, other: str) -> frozenset[str]:
+    """Give the levels of the other party for which a table says that this party has none."""
+    back = document.equivalence(other, party)
+    return frozenset(level for level, own in back.rows if isinstance(own, NoLevel)) if back is not None else frozenset()
+
+
 def _lacking(table: Equivalence, name: str) -> Iterator[Finding]:
     for level, counterpart in table.rows:
         if isinstance(counterpart, NoLevel):
@@ -253,63 +277,23 @@ def _lacking(table: Equivalence, name: str) -> Iterator[Finding]:
             yield Finding(Severity.NOTE, "", message)
 
 
-def _wider(document: Document, umbrella: Document) -> Iterator[Finding]:
-    """Compare what an arrangement allows with the umbrella's clauses of the same kind, which are decided beside it."""
-    for clause in document.clauses:
-        for other in umbrella.clauses:
-            what = _excess(document, clause, other)
-            if what:
-                yield error(clause.id, f"{what} is dead: clause {other.id} of {umbrella.id} does not allow it")
-
-
-def _excess(document: Document, clause: Clause, other: Clause) -> str:
-    match clause, other:
-        case Retention(), Retention() if other.longest.milliseconds < clause.longest.milliseconds:
-            return "the longer keeping"
-        case Purpose(), Purpose():
-            return ", ".join(word for word in clause.purposes if word not in other.purposes)
-        case Residency(), Residency():
-            extra = (
-                f"{region} for {party}"
-                for party, regions in clause.regions.items()
-                for region in regions
-                if region not in other.regions.get(party, ())
-            )
-            return ", ".join(extra)
-        case Ceiling(), Ceiling():
-            lower = {(one.from_party, one.to_party): one.level for one in other.limits}
-            higher = (
-                f"the limit from {one.from_party} to {one.to_party}"
-                for one in clause.limits
-                if _above(document, (one.from_party, one.to_party), one.level, lower)
-            )
-            return ", ".join(higher)
-        case _:
-            return ""
-
-
-def _above(document: Document, direction: tuple[str, str], level: str, limits: Mapping[tuple[str, str], str]) -> bool:
-    if direction not in limits:
-        return True
-    return _below(document.rank_of(direction, limits[direction]), document.rank_of(direction, level))
-
-
 def _hygiene(
     document: Document, umbrella: Document | None, wanted: tuple[tuple[type, Severity, str], ...]
 ) -> Iterator[Finding]:
     clauses = (*document.clauses, *(umbrella.clauses if umbrella is not None else ()))
+    left = _LEFT_TO_ARRANGEMENTS if document.kind == AgreementKind.UMBRELLA else frozenset[type]()
     for kind, severity, message in wanted:
-        if not any(isinstance(clause, kind) for clause in clauses):
+        if kind not in left and not any(isinstance(clause, kind) for clause in clauses):
             yield Finding(severity, "", message)
 
 
 def _unenforced(document: Document) -> Iterator[Finding]:
+    for one in document.invariants:
+        yield note("", f"invariant {one.id}, which decides nothing and is proved: {invariant_gloss(one)}")
     for clause in document.clauses:
         words = _recorded(clause)
         if words:
             yield note(clause.id, words)
-    if document.termination is not None:
-        yield note("", "[termination] is recorded: no command of this release gives notice")
     yield note("", "[interpretation] is recorded: the parties consult by hand")
 
 
@@ -317,10 +301,7 @@ def _recorded(clause: Clause) -> str:
     match clause:
         case Article():
             return f"recorded, not enforced: an article on {clause.topic}"
-        case PrecedenceRule():
-            overdue = "read_within is recorded, not enforced: no ledger of this release tells what is overdue"
-            return overdue if clause.read_within else ""
-        case PersonalDataRule():
-            return "review_every and correct_within are recorded, not enforced: no ledger of this release tells what is overdue"
+        case PersonalDataRule() if clause.correct_within is not None:
+            return "correct_within is recorded, not enforced: no ledger of this release tells what is overdue"
         case _:
             return ""

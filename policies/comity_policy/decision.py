@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
+
+# Which semantics decisions are made under (docs/policy-semantics.md): raised with every change of what is decided.
+ENGINE: Final = "comity-policy/1"
 
 
 class Reason(StrEnum):
@@ -37,6 +41,12 @@ class Baseline(StrEnum):
     ORIGINATOR_CONTROL = "baseline/originator-control"
     TIMES = "baseline/times"
     GRANT = "baseline/grant"
+
+
+def caveat_of(clause_id: str) -> tuple[str, str] | None:
+    """Give party and id of the national caveat that a violation's id names (``caveat/PARTY/ID/clause``), None where none."""
+    words = clause_id.split("/", 3)
+    return (words[1], words[2]) if len(words) == 4 and words[0] == "caveat" else None
 
 
 @dataclass(frozen=True, slots=True)

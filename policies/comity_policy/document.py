@@ -7,7 +7,8 @@ Rules in order (design of agreements):
    exactly its type: a date in quotation marks is text, ``true`` is no number.
 3. What must hold between the parts is `semantics.py`: ids, references, texts in every language, equivalences that are
    total and monotone, ceilings for every direction that is granted, words of the vocabularies, positive spans; what the
-   agreement's life needs (entry into force, term, notice, annexes) is `terms.py`.
+   agreement's life needs (entry into force, term, notice, annexes) is `terms.py`; what its invariants need is
+   `invariant_faults.py`.
 4. The vocabularies an agreement names by digest are those bundled here (`vocabulary.py`), or it does not load.
 
     document = load(path.read_bytes())
@@ -24,6 +25,7 @@ import msgspec
 
 from comity_policy.clauses import Clause
 from comity_policy.faults import Fault
+from comity_policy.invariants import Invariant
 from comity_policy.sections import (
     AgreementKind,
     Amends,
@@ -90,8 +92,7 @@ _REQUIRED = (
     "equivalence",
     "clause",
 )
-_OPTIONAL = ("under", "termination", "provisional", "interpretation", "amends", "annex")
-_LATER = ("invariant",)
+_OPTIONAL = ("under", "termination", "provisional", "interpretation", "amends", "annex", "invariant")
 _T = TypeVar("_T")
 
 
@@ -103,9 +104,6 @@ def load(data: bytes) -> Document:
 
 
 def _document(raw: dict[str, object]) -> Document:
-    for name in raw:
-        if name in _LATER:
-            raise AtError((name,), "this section is not supported in this release")
     sections_known(raw, _REQUIRED, _OPTIONAL)
     heading = converted(raw["agreement"], Heading, ("agreement",))
     if heading.kind not in tuple(AgreementKind):
@@ -131,6 +129,7 @@ def _document(raw: dict[str, object]) -> Document:
         provisional=_optional(raw, "provisional", Provisional),
         amends=_optional(raw, "amends", Amends),
         annexes=annexes,
+        invariants=each(raw.get("invariant", []), "invariant", _invariant),
     )
 
 
@@ -152,6 +151,11 @@ def _equivalence(raw: object, path: Path) -> Equivalence:
 
 def _clause(raw: object, path: Path) -> Clause:
     made: Clause = clause_of(raw, Clause, path)  # type: ignore[arg-type]  # a union is a type to msgspec, not to mypy
+    return made
+
+
+def _invariant(raw: object, path: Path) -> Invariant:
+    made: Invariant = clause_of(raw, Invariant, path, "invariant")  # type: ignore[arg-type]  # a union, as above
     return made
 
 

@@ -4,7 +4,8 @@
    fact, what it was, what was wanted, the nearest that would pass, and the remedy with who of my own party has it.
 2. The full explanation is for the deciding party. `partner_view` is what a recipient's party may be told: its own
    refusals, by clause and reason. It never names other recipients or third parties, and quotes no fact; of a national
-   caveat it has the partner text alone.
+   caveat it has the partner text alone. `sender_view` is what a broker tells the sender, whose own caveats it may read
+   whole, and of the recipients' the partner text alone.
 3. Explaining changes nothing and decides nothing; a permitted portion has no explanation.
 4. Explaining answers wherever deciding did: a fact of a wrong type denies, so what is told of it then is just that.
 """
@@ -17,7 +18,7 @@ from functools import partial
 
 from comity_policy import lowering
 from comity_policy.clauses import Status
-from comity_policy.decision import Baseline, Decision, Reason, ReportDecision, Violation
+from comity_policy.decision import Baseline, Decision, Reason, ReportDecision, Violation, caveat_of
 from comity_policy.document import Document
 from comity_policy.engine import CompiledAgreement
 from comity_policy.facts import Moment, NodeFacts, Profile, Times
@@ -34,6 +35,7 @@ __all__ = [
     "explain",
     "explain_report",
     "partner_view",
+    "sender_view",
 ]
 
 BASELINE_KIND = "baseline"
@@ -119,10 +121,37 @@ def partner_view(explanations: Iterable[ClauseExplanation], party: str) -> tuple
     return tuple(dict.fromkeys(_for_partner(one) for one in explanations if one.recipient_party == party))
 
 
+def sender_view(explanations: Iterable[ClauseExplanation], party: str) -> tuple[ClauseExplanation, ...]:
+    """Give what the party that sends may be told: everything, but of another party's caveat its partner text alone."""
+    merged: dict[ClauseExplanation, set[int]] = {}
+    for one in explanations:
+        named = caveat_of(one.clause_id)
+        shown = one if named is None or named[0] == party else _closed(one, named)
+        merged.setdefault(replace(shown, portions=()), set()).update(one.portions)
+    return tuple(replace(one, portions=tuple(sorted(portions))) for one, portions in merged.items())
+
+
+def _closed(one: ClauseExplanation, named: tuple[str, str]) -> ClauseExplanation:
+    return replace(
+        one,
+        clause_id="/".join(named),
+        kind=CAVEAT_KIND,
+        gloss=one.partner_text,
+        text=one.partner_text,
+        status=(Status.ENFORCED,),
+        reason=Reason.DENIED,
+        fact="",
+        got="",
+        wanted="",
+        nearest="",
+        remedy=NO_REMEDY,
+    )
+
+
 def _for_partner(one: ClauseExplanation) -> PartnerExplanation:
-    if one.partner_text:
-        whose = "/".join(one.clause_id.split("/")[:2])
-        return PartnerExplanation(whose, CAVEAT_KIND, one.partner_text, one.partner_text, Reason.DENIED)
+    named = caveat_of(one.clause_id)
+    if named is not None:
+        return PartnerExplanation("/".join(named), CAVEAT_KIND, one.partner_text, one.partner_text, Reason.DENIED)
     return PartnerExplanation(one.clause_id, one.kind, one.gloss, one.text, one.reason)
 
 

@@ -23,6 +23,7 @@ from comity_policy.clauses import (
     PersonalDataRule,
     PreApproval,
     Purpose,
+    Relabel,
     Releasability,
     Residency,
     Scope,
@@ -94,18 +95,22 @@ def gloss(clause: Clause | Exclude, document: Document) -> str:
             return gloss_of_handling(clause)
 
 
-_BY = {Status.ENFORCED: "enforced", Status.TRACKED: "tracked by hand", Status.RECORDED: "recorded"}
+_BY = {Status.ENFORCED: "enforced", Status.TRACKED: "tracked", Status.RECORDED: "recorded"}
 
 
 def status_words(clause: Clause | Exclude) -> str:
-    """Give what an auditor asks first, e.g. ``enforced at egress and admission, tracked by hand`` or ``recorded``.
+    """Give what an auditor asks first, e.g. ``enforced at egress and admission, tracked`` or ``recorded``.
 
-    No ledger of this release tracks a duty: people do.
+    What is tracked is a row of the ledger of duties (`obligations`), but for what this release leaves to people.
     """
+    by_hand = isinstance(clause, Relabel)
     words = []
     for status in clause.status:
         points = [word for point, word in _POINTS.items() if point in clause.points]
-        words.append(f"{status} at {joined(points, 'and')}" if status is Status.ENFORCED and points else _BY[status])
+        if status is Status.ENFORCED and points:
+            words.append(f"{status} at {joined(points, 'and')}")
+        else:
+            words.append("tracked by hand" if by_hand and status is Status.TRACKED else _BY[status])
     return ", ".join(words)
 
 

@@ -53,6 +53,6 @@ _WORDS: Final[Mapping[StepKind, Callable[[Step], str]]] = {
     StepKind.RESUME: lambda step: f"resumed {_clauses(step)}",
     StepKind.DISPUTE_OPEN: lambda step: f"opened a dispute about {step.subject} {step.subject_id}",
     StepKind.DISPUTE_CLOSE: lambda step: f"closed the dispute {step.names[:16]}",
-    StepKind.CAVEAT_ADD: lambda step: f"added the national caveat {step.caveat}",
+    StepKind.CAVEAT_ADD: lambda step: f"added the national caveat {step.caveat} ({step.partner_text})",
     StepKind.CAVEAT_WITHDRAW: lambda step: f"withdrew the national caveat {step.caveat}",
 }

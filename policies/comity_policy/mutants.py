@@ -22,13 +22,13 @@ from comity_policy.clauses import (
     CeilingLimit,
     Channel,
     ChannelRow,
-    Clause,
     Clearance,
     Consent,
     Copies,
     CopyRow,
     DualControl,
     Emergency,
+    Exclude,
     LevelRow,
     NeedRow,
     NeedToKnow,
@@ -49,6 +49,7 @@ from comity_policy.clauses import (
     Suites,
     UseRule,
 )
+from comity_policy.companions import Caveat
 from comity_policy.sections import Document
 
 Mutant = tuple[str, Document]
@@ -61,6 +62,7 @@ _LISTS: Mapping[type, tuple[str, ...]] = {
     PrecedenceRule: ("flash", "immediate"),
     Suites: ("allowed",),
     Emergency: ("to",),
+    Exclude: ("to", "categories", "kinds"),
     NeedRow: ("offices", "communities", "officers"),
 }
 _SPANS: Mapping[type, tuple[str, ...]] = {
@@ -102,22 +104,30 @@ def mutants(document: Document) -> Iterator[Mutant]:
             yield f"clause {clause.id}: {what}", replace(document, clauses=tuple(others))
 
 
+def caveat_mutants(document: Document, caveat: Caveat) -> Iterator[tuple[str, Caveat]]:
+    """Give each mutant of a national caveat on the agreement, named like the agreement's own."""
+    for position, clause in enumerate(caveat.clauses):
+        before, after = caveat.clauses[:position], caveat.clauses[position + 1 :]
+        yield f"clause {clause.id} dropped", replace(caveat, clauses=(*before, *after))
+        for what, changed in _changed(document, clause):
+            yield f"clause {clause.id}: {what}", replace(caveat, clauses=(*before, changed, *after))
+
+
 def dropped(document: Document, clause_id: str) -> Document:
     """Give the document without one clause."""
     return replace(document, clauses=tuple(clause for clause in document.clauses if clause.id != clause_id))
 
 
-def _changed(document: Document, clause: Clause) -> Iterator[tuple[str, Clause]]:
+def _changed(document: Document, clause: _T) -> Iterator[tuple[str, _T]]:
     yield from _of_fields(clause)
     if type(clause) in _ROWS:
         yield from _of_rows(document, clause, _ROWS[type(clause)])
     if isinstance(clause, Emergency):
-        yield "onward the other way", msgspec.structs.replace(clause, onward=not clause.onward)
+        yield "onward the other way", _with(clause, "onward", not clause.onward)
     if isinstance(clause, Residency):
         for party, regions in clause.regions.items():
             for word, rest in _without_each(regions):
-                changed = {**clause.regions, party: rest}
-                yield f"regions of {party} without {word}", msgspec.structs.replace(clause, regions=changed)
+                yield f"regions of {party} without {word}", _with(clause, "regions", {**clause.regions, party: rest})
 
 
 def _of_fields(one: _T) -> Iterator[tuple[str, _T]]:
@@ -145,7 +155,7 @@ def _of_fields(one: _T) -> Iterator[tuple[str, _T]]:
         yield f"by {carrier}", _with(one, "by", carrier)
 
 
-def _of_rows(document: Document, clause: Clause, field: str) -> Iterator[tuple[str, Clause]]:
+def _of_rows(document: Document, clause: _T, field: str) -> Iterator[tuple[str, _T]]:
     """Drop each row of a clause, and change each row by itself."""
     rows: tuple[msgspec.Struct, ...] = getattr(clause, field)
     for position, row in enumerate(rows):
@@ -155,7 +165,7 @@ def _of_rows(document: Document, clause: Clause, field: str) -> Iterator[tuple[s
             *changed: msgspec.Struct,
             before: tuple[msgspec.Struct, ...] = before,
             after: tuple[msgspec.Struct, ...] = after,
-        ) -> Clause:
+        ) -> _T:
             return _with(clause, field, (*before, *changed, *after))
 
         yield f"{name} dropped", with_row()

@@ -19,6 +19,7 @@ import msgspec
 
 from comity_policy.calendar import Offset, Period
 from comity_policy.clauses import Clause, Scope
+from comity_policy.invariants import Invariant
 from comity_policy.toml_lines import Path
 
 
@@ -277,6 +278,7 @@ class Document:
     provisional: Provisional | None = None
     amends: Amends | None = None
     annexes: tuple[Annex, ...] = ()
+    invariants: tuple[Invariant, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("parties", "brokers", "vocabularies"):

@@ -3,7 +3,7 @@
 Structure (`structure_faults`), in the document's order: shapes of ids, codes, digests and words; at least two parties with
 roots and trust domains of their own; references to parties that exist; the agreement's life (`terms.py`); per direction an
 equivalence at all times that names every level the other tables give its two parties (total) and never protects a higher
-level less (monotone); what each kind of clause needs (`clause_faults.py`), annexes included.
+level less (monotone); what each kind of clause needs (`clause_faults.py`), annexes included, and each invariant.
 
 Words (`word_faults`): categories, purposes, regions, offices and communities are words of the vocabularies the agreement
 names.
@@ -18,6 +18,7 @@ from itertools import pairwise
 from comity_policy.clause_faults import clause_faults, clause_words
 from comity_policy.fault_checks import direction_faults, party_faults, people_faults, repetition_faults, unknown_faults
 from comity_policy.faults import AGREEMENT_ID, Fault, digest_faults
+from comity_policy.invariant_faults import invariant_faults, invariant_words
 from comity_policy.sections import Document, Equivalence, Languages, NoLevel
 from comity_policy.terms import term_faults
 from comity_policy.toml_lines import Path
@@ -41,6 +42,7 @@ def structure_faults(document: Document) -> Iterator[Fault]:
         yield from digest_faults(digest, ("vocabularies", name))
     yield from _equivalences(document)
     yield from _clauses(document)
+    yield from invariant_faults(document)
 
 
 def word_faults(document: Document, words: Vocabularies) -> Iterator[Fault]:
@@ -49,6 +51,7 @@ def word_faults(document: Document, words: Vocabularies) -> Iterator[Fault]:
         yield from unknown_faults([broker.region], words.regions, ("brokers", name, "region"), "region")
     for clause, path in zip(document.clauses, document.clause_paths(), strict=True):
         yield from clause_words(clause, words, path)
+    yield from invariant_words(document, words)
 
 
 def _heading(document: Document) -> Iterator[Fault]:

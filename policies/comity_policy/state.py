@@ -107,6 +107,11 @@ class State:
         return found
 
     @property
+    def governed(self) -> tuple[Version, ...]:
+        """Give the versions that govern or governed, the current one last."""
+        return self.versions if self.pending is None else self.versions[:-1]
+
+    @property
     def pending(self) -> Version | None:
         """Give the version that is on its way beside the current one, None where there is none."""
         last = self.versions[-1]
@@ -208,7 +213,10 @@ class State:
     @property
     def suspended_by(self) -> Mapping[str, frozenset[str]]:
         """Give who suspended which single clause of the current version and has not left it."""
-        known = {clause.id for clause in self.document.clauses if clause.suspendable}
+        return self._suspended_in(self.document)
+
+    def _suspended_in(self, document: Document) -> Mapping[str, frozenset[str]]:
+        known = {clause.id for clause in document.clauses if clause.suspendable}
         found = {one: self._still_here(by) for one, by in self.suspensions.items() if one in known}
         return MappingProxyType({clause_id: by for clause_id, by in found.items() if by})
 
@@ -244,20 +252,34 @@ class State:
         """Give where the agreement stands."""
         return self._phase(self.current)
 
-    def policy(self) -> AgreementState:
-        """Give what decisions need to know, for the text `document`.
+    def phase_of(self, version: Version) -> Phase:
+        """Give where one of `versions` stands: `pending` has a negotiation of its own beside the one that binds."""
+        return self._phase(version)
+
+    def policy(self, version: Version | None = None) -> AgreementState:
+        """Give what decisions need to know, for the text `document`; with an earlier `version`, for what was shared under it.
 
         A grant from or to a party that is not bound, and one that is not applied provisionally yet, counts as suspended:
-        suspending a grant removes it, and nothing that somebody else required of it.
+        suspending a grant removes it, and nothing that somebody else required of it. Whether the agreement is in force, and
+        whom it binds, is for the current version to say; an earlier one binds nobody whom it did not bind itself.
         """
-        version = self.current
-        phase = self._phase(version)
+        current = self.current
+        version = version or current
+        phase = self._phase(current)
+        suspended = frozenset(self._suspended_in(version.document)) if self.suspensions else frozenset[str]()
         if phase not in _BINDING:
             reason = phase.value if phase in _BINDING_NO_MORE else "NOT_YET"
-            return AgreementState(in_force=False, reason=reason, suspended_clauses=self.suspended_clauses)
-        without = self._without_effect(version, phase)
-        unbound = frozenset(version.document.parties) - self._bound(version, phase)
-        return AgreementState(in_force=True, suspended_clauses=self.suspended_clauses | without, unbound=unbound)
+            return AgreementState(in_force=False, reason=reason, suspended_clauses=suspended)
+        bound = self._bound(version, phase)
+        if version is not current:
+            bound &= self._bound(current, phase)
+        without = self._without_effect(version, phase, bound)
+        unbound = frozenset(version.document.parties) - bound
+        return AgreementState(in_force=True, suspended_clauses=suspended | without, unbound=unbound)
+
+    def version(self, digest: str) -> Version | None:
+        """Give the version with that digest, in hex, which governs or governed; None for a text that never did."""
+        return next((one for one in self.governed if one.digest == digest), None)
 
     @property
     def history(self) -> tuple[Event, ...]:
@@ -330,9 +352,9 @@ class State:
         signed = version.signed - self._departed()
         return frozenset(party for party in signed if any(party in by for by in self.log_signed.values()))
 
-    def _without_effect(self, version: Version, phase: Phase) -> frozenset[str]:
+    def _without_effect(self, version: Version, phase: Phase, bound: frozenset[str]) -> frozenset[str]:
         """Give the grants of a version that apply to nobody yet, or to somebody who is not bound."""
-        document, bound = version.document, self._bound(version, phase)
+        document = version.document
         provisional = self.provisional_clauses if phase is Phase.PROVISIONAL else None
         if provisional is None and bound >= document.parties.keys():
             return frozenset()

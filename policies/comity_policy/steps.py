@@ -21,7 +21,7 @@ in the same chain, empty at its beginning and always for ``agreement-log-opened`
 | agreement-object-renewal, -notice, -withdraw | reason |
 | agreement-dispute-open | subject (report, decision, entry), subject_id, deadline (a date), reason |
 | agreement-dispute-close | names (the digest of the step that opened it) |
-| agreement-caveat-add | caveat, caveat_digest |
+| agreement-caveat-add | caveat, caveat_digest (salted), partner_text (all that others read of it) |
 | agreement-caveat-withdraw | caveat |
 
 What each step does, and who may take it when, is `lifecycle.py`.
@@ -153,7 +153,7 @@ _FURTHER: Final[Mapping[StepKind, tuple[str, ...]]] = {
     StepKind.WITHDRAW: ("reason",),
     StepKind.DISPUTE_OPEN: ("subject", "subject_id", "deadline", "reason"),
     StepKind.DISPUTE_CLOSE: ("names",),
-    StepKind.CAVEAT_ADD: ("caveat", "caveat_digest"),
+    StepKind.CAVEAT_ADD: ("caveat", "caveat_digest", "partner_text"),
     StepKind.CAVEAT_WITHDRAW: ("caveat",),
 }
 _DIGEST = re.compile(r"[0-9a-f]{96}")
@@ -164,7 +164,8 @@ _OFFICER = re.compile(r"[A-Z]{3}/[a-z0-9][a-z0-9-]{0,62}")
 _ORIGIN = re.compile(r"[A-Za-z0-9./-]{1,255}")
 _VKEY = re.compile(r"[!-~]{1,8192}")
 _CLAUSE = re.compile(r"[A-Za-z0-9.-]{1,32}")
-_FOR_PEOPLE = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]{1,200}")
+_FOR_PEOPLE_SIGN = r"(?=.*\S)[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
+_FOR_PEOPLE = re.compile(_FOR_PEOPLE_SIGN + "{1,200}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 # The shape of each key that holds one text; `reason` is any text of bounded length.
 _TEXTS: Final[Mapping[str, re.Pattern[str]]] = {
@@ -178,6 +179,7 @@ _TEXTS: Final[Mapping[str, re.Pattern[str]]] = {
     "deadline": _DATE,
     "caveat": re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,30}[A-Za-z0-9])?"),
     "caveat_digest": _DIGEST,
+    "partner_text": re.compile(_FOR_PEOPLE_SIGN + "{1,1000}"),
 }
 
 
@@ -218,6 +220,7 @@ class Step:
     deadline: str = ""
     caveat: str = ""
     caveat_digest: str = ""
+    partner_text: str = ""
     digest: str = ""
     log_index: int = 0
     at_ms: int = 0

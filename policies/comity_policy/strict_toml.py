@@ -114,12 +114,12 @@ def each_named(raw: object, kind: type[_T], name: str) -> Mapping[str, _T]:
     return {key: converted(one, kind, (name, key)) for key, one in raw.items()}
 
 
-def clause_of(raw: object, kinds: type[_T], path: Path) -> _T:
-    """Give a clause of one of the kinds of a union of clause types. Raises AtError."""
+def clause_of(raw: object, kinds: type[_T], path: Path, what: str = "clause") -> _T:
+    """Give a clause (or what else has kinds) of one of the kinds of a union of types. Raises AtError."""
     known = tuple(str(one.__struct_config__.tag) for one in kinds.__args__)  # type: ignore[attr-defined]  # a union
     kind = raw.get("kind") if isinstance(raw, dict) else None
     if kind is not None and kind not in known:
-        raise AtError((*path, "kind"), f"unknown clause kind {kind!r}; this release knows {', '.join(known)}")
+        raise AtError((*path, "kind"), f"unknown {what} kind {kind!r}; this release knows {', '.join(known)}")
     return converted(raw, kinds, path)
 
 

@@ -3,7 +3,8 @@
 A row says only what matters to it; everything else has a value under which nothing refuses: an addressee and node of the
 recipient's party in its own region, in the offices and communities that need to know, accredited for the highest level, fresh
 keys, the first broker of the agreement, an unused quota, as many approvals as are needed; at opening a cleared officer who reads
-and acknowledged every caveat. `emergency` says that the report names a declaration, `declared` that it was verified. Spans
+and acknowledged every caveat. A party that is `unbound` (or, by the umbrella, `umbrella_unbound`) is named by the text and
+not bound by it: grants from and to it are suspended. `emergency` says that the report names a declaration, `declared` that it was verified. Spans
 are counted from the making of the report and written like ``2d3h``, ``-2m`` or ``30d1s`` (w d h m s ms). A fact named in
 `missing` was not attested.
 """
@@ -11,14 +12,14 @@ are counted from the making of the report and written like ``2d3h``, ``-2m`` or 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TypeVar, cast
 
 import msgspec
 
-from comity_policy.clauses import DualControl, NeedToKnow, Quota, UseRule
+from comity_policy.clauses import DualControl, NeedToKnow, Quota, Scope, UseRule
 from comity_policy.document import Document
 from comity_policy.facts import (
     Addressee,
@@ -63,9 +64,10 @@ class TableError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything one decision is made from, for a report of one portion."""
+    """Everything one decision is made from, for a report of one portion. `above` is the state of the umbrella; None: it has none."""
 
     state: AgreementState
+    above: AgreementState | None
     profile: Profile
     times: Times
     node: NodeFacts
@@ -73,7 +75,7 @@ class Facts:
 
 
 def build(
-    document: Document, digest: bytes, raw: Mapping[str, object], point: Point, layers: Iterable[Layer] = ()
+    document: Document, digest: bytes, raw: Mapping[str, object], point: Point, layers: Sequence[Layer] = ()
 ) -> Facts:
     """Give the facts a row (with the defaults put in) says; raises TableError for words and spans it does not know.
 
@@ -87,12 +89,14 @@ def build(
         if word not in MISSING:
             raise TableError(f"{word!r} cannot be missing; what can is {', '.join(sorted(MISSING))}")
     texts = (Layer(document.clauses, document), *layers)
+    umbrella = next((one.document for one in layers if one.caveat is None), None)
     created = _created(document, row)
     now = created + span(row.now)
     # How old a key is counts when it was used: at opening that was the admission.
     used_at = created + span(row.admitted) if point is Point.OPENING else now
     return Facts(
-        state=_state(document, row),
+        state=_state(document, row.state, row.suspended, row.unbound),
+        above=_above(umbrella, row),
         profile=_profile(document, digest, row, texts),
         times=Times(created, created + span(row.not_before), created + span(row.expires)),
         node=_node(document, row, texts, created, used_at),
@@ -121,16 +125,38 @@ def _created(document: Document, row: TableRow) -> int:
     return max(begun, default=0) + _DAY
 
 
-def _state(document: Document, row: TableRow) -> AgreementState:
+def _state(document: Document, state: str, suspended: Sequence[str], unbound: Sequence[str]) -> AgreementState:
     known = {clause.id for clause in document.clauses}
-    for clause_id in row.suspended:
+    for clause_id in suspended:
         if clause_id not in known:
             raise TableError(f"there is no clause {clause_id!r} to suspend")
-    if row.state == "IN_FORCE":
-        return AgreementState(in_force=True, suspended_clauses=frozenset(row.suspended))
-    if row.state not in _REASONS:
-        raise TableError(f"unknown state {row.state!r}: IN_FORCE or one of {', '.join(sorted(_REASONS))}")
-    return AgreementState(in_force=False, reason=row.state, suspended_clauses=frozenset(row.suspended))
+    for party in unbound:
+        if party not in document.parties:
+            raise TableError(f"there is no party {party!r} that could be unbound")
+    if state != "IN_FORCE" and state not in _REASONS:
+        raise TableError(f"unknown state {state!r}: IN_FORCE or one of {', '.join(sorted(_REASONS))}")
+    outside = frozenset(unbound)
+    in_force = state == "IN_FORCE"
+    return AgreementState(
+        in_force=in_force,
+        reason="" if in_force else state,
+        suspended_clauses=frozenset(suspended) | _grants_of(document, outside),
+        unbound=outside,
+    )
+
+
+def _grants_of(document: Document, parties: frozenset[str]) -> frozenset[str]:
+    """Give the grants from or to some parties: they count as suspended while a party is not bound."""
+    scopes = (clause for clause in document.clauses if isinstance(clause, Scope))
+    return frozenset(one.id for one in scopes if parties & {one.from_party, one.to_party})
+
+
+def _above(umbrella: Document | None, row: TableRow) -> AgreementState | None:
+    if umbrella is not None:
+        return _state(umbrella, row.umbrella_state, row.umbrella_suspended, row.umbrella_unbound)
+    if row.umbrella_state != "IN_FORCE" or row.umbrella_suspended or row.umbrella_unbound:
+        raise TableError("the table names no umbrella that could be in a state of its own")
+    return None
 
 
 def _profile(document: Document, digest: bytes, row: TableRow, texts: tuple[Layer, ...]) -> Profile:

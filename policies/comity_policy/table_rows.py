@@ -118,4 +118,8 @@ class TableRow(
     # The agreement.
     state: str = "IN_FORCE"
     suspended: tuple[str, ...] = ()
+    unbound: tuple[str, ...] = ()
+    umbrella_state: str = "IN_FORCE"
+    umbrella_suspended: tuple[str, ...] = ()
+    umbrella_unbound: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()

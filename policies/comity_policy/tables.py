@@ -1,6 +1,7 @@
 """Test tables of an agreement: cases in a file of data, each with the exact answer, which a non-programmer could add to.
 
-``<agreement>.test.toml`` beside the agreement. ``[defaults]`` and ``[[row]]`` hold facts (see `table_facts.py`); a row has
+``<agreement>.test.toml`` beside the agreement. ``umbrella = "file"`` and ``caveats = ["file"]`` name texts beside the table
+that the agreement is decided with (`companions_named`). ``[defaults]`` and ``[[row]]`` hold facts (see `table_facts.py`); a row has
 a `name` and says either ``permit = true`` or ``deny = [...]``, the exact set of violated clauses in the order in which a
 decision lists them: baseline rows first, then the document's order. ``points = ["egress", "admission"]`` asks a row at
 several points, ``vary = { kind = ["report", "rfi"] }`` repeats it for each of the words.
@@ -13,7 +14,9 @@ A table is sharp, and `run_table` says whether it is, when
 3. every mutant of the agreement (`mutants.py`: clauses dropped, words dropped, ceilings and spans shifted) is killed:
    some row would be answered otherwise.
 
-An arrangement is tested with its umbrella (in force), and an agreement, where wanted, with national caveats on it.
+An arrangement is tested with its umbrella, in force unless a row says otherwise, and an agreement with the national caveats
+on it: their clauses and mutants count like its own, which may have a narrower caveat beside them. Under an umbrella alone nothing is granted: its requirements are held to
+stand beside `baseline/grant`, and what survives to make a difference.
 
     result = run_table(load(data), digest, table, bundled())
     assert result.passed, result.lines()
@@ -22,24 +25,29 @@ An arrangement is tested with its umbrella (in force), and an agreement, where w
 from __future__ import annotations
 
 import itertools
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from comity_policy.clauses import Acknowledge, Audit, Clause, OnFailure, Onward, OriginatorControl, Status, Survives
 from comity_policy.companions import Caveat, Umbrella
+from comity_policy.decision import Baseline
 from comity_policy.document import Document
 from comity_policy.engine import CompiledAgreement, compile_agreement
 from comity_policy.facts import AgreementState, Point
-from comity_policy.mutants import dropped, mutants
+from comity_policy.mutants import caveat_mutants, dropped, mutants
+from comity_policy.sections import AgreementKind
 from comity_policy.sources import Layer, every_layer
 from comity_policy.table_facts import Facts, TableError, build
 from comity_policy.vocabulary import Vocabularies
 
-__all__ = ["RowResult", "TableError", "TableResult", "run_table"]
+__all__ = ["CompanionNames", "RowResult", "TableError", "TableResult", "companions_named", "run_table"]
 
 SIZE_LIMIT = 1 << 20
 CASES_LIMIT = 4096
+_SECTIONS = {"defaults", "row", "umbrella", "caveats"}
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _POINTS = {"egress": Point.EGRESS, "admission": Point.ADMISSION, "opening": Point.OPENING}
 PERMIT: tuple[str, ...] = ()
 
@@ -93,6 +101,26 @@ class TableResult:
 
 
 @dataclass(frozen=True, slots=True)
+class CompanionNames:
+    """The files beside a table whose texts its agreement is decided with; an empty name is none."""
+
+    umbrella: str = ""
+    caveats: tuple[str, ...] = ()
+
+
+def companions_named(table: bytes) -> CompanionNames:
+    """Give the files a table names; raises TableError for a table that cannot be read and for what is no plain file name."""
+    raw = _read(table)
+    umbrella, caveats = raw.get("umbrella", ""), raw.get("caveats", [])
+    if not isinstance(umbrella, str) or not isinstance(caveats, list):
+        raise TableError("'umbrella' is the name of a file, 'caveats' a list of them")
+    for name in (*([umbrella] if "umbrella" in raw else []), *caveats):
+        if not isinstance(name, str) or not _FILE.fullmatch(name):
+            raise TableError(f"{name!r} is no name of a file beside the table: letters, digits, '.', '_' and '-'")
+    return CompanionNames(umbrella, tuple(caveats))
+
+
+@dataclass(frozen=True, slots=True)
 class _Case:
     name: str
     point: Point
@@ -119,9 +147,9 @@ def run_table(
         raise TableError(f"the table has more than {CASES_LIMIT} cases")
     answers = _answers(document, with_it, cases)
     rows = tuple(RowResult(case.name, case.point, case.expected, got) for case, got in zip(cases, answers, strict=True))
-    everyone = tuple(mutants(document))
-    survivors = tuple(name for name, mutant in everyone if _answers(mutant, with_it, cases) == answers)
-    uncovered = tuple(_uncovered(document, with_it, cases, answers))
+    everyone = tuple(_mutants(document, with_it))
+    survivors = tuple(name for name, mutant, beside in everyone if _answers(mutant, beside, cases) == answers)
+    uncovered = (*_uncovered(document, with_it, cases, answers), *_idle_caveats(with_it, answers))
     return TableResult(rows, uncovered, survivors, len(everyone))
 
 
@@ -134,9 +162,15 @@ class _Beside:
     umbrella: Umbrella | None
     caveats: tuple[Caveat, ...]
 
-    def compiled(self, document: Document, state: AgreementState) -> CompiledAgreement:
+    def compiled(
+        self, document: Document, state: AgreementState, above: AgreementState | None = None
+    ) -> CompiledAgreement:
+        """Give the agreement ready to decide, its umbrella in the state `above` where that is said."""
+        umbrella = self.umbrella
+        if umbrella is not None and above is not None:
+            umbrella = replace(umbrella, state=above)
         return compile_agreement(
-            document, self.digest, state, self.vocabularies, umbrella=self.umbrella, caveats=self.caveats
+            document, self.digest, state, self.vocabularies, umbrella=umbrella, caveats=self.caveats
         )
 
     def layers(self, document: Document) -> tuple[Layer, ...]:
@@ -146,23 +180,39 @@ class _Beside:
 
 
 def _answers(document: Document, with_it: _Beside, cases: Sequence[_Case]) -> tuple[tuple[str, ...], ...]:
-    compiled = {state: with_it.compiled(document, state) for state in {c.facts.state for c in cases}}
+    states = {(case.facts.state, case.facts.above) for case in cases}
+    compiled = {both: with_it.compiled(document, *both) for both in states}
     found = []
     for case in cases:
         facts = case.facts
-        decision = compiled[facts.state].decide(facts.profile, facts.times, 0, facts.node, facts.moment)
+        agreement = compiled[facts.state, facts.above]
+        decision = agreement.decide(facts.profile, facts.times, 0, facts.node, facts.moment)
         found.append(PERMIT if decision.permit else tuple(one.clause_id for one in decision.violations))
     return tuple(found)
+
+
+def _mutants(document: Document, with_it: _Beside) -> Iterator[tuple[str, Document, _Beside]]:
+    """Give each mutant of the agreement, and each of a caveat on it, with what it is decided beside."""
+    for name, mutant in mutants(document):
+        yield name, mutant, with_it
+    for position, caveat in enumerate(with_it.caveats):
+        for name, changed in caveat_mutants(document, caveat):
+            others = (*with_it.caveats[:position], changed, *with_it.caveats[position + 1 :])
+            yield f"caveat {caveat.party}/{caveat.id}, {name}", document, replace(with_it, caveats=others)
 
 
 def _uncovered(
     document: Document, with_it: _Beside, cases: Sequence[_Case], answers: Sequence[tuple[str, ...]]
 ) -> Iterator[str]:
-    sole = {answer[0] for answer in answers if len(answer) == 1}
+    # An umbrella grants nothing: that stands beside every other reason.
+    always = {str(Baseline.GRANT)} if document.kind == AgreementKind.UMBRELLA else set()
+    # A caveat that is narrower than a clause stands beside it always.
+    own = ({one for one in answer if not one.startswith("caveat/")} - always for answer in answers)
+    sole = {one for answer in own for one in answer if len(answer) == 1}
     for clause in document.clauses:
         if _lets(clause):
             without = _answers(dropped(document, clause.id), with_it, cases)
-            if not any(before == PERMIT and after != PERMIT for before, after in zip(answers, without, strict=True)):
+            if not any(_is_let(*both, always) for both in zip(answers, without, strict=True)):
                 yield f"{'grant' if clause.grant else 'clause'} {clause.id} is never the reason of a permit"
         elif isinstance(clause, OriginatorControl) and not any(isinstance(one, Onward) for one in document.clauses):
             # Nothing may be passed on at all: the baseline row stands beside it in every denial.
@@ -170,6 +220,20 @@ def _uncovered(
                 yield f"clause {clause.id} is never a reason of a denial"
         elif _can_refuse(clause) and clause.id not in sole:
             yield f"clause {clause.id} is never the sole reason of a denial"
+
+
+def _is_let(before: tuple[str, ...], after: tuple[str, ...], always: set[str]) -> bool:
+    """Say whether nothing but what always stands refused before, and something else does afterwards."""
+    return {*before} <= always and not {*after} <= always
+
+
+def _idle_caveats(with_it: _Beside, answers: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    sole = {answer[0] for answer in answers if len(answer) == 1}
+    for caveat in with_it.caveats:
+        for clause in caveat.clauses:
+            written = f"caveat/{caveat.party}/{caveat.id}/{clause.id}"
+            if written not in sole:
+                yield f"clause {written} is never the sole reason of a denial"
 
 
 def _lets(clause: Clause) -> bool:
@@ -190,13 +254,13 @@ def _can_refuse(clause: Clause) -> bool:
 def _cases(document: Document, with_it: _Beside, table: bytes) -> Iterator[_Case]:
     raw, layers = _read(table), with_it.layers(document)
     defaults, rows = raw.get("defaults", {}), raw.get("row")
-    if not isinstance(defaults, dict) or not isinstance(rows, list) or not rows or set(raw) - {"defaults", "row"}:
-        raise TableError("a table has [[row]] entries, [defaults], and nothing else")
+    if not isinstance(defaults, dict) or not isinstance(rows, list) or not rows or set(raw) - _SECTIONS:
+        raise TableError("a table has [[row]] entries, [defaults], umbrella, caveats, and nothing else")
     for position, row in enumerate(rows, start=1):
         if not isinstance(row, dict) or not isinstance(row.get("name"), str):
             raise TableError(f"row {position} has no name")
         try:
-            yield from _expanded(document, with_it.digest, layers, defaults, row)
+            yield from _expanded(document, with_it, layers, defaults, row)
         except TableError as error:
             raise TableError(f"row {position} ({row['name']}): {error}") from error
 
@@ -212,7 +276,7 @@ def _read(table: bytes) -> dict[str, object]:
 
 def _expanded(
     document: Document,
-    digest: bytes,
+    with_it: _Beside,
     layers: tuple[Layer, ...],
     defaults: Mapping[str, object],
     row: Mapping[str, object],
@@ -227,7 +291,8 @@ def _expanded(
         varied = dict(zip(vary, combination, strict=True))
         name = " ".join([str(row["name"]), *(f"[{key} = {value}]" for key, value in varied.items())])
         for point in points:
-            yield _Case(name, point, build(document, digest, {**merged, **varied}, point, layers), expected)
+            facts = build(document, with_it.digest, {**merged, **varied}, point, layers)
+            yield _Case(name, point, facts, expected)
 
 
 def _points(words: object) -> tuple[Point, ...]:

@@ -16,6 +16,7 @@ from comity_broker.dispatch.answering import GivenBack, SlotName
 from comity_broker.dispatch.floors import LaneState, Partial
 from comity_broker.dispatch.frames import AckConfirmed, CaughtUp, Draining
 from comity_broker.dispatch.listing import Filter, Listing, Place, Position, ReportState, report_state
+from comity_broker.finishing import Finishing
 from comity_broker.services.reports import SEGMENTS_LOOKED_AT, Reports
 from comity_broker.storage.protocol import ExceptionRow, ExceptionState
 
@@ -218,7 +219,7 @@ async def test_a_list_that_finds_nothing_for_long_gives_a_page_without_reports(t
     async with opened("memory", tmp_path) as world:
         for _ in range(SEGMENTS_LOOKED_AT + 6):
             await world.admit(1)
-        reports = Reports(world.dispatcher, lambda: bytes(16))
+        reports = Reports(world.dispatcher, lambda: bytes(16), Finishing())
         called_by(world.people.sender)
         request = exchange_pb2.ListReportsRequest(states=[exchange_pb2.REPORT_STATE_PARKED])
         first = await reports.ListReports(request, None)
@@ -230,7 +231,7 @@ async def test_a_list_that_finds_nothing_for_long_gives_a_page_without_reports(t
 async def test_pages_of_a_list_hold_every_report_once(world):
     for _ in range(4):
         await world.admit(3)
-    reports = Reports(world.dispatcher, lambda: bytes(16))
+    reports = Reports(world.dispatcher, lambda: bytes(16), Finishing())
     called_by(world.people.reader)
     request, found = exchange_pb2.ListReportsRequest(limit=5), []
     for _ in range(10):
@@ -253,7 +254,7 @@ async def test_pages_of_a_list_hold_every_report_once(world):
 async def test_a_list_that_is_asked_for_wrongly_is_refused(world, request_):
     called_by(world.people.sender)
     with pytest.raises(ComityError) as caught:
-        await Reports(world.dispatcher, lambda: bytes(16)).ListReports(request_, None)
+        await Reports(world.dispatcher, lambda: bytes(16), Finishing()).ListReports(request_, None)
     assert caught.value.code is ErrorCode.MALFORMED
 
 
@@ -261,7 +262,7 @@ async def test_a_list_of_an_agreement_of_others_is_refused(world):
     called_by(world.people.sender)
     request = exchange_pb2.ListReportsRequest(agreement_id="XAR-XDE-1")
     with pytest.raises(ComityError) as caught:
-        await Reports(world.dispatcher, lambda: bytes(16)).ListReports(request, None)
+        await Reports(world.dispatcher, lambda: bytes(16), Finishing()).ListReports(request, None)
     assert caught.value.code is ErrorCode.AGREEMENT_UNKNOWN
 
 
@@ -269,7 +270,7 @@ async def test_words_on_reports_say_what_is_to_be_done(world):
     made = await world.admit(1)
     called_by(world.people.reader)
     named = [exchange_pb2.SlotRef(agreement_id=AGREEMENT, segment_id=made.segment_id, slot=0)]
-    reports = Reports(world.dispatcher, lambda: bytes(16))
+    reports = Reports(world.dispatcher, lambda: bytes(16), Finishing())
     for call, request in (
         (reports.ResolveParked, exchange_pb2.ResolveParkedRequest(slots=named)),
         (reports.ResolveHeld, exchange_pb2.ResolveHeldRequest(slots=named)),

@@ -13,6 +13,7 @@ from builders_storage import (
     everything,
     exception,
     opening,
+    reservation,
     segment,
     statement,
 )
@@ -26,8 +27,10 @@ from comity_broker.storage.protocol import (
     HoldingRow,
     HoldingState,
     PacketRow,
+    QuotaRow,
     Reads,
     Rows,
+    UmbrellaRow,
     Unit,
 )
 
@@ -115,6 +118,24 @@ async def test_an_exception_that_goes_and_comes_back_within_a_commit_stays(stora
     assert [row.state for row in await storage.reader.exceptions(AGREEMENT)] == [ExceptionState.PARKED]
 
 
+async def test_texts_are_kept_by_digest_and_umbrellas_by_entry(storage, writer):
+    texts = [DocumentRow(digest(word), word.encode()) for word in ("first", "second")]
+
+    def bringing(*rows_of):
+        def build(head, _):
+            rows = Rows(head, None)
+            rows.documents.extend(rows_of)
+            rows.umbrellas.extend(UmbrellaRow(index, index + 7) for index, _ in enumerate(rows_of, len(rows_of) * 10))
+            return rows
+
+        return Unit(AGREEMENT, build, create=True)
+
+    assert codes(writer.commit([bringing(texts[0]), bringing(*texts)])) == [None, None]
+    reader = storage.reader
+    assert sorted(await reader.documents(AGREEMENT)) == sorted(texts)
+    assert await reader.umbrellas(AGREEMENT) == [UmbrellaRow(10, 17), UmbrellaRow(20, 27), UmbrellaRow(21, 28)]
+
+
 async def test_statements_holds_holdings_document_and_consumers_are_kept(storage, writer):
     document = DocumentRow(digest("text"), b"the agreement's text")
     holding = HoldingRow(1, 2, HoldingState.CONFIRMED, 3)
@@ -139,12 +160,12 @@ async def test_statements_holds_holdings_document_and_consumers_are_kept(storage
     assert [row.body for row in await reader.statements(AGREEMENT)] == [b"statement 1", b"statement 2"]
     assert [row.body for row in await reader.statements(AGREEMENT, 2)] == [b"statement 2"]
     assert [row.log_index for row in await reader.holds(AGREEMENT)] == [1]
-    assert await reader.document(AGREEMENT) == document
-    assert await reader.document(OTHER) is None
+    assert await reader.documents(AGREEMENT) == [document]
+    assert await reader.documents(OTHER) == []
+    assert await reader.umbrellas(OTHER) == []
     assert await reader.holdings(AGREEMENT) == [holding]
     assert await reader.consumers() == [ConsumerRow(RECEIVER, "default", 2, 7)]
     assert (await reader.known(AGREEMENT, Reads(holdings=[(1, 2), (9, 9)]))).holdings == {(1, 2): holding}
-    assert codes(writer.commit([Unit(AGREEMENT, agreement)])) == [ErrorCode.INTERNAL], "an agreement has one text"
 
 
 async def test_one_agreement_never_sees_another_ones_rows(storage, writer):
@@ -154,6 +175,26 @@ async def test_one_agreement_never_sees_another_ones_rows(storage, writer):
     assert [row.log_index for row in shown[OTHER]["entries"]] == [0, 1, 2]
     assert [row.log_index for row in shown[OPERATIONS]["entries"]] == [0]
     assert shown[AGREEMENT]["statements"] == []
+
+
+async def test_a_quota_is_read_and_reserved_in_one_unit_so_that_no_window_holds_more_than_its_limit(backend, writer):
+    some = [reservation(4), reservation(4), reservation(4), reservation(2), reservation(4, starts_at=86_400_000)]
+    other = reservation(9, clause="XAR-XBO-GSA/5")
+    outcomes = writer.commit([opening(), *some, other, reservation(1, shard=OTHER)])
+    assert codes(outcomes) == [None, None, None, ErrorCode.STATEMENT_CONFLICT, None, None, None, None]
+    assert codes(writer.commit([reservation(1), reservation(6, starts_at=86_400_000)])) == [
+        ErrorCode.STATEMENT_CONFLICT,
+        None,
+    ]
+    kept = [
+        QuotaRow("XAR-XBO-GSA/5", "XAR", "XBO", "day", 0, 9, 900),
+        QuotaRow("quota", "XAR", "XBO", "day", 0, 10, 1000),
+        QuotaRow("quota", "XAR", "XBO", "day", 86_400_000, 10, 1000),
+    ]
+    assert await backend.storage.reader.quotas(AGREEMENT) == kept
+    reopened = backend.reopen()
+    assert await reopened.reader.quotas(AGREEMENT) == kept
+    assert codes(reopened.writer.commit([reservation(1)])) == [ErrorCode.STATEMENT_CONFLICT]
 
 
 async def test_usage_says_how_much_room_there_is(storage):

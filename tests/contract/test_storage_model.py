@@ -20,6 +20,7 @@ from builders_storage import (
     exception,
     failing,
     opening,
+    reservation,
     segment,
     statement,
 )
@@ -38,6 +39,9 @@ units = st.one_of(
     st.builds(statement, st.integers(1, 9), shards, expected_epoch=epochs),
     st.builds(acknowledgement, st.integers(0, 30), shards),
     st.builds(exception, st.integers(1, 4), st.integers(0, 3), shards),
+    st.builds(
+        reservation, st.integers(1, 6), clause=st.sampled_from(["5", "U/5"]), starts_at=st.integers(0, 1), shard=shards
+    ),
     st.builds(failing, st.sampled_from([ConflictError("no"), ZeroDivisionError()]), shards),
 )  # fmt: skip
 
@@ -73,6 +77,11 @@ class Stores(RuleBasedStateMachine):
     @invariant()
     def shows_the_same(self):
         assert asyncio.run(everything(self.store.storage.reader)) == self.model.everything()
+
+    @invariant()
+    def no_window_holds_more_than_its_limit(self):
+        for shard in (AGREEMENT, OTHER):
+            assert all(0 < row.reports <= 10 for row in asyncio.run(self.store.storage.reader.quotas(shard)))
 
     def teardown(self):
         try:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from comity.node.alarms import AlarmKind
-from comity.node.node import OfflineNode
+from comity.node.offline import OfflineNode
 from processes import ending
 from world_files import AGREEMENT, WISHES, made_world
 

@@ -288,7 +288,12 @@ def test_each_sides_auditor_verifies_the_log_from_a_folder(treaty, tmp_path):
         machine.done("audit", "bundle", AGREEMENT, "--into", str(bundle), "--as", f"{code}/auditor1")
         ran = machine.run("audit", "verify", str(bundle), "--party", code, "--json")
         assert ran.code == 0, ran.records
-        assert (ran.records[0]["verdict"], ran.records[0]["findings"]) == ("PASS", [])
+        assert (ran.records[0]["verdict"], ran.records[0]["findings"]) == ("PASS", []), ran.records
+        replayed = machine.done("audit", "replay", str(bundle), "--json").records[-1]["counts"]
+        assert replayed["decisions identical"] > 0
+        assert (replayed["decisions different"], replayed["decisions not replayed"]) == (0, 0)
+        of_mirror = machine.done("audit", "replay", "--agreement", AGREEMENT, "--as", f"{code}/auditor1", "--json")
+        assert of_mirror.records[-1]["counts"] == replayed
         assert machine.run("audit", "bundle", AGREEMENT, "--into", str(bundle), "--as", f"{code}/auditor1").code == 13
         assert not [path for path in bundle.rglob("*") if path.is_file() and b"Audited." in path.read_bytes()]
 

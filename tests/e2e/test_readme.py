@@ -22,6 +22,14 @@ bohemund$ comity party create XBO --name 'Bohemund Federation' --trust-domain xb
 bohemund$ comity party export XBO --into XBO.card
 """
 
+# What the guide to writing agreements takes as given: the cards of both parties, on the machine of whoever drafts.
+CARDS = """\
+arden$ (umask 077; echo 'four words nobody sings' > passphrase)
+arden$ export COMITY_HOME=$PWD/arden COMITY_PASSPHRASE_FILE=$PWD/passphrase
+arden$ comity party create XAR --name 'Republic of Arden' --trust-domain xar.example --jurisdiction XAR
+arden$ comity party create XBO --name 'Bohemund Federation' --trust-domain xbo.example --jurisdiction XBO
+"""
+
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("world", ["quick start", "user's guide"])
@@ -42,6 +50,13 @@ def test_a_broker_is_made_run_and_checked_as_the_operators_guide_shows(tmp_path)
     with terminals:
         terminals.type_all(steps(Block(Path(__file__), 1, "console", "", PARTIES)))
         follow(terminals, *WORLDS["operator's guide"])
+
+
+@pytest.mark.timeout(600)
+def test_an_agreement_is_written_checked_tested_and_proved_as_its_guide_shows(tmp_path):
+    with Terminals(tmp_path, left_out=LEFT_OUT) as terminals:
+        terminals.type_all(steps(Block(Path(__file__), 1, "console", "", CARDS)))
+        follow(terminals, *WORLDS["writing agreements"])
 
 
 def follow(terminals: Terminals, *documents: Path) -> None:

@@ -24,7 +24,7 @@ async def test_receiving_does_not_end_before_reports_in_hand_are_acknowledged(tm
             for _ in range(3):
                 tasks.create_task(hold(await anext(deliveries)))
             the_end = tasks.create_task(anext(deliveries, None))
-            receiver = reader._receivers["default"]
+            receiver = reader._consuming._receivers["default"]
             await until(lambda: receiver._caught_up and not any(receiver._frames))
             for _ in range(20):
                 await asyncio.sleep(0)
@@ -66,7 +66,7 @@ async def test_receiving_outlives_a_broker_that_is_away_just_when_the_mirror_mus
                 raise UnreachableError("the broker is away")
             await fetch(*agreements)
 
-        reader.refresh = away_at_first
+        reader._consuming._refresh = away_at_first
         await sender.send(report("one"), agreement=AGREEMENT)
         await sender.refresh()
         # The second was sealed by somebody who has seen more of the log than the reader has.

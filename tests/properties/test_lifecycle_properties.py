@@ -310,6 +310,19 @@ class Histories(RuleBasedStateMachine):
             assert one.current.digest == other.current.digest or not grants(one)
             assert no_wider(one, other)
 
+    def check_versions(self) -> None:
+        """What was shared under an earlier version is bound by no more than binds now, and by the same suspensions."""
+        state = self.state
+        now = state.policy()
+        assert state.governed[-1] is state.current
+        for version in state.governed:
+            before = state.policy(version)
+            assert (before.in_force, before.reason) == (now.in_force, now.reason)
+            assert before.unbound >= now.unbound
+            assert before.suspended_clauses >= now.suspended_clauses & {"1.0", "4"}
+            assert state.version(version.digest) is version
+        assert state.pending is None or state.version(state.pending.digest) is None
+
     def check_narrowing_stays_possible(self) -> None:
         place = {"log_index": len(self.log) + 1, "at_ms": self.now, "clauses": ()}
         for party in self.state.bound - suspenders(self.log, ""):
@@ -322,6 +335,7 @@ class Histories(RuleBasedStateMachine):
             assert not policy.in_force
         # Suspending, whoever did it, only ever takes away.
         assert no_wider(state, replace(state, suspensions={}))
+        self.check_versions()
         if not policy.in_force:
             return
         version, left = state.current, leavers(self.log, zone(self.document.entry_into_force.zone), self.now)

@@ -66,6 +66,16 @@ async def test_a_slot_that_came_pruned_without_a_reason_is_unexplained(tmp_path)
         assert [(one.said, one.numbers) for one in accounted.claims] == [(Said.DELIVERED, (0, 3)), (Said.REFUSED, (1,))]
 
 
+async def test_a_parked_slot_is_accounted_for_and_left_to_whoever_replays_it(tmp_path):
+    async with handing(tmp_path) as hand:
+        whole = hand.frame(1)
+        segment = parse_segment(prune(whole.segment, [0]))
+        frame = cut(whole, segment=segment.data, slots=[], absent=[skipped(1, segment.leaves[0], 4)])
+        accounted = account(frame, segment, 0)
+        assert (accounted.unexplained, accounted.over) == ((), ())
+        assert [one.said for one in accounted.claims] == [Said.PARKED]
+
+
 async def test_a_reason_that_names_another_leaf_explains_nothing(tmp_path):
     async with handing(tmp_path) as hand:
         whole = hand.frame(2)

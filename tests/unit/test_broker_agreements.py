@@ -1,7 +1,6 @@
 """What officers can do with an agreement at a broker, and what nobody can."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -161,19 +160,6 @@ async def test_a_text_that_does_not_load_is_refused_with_path_and_line(tmp_path)
         )
         assert "line" in error.message
         assert "celing" in error.message
-
-
-async def test_a_step_that_this_broker_has_no_entry_for_is_refused_and_writes_nothing(tmp_path):
-    async with brokered(tmp_path) as world:
-        agreed = await treaty(world)
-        await agreed.into_force()
-        standing = world.broker.ledger.require(AGREEMENT, "XBO")
-        before, by = standing.steps, agreed.officer(world.xar, "liaison1")
-        deadline = str(datetime.fromtimestamp(world.clock.now_ms() // 1000, UTC).date() + timedelta(days=30))
-        dispute = {"role": Role.LIAISON, "subject": "report", "subject_id": "r-1", "deadline": deadline, "reason": "-"}
-        statement = agreed.statement(StepKind.DISPUTE_OPEN, world.xar, by=by, **dispute)
-        await refused(agreed.submit(statement, by), ErrorCode.STATEMENT_REJECTED)
-        assert standing.steps == before
 
 
 async def test_every_step_raises_the_epoch_that_decisions_are_compared_with(tmp_path):

@@ -13,8 +13,8 @@ from comity.envelope.evidence import SlotCode
 from comity.envelope.segment import parse_segment
 from comity.errors import ErrorCode, RefusedError
 from comity.v1 import exchange_pb2
-from comity_broker.admission import SlotRefused
 from comity_broker.services import publishing
+from comity_broker.slots import SlotRefused
 
 REPORTS = 20
 

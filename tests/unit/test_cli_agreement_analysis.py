@@ -9,8 +9,8 @@ from pathlib import Path
 import cedarpy
 import pytest
 
+from builders_examples import umbrella_and_arrangement
 from builders_home import Machine
-from comity.node.agreements import document_digest
 from comity_policy.decision import Baseline
 from sabotage_tools import skipped_row
 
@@ -31,7 +31,7 @@ def example(tmp_path):
 def test_an_example_is_proved_line_by_line(machine, example):
     records = machine.done("agreement", "prove", str(example), "--json").records
     assert {one["outcome"] for one in records} == {"PROVED"}
-    invariants = ["national-only", "unmarked", "ceiling", "originator-control", "grant"]
+    invariants = ["national-only", "unmarked", "ceiling", "originator-control", "grant", *3 * ["agreed"]]
     assert [one["invariant"] for one in records if one["invariant"] != "suspension"] == invariants
     assert "2.1" in [one.get("clause_id") for one in records]
 
@@ -89,22 +89,6 @@ def test_a_twin_is_never_written_over_another(machine, example):
     ran = machine.run("agreement", "export", str(example), "--cedar", str(into), "--json")
     assert (ran.code, ran.error["code"]) == (13, "FILE_EXISTS")
     assert [one.read_text() for one in into.iterdir()] == ["mine"]
-
-
-def umbrella_and_arrangement(example):
-    """The example without what it grants as an umbrella, and the whole example as an arrangement under it."""
-    text = example.read_text()
-    head, *clauses = text.split("[[clause]]")
-    kept = [one for one in clauses if 'kind = "scope"' not in one and 'kind = "ceiling"' not in one]
-    above = "[[clause]]".join([head.replace('kind = "agreement"', 'kind = "umbrella"').replace("CERT-1", "U"), *kept])
-    umbrella = example.with_name("umbrella.toml")
-    umbrella.write_text(above)
-    under = (
-        f'[under]\nagreement = "XAR-XDE-U"\ndigest = "sha384:{document_digest(above.encode()).hex()}"\n\n[parties.XAR]'
-    )
-    arrangement = text.replace('kind = "agreement"', 'kind = "arrangement"').replace("[parties.XAR]", under)
-    example.write_text(arrangement)
-    return umbrella, example
 
 
 def test_an_arrangement_is_proved_and_written_with_its_umbrella(machine, example):

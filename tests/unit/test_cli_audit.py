@@ -92,6 +92,7 @@ def test_a_decision_is_read_for_the_slots_it_covers():
         "accreditation_until": 1,
         "oldest_key_since": 1,
         "valid": True,
+        "officers": None,
     }
     moment = {
         "now": 1,
@@ -102,10 +103,19 @@ def test_a_decision_is_read_for_the_slots_it_covers():
         "sender_key_since": 1,
         "direct": True,
         "onward_grant": False,
+        "size": None,
+        "usage": [{"clause": "9", "reports": 1, "size": 10}],
+        "approvals": [],
+        "overdue": None,
+        "log_available": True,
+        "emergency_declared": False,
+        "hops": None,
+        "disputed": None,
     }
     violation = {"clause": "4", "reason": "DENIED", "portions": [1]}
     recipient = {"party": "XBO", "node": "n1", "portions": [0], "violations": [violation], "facts": facts}
-    entry = decisions([{"slots": [[0, 1], [4, 6]], "profile": "00" * 48, "moment": moment, "recipients": [recipient]}])
+    decided = {"slots": [[0, 1], [4, 6]], "profile": "00" * 48, "content": "", "times": []}
+    entry = decisions([decided | {"moment": moment, "recipients": [recipient]}])
     for slot in (0, 1, 4, 6):
         (found,) = recipients(entry, "XAR", slot)
         assert (found.node, found.portions, found.violations) == ("XBO/n1", (0,), (("4", "DENIED", (1,)),))

@@ -23,7 +23,7 @@ from comity_policy.explanation import ClauseExplanation, Remedy, RemedyAction
 
 PROGRAM = [sys.executable, "-m", "comity.cli.main"]
 # What design 01 names for later releases must not be listed: no command that does not exist.
-LATER = ("doctor", "consent", "rfi", "desk", "witness", "breach", "joint", "assist", "exercise")
+LATER = ("doctor", "consent", "rfi", "witness", "joint", "assist", "exercise")
 
 
 def ran(*words: str) -> tuple[int, str, str]:

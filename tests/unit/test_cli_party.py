@@ -176,9 +176,11 @@ def test_a_clearance_is_attested_by_a_security_authority_too(arden, made, tmp_pa
     (asked,) = arden.done("officer", "create", "XAR/cleared1", "--json").records
     words = ("officer", "accredit", "XAR/cleared1", "--role", "duty-officer", "--request", asked["request"])
     words += ("--into", str(tmp_path / "issued"), "--clearance", "SECRET", "--json")
+    words += ("--office", "watch", "--community", "ct", "--clearance-until", "2031-01-01T00:00:00Z")
     assert arden.run(*words, "--cleared-by", "XAR/cleared1").code == 12
     (issued,) = arden.done(*words, "--cleared-by", "XAR/security1").records
-    assert issued["clearance"]["by"] == "XAR/security1"
+    assert issued["clearance"] == {"level": "SECRET", "by": "XAR/security1", "until": "2031-01-01T00:00:00.000Z"}
+    assert (issued["offices"], issued["communities"]) == (["watch"], ["ct"])
 
 
 def test_an_accreditation_is_said_where_the_partys_keys_are(card, other):

@@ -32,7 +32,7 @@ DOCS = REPOSITORY / "docs"
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 LATER = re.compile(
     r"\bwitness|\bfederat|\bpostgres|\bconsole\b|\bbackups?\b|\brestore\b|\brecalls?\b|\battachment|\bexercise"
-    r"|\breplay(?:s|ing)? decisions|\bkubernetes|\bhelm\b|\bpkcs|\banchor for",
+    r"|\bkubernetes|\bhelm\b|\bpkcs|\banchor for",
     re.IGNORECASE,
 )
 SAID = re.compile(r"\bnot (?:in|part of) this release\b", re.IGNORECASE)

@@ -213,7 +213,7 @@ KIND_CLAUSES: dict[str, tuple[Situation, str, str, RemedyAction]] = {
     "a used-up quota": (
         HANDLING_CASES["a report above the quota"][0],
         "10 reports and 0 bytes, and this report of 100 bytes",
-        "in the next day, or as an emergency that a duty officer declares",
+        "from 2026-12-01T00:00:00Z on, when the next day begins, or as an emergency that a duty officer declares",
         RemedyAction.SECOND_OFFICER,
     ),
     "one officer": (

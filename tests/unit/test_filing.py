@@ -159,3 +159,13 @@ def test_the_description_comes_last_and_a_full_disk_leaves_nothing_half_written(
     assert refused.value.exit_code == 18
     assert f"{ID}.json" not in names(tmp_path)
     assert not [name for name in names(tmp_path) if name.startswith(".")]
+
+
+def test_two_openings_that_each_show_another_portion_are_described_together(tmp_path):
+    whole = (text("For analyst1."), text("For analyst2."))
+    first, second = (replace(received(*whole), opened=((index, whole[index]),)) for index in (0, 1))
+    filed(tmp_path, first)
+    assert filed(tmp_path, second).description["withheld"] == []
+    description = json.loads((tmp_path / f"{ID}.json").read_text())
+    assert [one["portion"] for one in description["portions"]] == [1, 2]
+    assert filed(tmp_path, first).description["withheld"] == []

@@ -90,8 +90,9 @@ def test_other_fields_are_told_otherwise(clause_id: str, fields: str, part: str)
         ("25", "enforced at admission"),
         ("28", "enforced at opening"),
         ("23", "enforced at egress and admission"),
-        ("30", "enforced at admission and opening, tracked by hand"),
-        ("33", "tracked by hand"),
+        ("30", "enforced at admission and opening, tracked"),
+        ("33", "tracked"),
+        ("29", "enforced at opening, tracked by hand"),
         ("1", "recorded"),
     ],
 )

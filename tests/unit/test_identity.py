@@ -34,7 +34,7 @@ from comity_policy.facts import Role
 
 XAR = nation("XAR")
 N1 = XAR.node("n1", offices=("analysis", "watch"), communities=("ct",), accreditation=XAR.attestation())
-OFFICER = XAR.officer("officer1", [Role.LIAISON, Role.LEGAL_REVIEWER], agreements=["XAR-XBO-1"])
+OFFICER = XAR.officer("officer1", [Role.LIAISON, Role.LEGAL_REVIEWER], agreements=["XAR-XBO-1"], offices=["watch"])
 ENVOY = XAR.officer("envoy", [Role.PLENIPOTENTIARY], clearance=XAR.attestation("TOP SECRET"))
 HUB = XAR.broker("hub")
 REVOCATION = XAR.revocation(N1.signer.fingerprint, compromised_at=NOW - DAY)
@@ -142,6 +142,7 @@ def test_every_statement_is_read_into_what_it_says():
     assert isinstance(officer, OfficerAccreditation)
     assert officer.roles == {Role.LIAISON, Role.LEGAL_REVIEWER}
     assert officer.agreements == {"XAR-XBO-1"}
+    assert (officer.offices, officer.communities) == ({"watch"}, frozenset())
     assert isinstance(revocation, Revocation)
     assert (revocation.key, revocation.compromised_at) == (N1.signer.fingerprint, NOW - DAY)
 
@@ -206,6 +207,8 @@ def test_a_statement_that_is_not_canonical_json_never_exists():
         ("officer-accreditation", {"roles": ["node"]}),
         ("officer-accreditation", {"roles": ["liaison", "legal-reviewer"]}),
         ("officer-accreditation", {"agreements": ["xar"]}),
+        ("officer-accreditation", {"offices": ["Watch"]}),
+        ("officer-accreditation", {"communities": ["ct", "ct"]}),
         ("officer-accreditation", {"keys": []}),
         ("revocation", {"key": "00" * 47}),
         ("revocation", {"reason": ""}),

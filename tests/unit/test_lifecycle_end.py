@@ -19,7 +19,7 @@ from builders_lifecycle import (
     treaty,
 )
 from comity_policy.facts import AgreementState
-from comity_policy.lifecycle import Phase, StepKind
+from comity_policy.lifecycle import Phase, StepKind, admissible
 from comity_policy.sections import (
     EntryIntoForce,
     EntryRule,
@@ -287,6 +287,12 @@ def test_a_dispute_is_closed_by_those_who_were_parties_when_it_was_opened():
     refused(life, K.DISPUTE_CLOSE, "XDE", names=opened.digest, because="not one of those")
 
 
+def test_a_dispute_may_be_judged_before_the_log_has_given_it_a_time():
+    life = in_force()
+    step = replace(life.step(K.DISPUTE_OPEN, "XAR"), at_ms=0, log_index=0)
+    admissible(life.state(), step)
+
+
 # --- caveats ----------------------------------------------------------------------------------------------------------
 
 
@@ -316,3 +322,8 @@ def test_a_notice_of_a_century_has_a_date():
     life = in_force(termination=Termination(NoticePeriod(months=1200)))
     life.take(K.NOTICE, "XAR", at="2027-02-28T10:00")
     assert life.state().ends_at == ms("2127-02-28")
+
+
+def test_an_umbrella_takes_no_caveat_for_it_shares_nothing():
+    life = in_force(kind="umbrella")
+    refused(life, K.CAVEAT_ADD, "XAR", because="belongs on its arrangements")

@@ -66,7 +66,7 @@ async def test_a_step_that_the_state_does_not_allow_stops_the_agreement(tmp_path
 async def test_a_step_under_an_entry_of_another_kind_stops_the_agreement(tmp_path):
     """What a node does not act on it must not fold: a caveat that it knew of and ignored would be a silent leak."""
     audit = fresh_audit()
-    caveat = {"caveat": "C1", "caveat_digest": "cd" * 48}
+    caveat = {"caveat": "C1", "caveat_digest": "cd" * 48, "partner_text": "A limitation."}
     statement = audit.statement(StepKind.CAVEAT_ADD, "XBO/plen", Role.PLENIPOTENTIARY, **caveat)
     audit.step(statement, StepKind.SUSPEND)
     async with mirrored(audit, tmp_path) as (_, mirror, refresh):

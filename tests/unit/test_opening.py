@@ -10,9 +10,11 @@ from comity.envelope.evidence import AckOutcome
 from comity.envelope.open import Opener
 from comity.envelope.segment import prune
 from comity.errors import KeyFault, MalformedError, NotFoundError, RejectedError
-from comity.node.opening import Opening, OpenSlot, RefreshNeeded, Refusal
+from comity.node.opened import OpenSlot, Refusal
+from comity.node.opening import Opening, RefreshNeeded
 from comity_broker.auditlog.kinds import EventKind
 from comity_policy.facts import Role
+from comity_policy.readers import Lack
 from comity_policy.steps import StepKind
 
 
@@ -192,11 +194,14 @@ async def test_what_a_broker_admitted_during_a_suspension_stays_closed_after_it(
         refused(opened(hand, frame), says="baseline/in-force")
 
 
-async def test_a_purpose_of_the_readers_own_must_be_the_stated_one(tmp_path):
+async def test_a_report_stated_for_another_purpose_waits_for_who_opens_it_for_that(tmp_path):
     async with handing(tmp_path) as hand:
         frame = hand.frame()
         assert isinstance(opened(hand, frame, purpose="counter-terrorism"), OpenSlot)
-        refused(opened(hand, frame, purpose="threat-to-life"))
+        result = opened(hand, frame, purpose="threat-to-life")
+        assert isinstance(result, OpenSlot)
+        assert (result.report, result.lacks) == (None, {Lack.PURPOSE})
+        assert [one.kind for one in result.refused] == ["purpose"]
 
 
 async def test_a_report_kept_longer_than_agreed_stays_closed(tmp_path):

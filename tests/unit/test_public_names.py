@@ -18,6 +18,7 @@ NAMES = [
     "Node",
     "Portion",
     "Preview",
+    "ReadingOfficer",
     "Receipt",
     "ReceivedReport",
     "RefusedError",

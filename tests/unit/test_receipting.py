@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from builders_audit import fresh_audit
-from builders_audit_log import AGREEMENT, receipt_of
+from builders_audit_outcomes import AGREEMENT, receipt_of
 from builders_envelope import EPOCH, Stream
 from builders_hostile import mirrored
 from builders_identity import nation

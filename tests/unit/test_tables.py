@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from builders_every_kind import every_kind
@@ -161,6 +163,47 @@ def test_a_table_may_be_asked_with_a_caveat() -> None:
         clauses=mine.clauses,
     )
     assert run('deny = ["caveat/XAR/C1/1"]', caveats=(narrow,)).failed == ()
+
+
+def test_a_caveat_counts_like_a_clause_and_has_mutants() -> None:
+    narrow = replace(
+        caveat(Exclude(id="1", text={"en": "."}, categories=("terrorism", "cyber")), digest=bytes(48)),
+        party="XAR",
+        agreement="XAR-XBO-CT-1",
+    )
+    written = f"caveat/XAR/{narrow.id}/1"
+    shown = run(f'deny = ["{written}"]', caveats=(narrow,))
+    assert f"caveat XAR/{narrow.id}, clause 1: categories without cyber" in shown.survivors
+    assert f"caveat XAR/{narrow.id}, clause 1 dropped" not in shown.survivors
+    assert f"clause {written} is never the sole reason of a denial" not in shown.uncovered
+    idle = run('categories = ["arms-trafficking"]\npermit = true', caveats=(narrow,))
+    assert f"clause {written} is never the sole reason of a denial" in idle.uncovered
+
+
+def test_an_umbrellas_requirements_are_held_to_stand_beside_the_missing_grant() -> None:
+    text = every_kind(kind="umbrella")
+    scopes = [one for one in text.split("\n[[clause]]") if 'kind = "scope"' not in one]
+    above = load("\n[[clause]]".join(scopes).encode())
+    table = DEFAULTS + '[[row]]\nname = "a"\nlog_available = false\ndeny = ["baseline/grant", "32"]\n'
+    told = run_table(above, bytes(48), table.encode(), bundled())
+    assert told.failed == ()
+    assert "clause 32 is never the sole reason of a denial" not in told.uncovered
+    assert "clause 28 is never the sole reason of a denial" in told.uncovered
+
+
+def test_who_is_not_bound_is_granted_nothing() -> None:
+    denied = 'unbound = ["XBO"]\ndeny = ["baseline/grant", "3.1"]'
+    assert run(denied).failed == ()
+    with pytest.raises(TableError, match="no party 'XDE'"):
+        run(f'unbound = ["XDE"]\n{PERMIT}')
+
+
+@pytest.mark.parametrize(
+    "said", ['umbrella_state = "SUSPENDED"', 'umbrella_suspended = ["1"]', 'umbrella_unbound = ["XBO"]']
+)
+def test_a_state_of_no_umbrella_is_refused(said: str) -> None:
+    with pytest.raises(TableError, match="no umbrella"):
+        run(f"{said}\n{PERMIT}")
 
 
 MUTANTS = {

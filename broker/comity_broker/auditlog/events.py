@@ -11,6 +11,7 @@ facts). What names a recipient goes to the originator's and the recipient's own 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from comity.envelope.core import LogSeen
@@ -33,12 +34,37 @@ from comity_policy.steps import LogTerms, StepKind
 
 _STEP_EVENTS: Final[Mapping[StepKind, EventKind]] = {
     StepKind.PROPOSE: EventKind.AGREEMENT_PROPOSED,
+    StepKind.COUNTER: EventKind.AGREEMENT_COUNTERED,
+    StepKind.INITIAL: EventKind.AGREEMENT_INITIALLED,
     StepKind.REVIEW: EventKind.AGREEMENT_REVIEWED,
+    StepKind.REVIEW_CLAUSES: EventKind.AGREEMENT_REVIEWED,
+    StepKind.OBJECT: EventKind.AGREEMENT_OBJECTED,
     StepKind.SIGN: EventKind.AGREEMENT_SIGNED,
+    StepKind.NOTIFY_COMPLETION: EventKind.AGREEMENT_COMPLETED,
+    StepKind.RECEIVE: EventKind.AGREEMENT_RECEIVED,
+    StepKind.ACCEDE: EventKind.AGREEMENT_ACCEDED,
+    StepKind.AMEND: EventKind.AGREEMENT_AMENDED,
+    StepKind.NOTES: EventKind.AGREEMENT_NOTED,
+    StepKind.RENEW: EventKind.AGREEMENT_RENEWED,
+    StepKind.OBJECT_RENEWAL: EventKind.AGREEMENT_RENEWAL_OBJECTED,
+    StepKind.NOTICE: EventKind.AGREEMENT_NOTICE_GIVEN,
+    StepKind.WITHDRAW: EventKind.AGREEMENT_WITHDRAWN,
     StepKind.SUSPEND: EventKind.AGREEMENT_SUSPENDED,
     StepKind.RESUME: EventKind.AGREEMENT_RESUMED,
+    StepKind.DISPUTE_OPEN: EventKind.DISPUTE_OPENED,
+    StepKind.DISPUTE_CLOSE: EventKind.DISPUTE_CLOSED,
+    StepKind.CAVEAT_ADD: EventKind.AGREEMENT_CAVEAT_ADDED,
+    StepKind.CAVEAT_WITHDRAW: EventKind.AGREEMENT_CAVEAT_WITHDRAWN,
 }
-LOGGED_STEPS: Final = frozenset({*_STEP_EVENTS, StepKind.LOG_SIGN})
+
+
+@dataclass(frozen=True, slots=True)
+class BroughtCaveat:
+    """The exact text and salt of a caveat, which only `party` ever reads."""
+
+    party: str
+    text: bytes
+    salt: bytes
 
 
 # --- the agreement's log --------------------------------------------------------------------------------------------
@@ -184,12 +210,18 @@ def step_taken(
     agreement_id: str,
     agreement_digest: bytes,
     statement: Statement,
+    caveat: BroughtCaveat | None = None,
 ) -> Event:
-    """Build the AGREEMENT_* event of a signed step; the terms of the log have `agreement_log_opened` instead."""
+    """Build the event of a signed step; the terms of the log have `agreement_log_opened` instead.
+
+    `agreement_digest` is that of the version that governs before the step. A caveat's text and salt stand in its own party's
+    body and nowhere else.
+    """
     if kind not in _STEP_EVENTS:
         raise MalformedError(f"{kind.value} is no event of its own")
-    return shared_event(
-        _STEP_EVENTS[kind],
+    if (caveat is not None) != (kind is StepKind.CAVEAT_ADD):
+        raise MalformedError(f"{kind.value} comes with another text")
+    shared = body(
         **_step(
             caller,
             time=time,
@@ -199,6 +231,23 @@ def step_taken(
             agreement_digest=agreement_digest,
         ),
         statement=to_json(statement),
+    )
+    own = {} if caveat is None else {caveat.party: body(caveat=caveat.text.hex(), salt=caveat.salt.hex())}
+    return Event(_STEP_EVENTS[kind], shared, own)
+
+
+def umbrella_changed(
+    *, time: int, caller: Caller, state_epoch: int, umbrella: str, umbrella_origin: str, umbrella_log_index: int
+) -> Event:
+    """Build UMBRELLA_CHANGED of an arrangement's log: from here on its umbrella counts as of that entry, inclusive."""
+    return shared_event(
+        EventKind.UMBRELLA_CHANGED,
+        **call(caller),
+        time=time,
+        state_epoch=state_epoch,
+        umbrella=umbrella,
+        umbrella_origin=umbrella_origin,
+        umbrella_log_index=umbrella_log_index,
     )
 
 

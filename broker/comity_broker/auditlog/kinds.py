@@ -57,10 +57,40 @@ class EventKind(StrEnum):
     ID_REUSED = "ID_REUSED"
     FORK_SEEN = "FORK_SEEN"
     AGREEMENT_PROPOSED = "AGREEMENT_PROPOSED"
+    AGREEMENT_COUNTERED = "AGREEMENT_COUNTERED"
+    AGREEMENT_INITIALLED = "AGREEMENT_INITIALLED"
     AGREEMENT_REVIEWED = "AGREEMENT_REVIEWED"
+    AGREEMENT_OBJECTED = "AGREEMENT_OBJECTED"
     AGREEMENT_SIGNED = "AGREEMENT_SIGNED"
+    AGREEMENT_COMPLETED = "AGREEMENT_COMPLETED"
+    AGREEMENT_RECEIVED = "AGREEMENT_RECEIVED"
+    AGREEMENT_ACCEDED = "AGREEMENT_ACCEDED"
+    AGREEMENT_AMENDED = "AGREEMENT_AMENDED"
+    AGREEMENT_NOTED = "AGREEMENT_NOTED"
+    AGREEMENT_RENEWED = "AGREEMENT_RENEWED"
+    AGREEMENT_RENEWAL_OBJECTED = "AGREEMENT_RENEWAL_OBJECTED"
+    AGREEMENT_NOTICE_GIVEN = "AGREEMENT_NOTICE_GIVEN"
+    AGREEMENT_WITHDRAWN = "AGREEMENT_WITHDRAWN"
     AGREEMENT_SUSPENDED = "AGREEMENT_SUSPENDED"
     AGREEMENT_RESUMED = "AGREEMENT_RESUMED"
+    AGREEMENT_CAVEAT_ADDED = "AGREEMENT_CAVEAT_ADDED"
+    AGREEMENT_CAVEAT_WITHDRAWN = "AGREEMENT_CAVEAT_WITHDRAWN"
+    DISPUTE_OPENED = "DISPUTE_OPENED"
+    DISPUTE_CLOSED = "DISPUTE_CLOSED"
+    UMBRELLA_CHANGED = "UMBRELLA_CHANGED"
+    EMERGENCY_DECLARED = "EMERGENCY_DECLARED"
+    REVIEWED = "REVIEWED"
+    SHREDDED = "SHREDDED"
+    RETURNED = "RETURNED"
+    HOLDER_RELEASED = "HOLDER_RELEASED"
+    BREACH_OPENED = "BREACH_OPENED"
+    BREACH_UPDATED = "BREACH_UPDATED"
+    BREACH_CLOSED = "BREACH_CLOSED"
+    MEASURES_ATTESTED = "MEASURES_ATTESTED"
+    CONTACT_SET = "CONTACT_SET"
+    DUTY_DUE = "DUTY_DUE"
+    DUTY_OVERDUE = "DUTY_OVERDUE"
+    DUTY_DONE = "DUTY_DONE"
     KEY_ENROLLED = "KEY_ENROLLED"
     KEY_ROTATED = "KEY_ROTATED"
     KEY_REVOKED = "KEY_REVOKED"
@@ -81,8 +111,26 @@ _MOMENT: Final[Shape] = {
     "key_log_age": "signed?",
     "sender_roles": "texts?",
     "sender_key_since": "int?",
-    "direct": "bool",
+    "direct": "bool?",
     "onward_grant": "bool",
+    "size": "int?",
+    "usage": "usages?",
+    "approvals": "texts?",
+    "overdue": "texts?",
+    "log_available": "bool?",
+    "emergency_declared": "bool",
+    "hops": "int?",
+    "disputed": "bool?",
+}
+_USAGE: Final[Shape] = {"clause": "text", "reports": "int", "size": "int"}
+_STATE: Final[Shape] = {"in_force": "bool", "reason": "text", "suspended_clauses": ["text"], "unbound": ["text"]}
+_UNDER: Final[Shape] = {
+    "vocabularies": "hex48",
+    "state": _STATE,
+    "umbrella": "text",
+    "umbrella_digest": "hex48?",
+    "umbrella_state": _STATE,
+    "caveats": [{"party": "text", "id": "text", "digest": "hex48"}],
 }
 _FACTS: Final[Shape] = {
     "region": "text?",
@@ -91,7 +139,8 @@ _FACTS: Final[Shape] = {
     "accreditation_level": "text?",
     "accreditation_until": "int?",
     "oldest_key_since": "int?",
-    "valid": "bool",
+    "valid": "bool?",
+    "officers": "texts?",
 }
 _RECIPIENT: Final[Shape] = {
     "party": "text",
@@ -99,6 +148,16 @@ _RECIPIENT: Final[Shape] = {
     "facts": _FACTS,
     "portions": ["int"],
     "violations": [{"clause": "text", "reason": "text", "portions": ["int"]}],
+}
+
+_DUTY: Final[Shape] = {
+    "duty": "text",
+    "kind": "text",
+    "clause": "text",
+    "owner": "text",
+    "subject": "text",
+    "due": "int",
+    "done": "int?",
 }
 
 SHAPES: Final[Mapping[str, Shape]] = {
@@ -116,6 +175,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
             "first_agreement_sequence",
             "count",
             "anchor_slot",
+            "umbrella_log_index",
             "since",
             "before",
             "after",
@@ -135,12 +195,16 @@ SHAPES: Final[Mapping[str, Shape]] = {
             "action",
             "object",
             "outcome",
+            "umbrella",
+            "umbrella_origin",
         ),
         "text",
     ),
     **dict.fromkeys(("segment_id", "records", "agreement_digest", "leaf", "known_leaf"), "hex48"),
     **dict.fromkeys(("origin_epoch", "session", "report_id"), "hex16"),
     "anchor_key": "hex32",
+    "caveat": "hex",
+    "salt": "hex32",
     "certificate": "hex48?",
     "request": "hex16?",
     "ack": "hex",
@@ -152,7 +216,18 @@ SHAPES: Final[Mapping[str, Shape]] = {
     "actor": {**_NODE, "officer": "text"},
     "recipient": _NODE,
     "segments": [{"segment_id": "hex48", "slots": "pairs", "attempt": "int"}],
-    "decisions": [{"slots": "pairs", "profile": "hex48", "moment": _MOMENT, "recipients": [_RECIPIENT]}],
+    "decisions": [
+        {
+            "slots": "pairs",
+            "profile": "hex48?",
+            "content": "hex",
+            "times": [["int"]],
+            "moment": _MOMENT,
+            "recipients": [_RECIPIENT],
+        }
+    ],
+    "under": _UNDER,
+    "duties": [_DUTY],
     "statement": _STATEMENT,
     "statements": [_STATEMENT],
     "seen": _SEEN,
@@ -162,9 +237,18 @@ SHAPES: Final[Mapping[str, Shape]] = {
 _CALL: Final = "actor certificate request"
 _SUBMIT: Final = (
     f"time {_CALL} received_at key_log_size state_epoch class origin_epoch first_origin_sequence segment_id slots "
-    "first_agreement_sequence count records agreement_digest engine duplicates refusals"
+    "first_agreement_sequence count records agreement_digest engine under duplicates refusals"
 )
 _STEP: Final = f"time {_CALL} key_log_size state_epoch agreement agreement_digest"
+_STEP_KINDS: Final = """AGREEMENT_PROPOSED AGREEMENT_COUNTERED AGREEMENT_INITIALLED AGREEMENT_REVIEWED AGREEMENT_OBJECTED
+    AGREEMENT_SIGNED AGREEMENT_COMPLETED AGREEMENT_RECEIVED AGREEMENT_ACCEDED AGREEMENT_AMENDED AGREEMENT_NOTED AGREEMENT_RENEWED
+    AGREEMENT_RENEWAL_OBJECTED AGREEMENT_NOTICE_GIVEN AGREEMENT_WITHDRAWN AGREEMENT_SUSPENDED AGREEMENT_RESUMED
+    AGREEMENT_CAVEAT_WITHDRAWN DISPUTE_OPENED DISPUTE_CLOSED"""
+_ACT_KINDS: Final = (
+    "EMERGENCY_DECLARED REVIEWED BREACH_OPENED BREACH_UPDATED BREACH_CLOSED MEASURES_ATTESTED CONTACT_SET"
+)
+_REPORT_ACT_KINDS: Final = "SHREDDED RETURNED HOLDER_RELEASED"
+_DUTY_KINDS: Final = "DUTY_DUE DUTY_OVERDUE DUTY_DONE"
 _KEY: Final = f"time {_CALL} statement"
 _PARKED: Final = f"{_CALL} recipient consumer segments reason"
 _HELD: Final = f"{_CALL} recipient segments reason"
@@ -190,11 +274,14 @@ _ROWS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "EXPIRED": ("time", "recipient segments"),
         "ID_REUSED": ("time", f"{_CALL} report_id leaf known_leaf known_log_index"),
         "FORK_SEEN": (_FORK, ""),
-        "AGREEMENT_PROPOSED": (f"{_STEP} statement", ""),
-        "AGREEMENT_REVIEWED": (f"{_STEP} statement", ""),
-        "AGREEMENT_SIGNED": (f"{_STEP} statement", ""),
-        "AGREEMENT_SUSPENDED": (f"{_STEP} statement", ""),
-        "AGREEMENT_RESUMED": (f"{_STEP} statement", ""),
+        **dict.fromkeys(_STEP_KINDS.split(), (f"{_STEP} statement", "")),
+        "AGREEMENT_CAVEAT_ADDED": (f"{_STEP} statement", "caveat salt"),
+        "UMBRELLA_CHANGED": (f"time {_CALL} state_epoch umbrella umbrella_origin umbrella_log_index", ""),
+        **dict.fromkeys(_ACT_KINDS.split(), (f"{_STEP} statement", "")),
+        **dict.fromkeys(
+            _REPORT_ACT_KINDS.split(), ("time key_log_size", f"{_CALL} agreement agreement_digest statement")
+        ),
+        **dict.fromkeys(_DUTY_KINDS.split(), ("time", "duties")),
         "KEY_REVOKED": (f"{_KEY} state_epoch key_log_index", ""),
     },
     "keys": {
@@ -282,6 +369,8 @@ def _has_plain_shape(value: Json, shape: str) -> bool:
             return isinstance(value, str)
         case "texts":
             return isinstance(value, list) and all(isinstance(item, str) for item in value)
+        case "usages":
+            return isinstance(value, list) and all(has_shape(item, _USAGE) for item in value)
         case "pairs":
             return isinstance(value, list) and all(
                 isinstance(pair, list) and len(pair) == 2 and all(_has_plain_shape(item, "int") for item in pair)

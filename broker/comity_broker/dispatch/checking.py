@@ -4,16 +4,17 @@ In order, for a slot: withdrawn by its originator while it was held; expired; he
 over and after which its originator said nothing; not permitted to this node any more; not yet to be handed over (`not_before`).
 Else it may go. What was handed over once is not held by a suspension any more: its age and the decision are looked at.
 
-The decision is taken anew (`Rechecker`) where it may have changed since admission: another state_epoch, an accreditation that
-ended meanwhile, a start of the broker, or an hour. A report goes only if this node may still have every portion that its stanza
-gives it. A suspension of clauses holds what it would have denied. A sender's key that was revoked holds too; one that was rotated
+The decision is taken anew (`Rechecker`), but for what admission alone decides, where it may have changed since: another
+state_epoch, a date of the agreement or an accreditation that ended meanwhile, a start of the broker, or an hour. It is taken under the version that the report names,
+and under every later one that applies to what is held. A report goes only if this node may still have every portion that its
+stanza gives it. A suspension of clauses holds what it would have denied. A sender's key that was revoked holds too; one that was rotated
 does not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from comity.envelope.segment import Segment, WholeItem
@@ -21,17 +22,14 @@ from comity.errors import ErrorCode, StorageError
 from comity.identity.directory import KeyDirectory
 from comity.identity.records import NodeRecord, RecordedKey
 from comity.suites import KeyRole
-from comity_broker.deciding import Candidate, Decider
+from comity_broker.deciding import Approved, Decider
 from comity_broker.dispatch.withheld import slots_of
-from comity_broker.ledger import Standing
-from comity_broker.storage.protocol import HoldingRow, HoldingState, HoldRow, ReportRow, SegmentRow
-from comity_policy.engine import CompiledAgreement, compile_agreement
-from comity_policy.facts import AgreementState, Profile
-from comity_policy.vocabulary import bundled
+from comity_broker.standing import Standing, Under
+from comity_broker.storage.protocol import HoldingRow, HoldingState, ReportRow, SegmentRow
+from comity_policy.facts import Profile
 
 _TRUSTED_MS: Final = 3_600_000
 _SLICE: Final = 32
-_COMPILED_KEPT: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +101,23 @@ class Rechecker:
     def __init__(self, decider: Decider, keys: KeyDirectory) -> None:
         self._decider = decider
         self._keys = keys
-        self._compiled: dict[tuple[bytes, str], CompiledAgreement] = {}
         self._since_ms = 0
 
     def started(self, now_ms: int) -> None:
         """Trust no decision of an earlier process, Unix ms: it may have died before it said which keys had changed."""
         self._since_ms = now_ms
 
-    def may_have_changed(self, row: SegmentRow, epoch: int, node: NodeRecord, now_ms: int) -> bool:
+    def may_have_changed(self, row: SegmentRow, standing: Standing, node: NodeRecord, now_ms: int) -> bool:
         """Say whether a decision of a segment's admission may be another one now."""
         until = None if node.accreditation is None else node.accreditation.until
         lapsed = until is not None and row.admitted_at < until <= now_ms
         earlier = row.admitted_at <= self._since_ms
-        return row.epoch != epoch or lapsed or earlier or now_ms - row.admitted_at >= _TRUSTED_MS
+        late = now_ms - row.admitted_at >= _TRUSTED_MS
+        return row.epoch != standing.epoch or lapsed or earlier or late or standing.turned(row.admitted_at, now_ms)
 
     async def denied(
         self,
-        compiled: CompiledAgreement,
+        under: Under,
         segment: Segment,
         slots: int,
         node: NodeRecord,
@@ -136,37 +134,30 @@ class Rechecker:
             if number % _SLICE == _SLICE - 1:
                 await breathe()
             item = segment.items[slot]
-            if not isinstance(item, WholeItem) or not self._permits(compiled, item, node, now_ms):
+            if not isinstance(item, WholeItem) or not self._permits(under, item, node, now_ms):
                 denied |= 1 << slot
         return denied
-
-    def while_suspended(self, standing: Standing, hold: HoldRow) -> CompiledAgreement:
-        """Give the agreement as it decided while a suspension of clauses held."""
-        key = (standing.digest, hold.clauses)
-        found = self._compiled.get(key)
-        if found is None:
-            if len(self._compiled) >= _COMPILED_KEPT:
-                self._compiled.clear()
-            state = AgreementState(in_force=True, suspended_clauses=frozenset(hold.clauses.split(",")))
-            found = compile_agreement(standing.document, standing.digest, state, bundled())
-            self._compiled[key] = found
-        return found
 
     def owns(self, node: NodeRecord, fingerprint: bytes) -> bool:
         """Say whether a KEM key is or was this node's."""
         owner = self._keys.owner(fingerprint)
         return owner is not None and owner.identity == node.identity
 
-    def _permits(self, compiled: CompiledAgreement, item: WholeItem, node: NodeRecord, now_ms: int) -> bool:
+    def _permits(self, under: Under, item: WholeItem, node: NodeRecord, now_ms: int) -> bool:
         profile = item.core.profile
-        key = self._sender(profile)
-        if key is None:
+        key, agreements = self._sender(profile), under(profile.agreement_digest)
+        if key is None or not agreements:
             return False
         given = {index for row in item.manifest.rows if self.owns(node, row.fingerprint) for index in row.indices}
-        candidate = Candidate(node, self._keys.node_facts(node, now_ms, profile.suite))
-        moment = self._decider.moment(now_ms, key, frozenset(one.role for one in item.approvals))
-        decision = self._decider.decide(compiled, profile, item.core.times, [candidate], moment)
-        return given <= set(decision.permitted.get((node.party, node.node), ()))
+        officers = self._keys.officers_under(node.party, profile.agreement_id, now_ms)
+        candidate = self._decider.candidate(node, officers, profile.suite, now_ms)
+        moment = self._decider.moment(now_ms, key, Approved(roles=frozenset(one.role for one in item.approvals)))
+        for compiled in agreements:
+            # A later version that applies to what is held decides on the report as if it named that version.
+            named = replace(profile, agreement_digest=compiled.source.digest)
+            if not given <= self._decider.still_permitted(compiled, named, item.core.times, candidate, moment):
+                return False
+        return True
 
     def _sender(self, profile: Profile) -> RecordedKey | None:
         bundle = self._keys.key_set(profile.key_set)

@@ -202,7 +202,7 @@ class Dispatcher:
             agreement_id = self._joining.pop()
             standing = self.shared.ledger.standing(agreement_id)
             for session in list(self._sessions.values()):
-                if standing is not None and session.to.party in standing.document.parties:
+                if standing is not None and session.to.party in standing.first.parties:
                     await session.add_desk(agreement_id)
 
     async def _look(self) -> None:

@@ -22,8 +22,8 @@ from comity_broker.dispatch.logged import Recipient
 from comity_broker.dispatch.planning import Draft, Round, breathe
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.withheld import mask_of, slots_of
-from comity_broker.ledger import Standing
 from comity_broker.outcomes import settled
+from comity_broker.standing import Standing
 from comity_broker.storage.protocol import ReportRow, SegmentRow
 
 
@@ -63,9 +63,9 @@ class HandingOver:
         """Give the agreement, where anything may be handed over under it now."""
         standing = self._shared.ledger.standing(desk.agreement_id)
         now_ms = self._shared.clock.now_ms()
-        if standing is None or standing.frozen_reason:
+        if standing is None or standing.stopped:
             return None
-        return standing if standing.state(now_ms).policy().in_force and standing.admits(now_ms) else None
+        return standing if standing.in_force(now_ms) and standing.admits(now_ms) else None
 
     def node(self) -> NodeRecord | None:
         """Give the consumer's node, where its bundle is current."""

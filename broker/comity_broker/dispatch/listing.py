@@ -21,7 +21,7 @@ from comity_broker.dispatch.claiming import DEFAULT_CONSUMER
 from comity_broker.dispatch.floors import LaneState
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.withheld import decode_due
-from comity_broker.ledger import Standing
+from comity_broker.standing import Standing
 from comity_broker.storage.protocol import (
     ExceptionRow,
     ExceptionState,
@@ -229,7 +229,7 @@ class Listing:
             standing=standing,
             lanes={row.lane: row for row in await reader.lanes(agreement_id)},
             holds=await reader.holds(agreement_id),
-            in_force=standing.state(self._shared.clock.now_ms()).policy().in_force,
+            in_force=standing.in_force(self._shared.clock.now_ms()),
             consumers=consumers,
         )
 

@@ -25,7 +25,7 @@ from comity_broker.dispatch.logged import Recipient
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.withheld import mask_of, slots_of
 from comity_broker.dispatch.words import withdrawal_of
-from comity_broker.ledger import Standing
+from comity_broker.standing import Standing
 from comity_broker.storage.protocol import Reads, ReportRow, SegmentRow
 
 BATCH_SEGMENTS: Final = 16
@@ -253,10 +253,10 @@ class Round:
         now_ms, rechecker = self.shared.clock.now_ms(), self.shared.rechecker
         segment: Segment | None = None
         denied = 0
-        if slots and rechecker.may_have_changed(row, self.standing.epoch, self.node, now_ms):
+        if slots and rechecker.may_have_changed(row, self.standing, self.node, now_ms):
             segment = parse_segment(row.data, self.memo)
-            compiled = self.standing.compiled(now_ms)
-            denied = await rechecker.denied(compiled, segment, slots, self.node, now_ms, breathe=self._breathe)
+            under = self.standing.compiled_before(now_ms)
+            denied = await rechecker.denied(under, segment, slots, self.node, now_ms, breathe=self._breathe)
         holds = [one for one in self.desk.holds if row.item < one.item_next] if first_time and slots else []
         if not holds:
             return judge(slots, reports, now_ms, denied=denied)
@@ -267,7 +267,7 @@ class Round:
             held = slots
             if hold.clauses:
                 segment = segment or parse_segment(row.data, self.memo)
-                suspended = rechecker.while_suspended(self.standing, hold)
+                suspended = self.standing.while_suspended(hold.clauses, now_ms)
                 held = await rechecker.denied(suspended, segment, slots, self.node, now_ms, breathe=self._breathe)
             suspensions.append(Suspension(hold.log_index, held))
         by_slot = {slot: word for (_, slot), word in words.items()}

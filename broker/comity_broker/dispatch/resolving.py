@@ -24,9 +24,9 @@ from comity_broker.dispatch.logged import Recipient, places, require_open, said
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.withheld import decode_due, mask_of, slots_of
 from comity_broker.entries import Salts, add_events
-from comity_broker.ledger import Standing
 from comity_broker.operations import log_caller
 from comity_broker.outcomes import settled
+from comity_broker.standing import Standing
 from comity_broker.storage.protocol import (
     ExceptionRow,
     ExceptionState,
@@ -194,7 +194,7 @@ class Resolving:
                 "a report that is named came after every suspension: it is not held",
                 code=ErrorCode.TRANSITION_NOT_ALLOWED,
             )
-        if confirm and not standing.state(now_ms).policy().in_force:
+        if confirm and not standing.in_force(now_ms):
             raise ConflictError(
                 f"{standing.agreement_id} is not in force: nothing can be confirmed now",
                 what_to_do="Wait for the resume; what must not be shared any more can be withdrawn now.",

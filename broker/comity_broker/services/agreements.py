@@ -7,14 +7,17 @@ from typing import Any
 
 import grpc
 
-from comity.errors import AccessError, ErrorCode
+from comity.errors import AccessError, ErrorCode, NotFoundError
 from comity.v1 import agreement_pb2, agreement_pb2_grpc
 from comity_broker.access import Caller, caller
+from comity_broker.acts import Acts
 from comity_broker.agreements import Agreements
 from comity_broker.clock import BrokerClock
-from comity_broker.ledger import Ledger, Standing
+from comity_broker.finishing import Finishing
+from comity_broker.ledger import Ledger
 from comity_broker.operations import log_caller
 from comity_broker.services.statements import statement_of
+from comity_broker.standing import Standing
 from comity_broker.storage.protocol import Reader
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -31,26 +34,32 @@ def require_agreement(who: Caller, agreement_id: str) -> None:
 
 
 class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
-    """Translates to `comity_broker.agreements` and the ledger."""
+    """Translates to `comity_broker.agreements`, `comity_broker.acts` and the ledger."""
 
     def __init__(
         self,
+        *,
         agreements: Agreements,
+        acts: Acts,
         ledger: Ledger,
         reader: Reader,
         clock: BrokerClock,
         request_id: Callable[[], bytes],
+        finishing: Finishing,
     ) -> None:
         self._agreements = agreements
+        self._acts = acts
         self._ledger = ledger
         self._reader = reader
         self._clock = clock
         self._request_id = request_id
+        self._finishing = finishing
 
     async def Propose(self, request: agreement_pb2.ProposeRequest, _: Context) -> agreement_pb2.ProposeResponse:
         who = caller()
-        log_index = await self._agreements.propose(
-            request.document, statement_of(request.step), who, log_caller(who, self._request_id())
+        by, step = log_caller(who, self._request_id()), statement_of(request.step)
+        log_index = await self._finishing.whole(
+            who.party, lambda: self._agreements.propose(request.document, step, who, by)
         )
         return agreement_pb2.ProposeResponse(log_index=log_index)
 
@@ -59,10 +68,21 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
     ) -> agreement_pb2.SubmitStepResponse:
         who = caller()
         require_agreement(who, request.agreement_id)
-        log_index = await self._agreements.submit(
-            request.agreement_id, statement_of(request.step), who, log_caller(who, self._request_id())
+        by, step = log_caller(who, self._request_id()), statement_of(request.step)
+        log_index = await self._finishing.whole(
+            who.party,
+            lambda: self._agreements.submit(request.agreement_id, step, who, by, text=request.text, salt=request.salt),
         )
         return agreement_pb2.SubmitStepResponse(log_index=log_index)
+
+    async def SubmitAct(self, request: agreement_pb2.SubmitActRequest, _: Context) -> agreement_pb2.SubmitActResponse:
+        who = caller()
+        require_agreement(who, request.agreement_id)
+        by, act = log_caller(who, self._request_id()), statement_of(request.act)
+        log_index = await self._finishing.whole(
+            who.party, lambda: self._acts.submit(request.agreement_id, act, who, by)
+        )
+        return agreement_pb2.SubmitActResponse(log_index=log_index)
 
     async def ListAgreements(
         self, _: agreement_pb2.ListAgreementsRequest, __: Context
@@ -79,16 +99,28 @@ class AgreementService(agreement_pb2_grpc.AgreementServiceServicer):
         who = caller()
         require_agreement(who, request.agreement_id)
         standing = self._ledger.require(request.agreement_id, who.party)
-        return agreement_pb2.GetAgreementResponse(document=standing.text, summary=await self._summary(standing))
+        text = await self._text(standing, request.digest) if request.digest else standing.text
+        return agreement_pb2.GetAgreementResponse(document=text, summary=await self._summary(standing))
+
+    async def _text(self, standing: Standing, digest: bytes) -> bytes:
+        for row in await self._reader.documents(standing.agreement_id):
+            if row.digest == digest:
+                return row.document
+        raise NotFoundError(
+            f"no step of {standing.agreement_id} brought a text with this digest",
+            what_to_do="The steps in the agreement's log name those there are.",
+            code=ErrorCode.AGREEMENT_UNKNOWN,
+        )
 
     async def _summary(self, standing: Standing) -> agreement_pb2.AgreementSummary:
         head = await self._reader.head(standing.agreement_id)
+        state = standing.state(self._clock.now_ms())
         return agreement_pb2.AgreementSummary(
             agreement_id=standing.agreement_id,
-            digest=standing.digest,
+            digest=state.digest,
             log_origin=standing.origin,
             log_size=0 if head is None else head.leaf_next,
-            phase=standing.state(self._clock.now_ms()).phase.value,
-            title=standing.document.title,
+            phase=state.phase.value,
+            title=state.document.title,
             frozen_reason=standing.frozen_reason,
         )

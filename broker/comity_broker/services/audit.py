@@ -22,6 +22,7 @@ from comity_broker.auditlog.bodies import Event
 from comity_broker.auditlog.events import fork_seen
 from comity_broker.entries import decode_records
 from comity_broker.evidence import EvidenceView
+from comity_broker.finishing import Finishing
 from comity_broker.ledger import Ledger
 from comity_broker.logs import Logs
 from comity_broker.operations import OperationsLog, log_caller
@@ -53,6 +54,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         agreements: Agreements,
         operations: OperationsLog,
         operator_party: str,
+        finishing: Finishing,
     ) -> None:
         self._ledger = ledger
         self._logs = logs
@@ -60,6 +62,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         self._agreements = agreements
         self._operations = operations
         self._operator_party = operator_party
+        self._finishing = finishing
 
     async def GetCheckpoint(
         self, request: audit_pb2.GetCheckpointRequest, _: Context
@@ -159,11 +162,9 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
             await self._logs.check_seen(shard, seen)
         except VerificationError as error:
             # It carries this broker's own signatures: this log has lost or changed what it signed.
-            await self._agreements.freeze(
-                shard,
-                f"a checkpoint of {presented.size} entries was shown that it cannot extend",
-                None if shard == OPERATIONS else _fork_shown(log_caller(caller()), request.checkpoint, seen),
-            )
+            reason = f"a checkpoint of {presented.size} entries was shown that it cannot extend"
+            shown = None if shard == OPERATIONS else _fork_shown(log_caller(caller()), request.checkpoint, seen)
+            await self._finishing.whole(caller().party, lambda: self._agreements.freeze(shard, reason, shown))
             raise VerificationError(error.message, what_to_do=error.what_to_do, code=ErrorCode.FORK) from error
         note, size = await self._logs.checkpoint(shard, presented.size)
         proof = await self._logs.consistency(shard, presented.size, size)

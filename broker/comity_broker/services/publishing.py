@@ -268,7 +268,7 @@ class Publishing:
         agreement_id = admissible.segment.agreement_id
         self._budget.spend(str(who.identity), len(admitted.refused))
         for slot, refused in sorted(admitted.refused.items()):
-            refusal = refusal_of(refused.error, agreement_id=agreement_id, agreement_digest=admissible.standing.digest)
+            refusal = refusal_of(refused.error, agreement_id=agreement_id, agreement_digest=admissible.agreement_digest)
             receipt.refusals.append(exchange_pb2.SlotRefusal(slot=slot, refusal=refusal))
             if isinstance(refused.error, RejectedError | ForkSeenError):
                 leaf = admissible.slots[slot].item.leaf

@@ -16,9 +16,10 @@ from comity_broker.access import Caller, caller
 from comity_broker.dispatch.dispatcher import Dispatcher
 from comity_broker.dispatch.listing import Filter, Listing, Position, ReportLine, ReportState
 from comity_broker.dispatch.resolving import SLOTS_LIMIT, Resolving
-from comity_broker.ledger import Standing
+from comity_broker.finishing import Finishing
 from comity_broker.services.agreements import require_agreement
 from comity_broker.services.subscribing import slot_names
+from comity_broker.standing import Standing
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -29,10 +30,11 @@ SEGMENTS_LOOKED_AT: Final = 64
 class Reports:
     """Translates to `comity_broker.dispatch.listing` and `resolving`."""
 
-    def __init__(self, dispatcher: Dispatcher, request_id: Callable[[], bytes]) -> None:
+    def __init__(self, dispatcher: Dispatcher, request_id: Callable[[], bytes], finishing: Finishing) -> None:
         self._shared = dispatcher.shared
         self._listing = Listing(dispatcher.shared)
         self._resolving = Resolving(dispatcher, request_id)
+        self._finishing = finishing
 
     async def ListReports(
         self, request: exchange_pb2.ListReportsRequest, _: Context
@@ -66,7 +68,10 @@ class Reports:
         if request.action not in actions:
             raise MalformedError("say whether to replay or to drop")
         names = slot_names(request.slots, SLOTS_LIMIT)
-        log_index = await self._resolving.parked(caller(), request.consumer, names, replay=actions[request.action])
+        who, replay = caller(), actions[request.action]
+        log_index = await self._finishing.whole(
+            who.party, lambda: self._resolving.parked(who, request.consumer, names, replay=replay)
+        )
         return exchange_pb2.ResolveParkedResponse(log_index=log_index)
 
     async def ResolveHeld(
@@ -76,7 +81,8 @@ class Reports:
         if request.action not in actions:
             raise MalformedError("say whether to confirm or to withdraw")
         names = slot_names(request.slots, SLOTS_LIMIT)
-        log_index = await self._resolving.held(caller(), names, confirm=actions[request.action])
+        who, confirm = caller(), actions[request.action]
+        log_index = await self._finishing.whole(who.party, lambda: self._resolving.held(who, names, confirm=confirm))
         return exchange_pb2.ResolveHeldResponse(log_index=log_index)
 
     def _standings(self, who: Caller, agreement_id: str) -> list[Standing]:

@@ -39,11 +39,13 @@ from comity_broker.storage.rows import (
     LaneKey,
     LaneRow,
     PacketRow,
+    QuotaRow,
     ReportOutcome,
     ReportRow,
     SegmentRow,
     StatementRow,
     TileRow,
+    UmbrellaRow,
 )
 
 __all__ = [
@@ -72,6 +74,8 @@ __all__ = [
     "LaneRow",
     "Outcome",
     "PacketRow",
+    "QuotaKey",
+    "QuotaRow",
     "Reader",
     "Reads",
     "Refused",
@@ -82,6 +86,7 @@ __all__ = [
     "StatementRow",
     "Storage",
     "TileRow",
+    "UmbrellaRow",
     "Unit",
     "Unknown",
     "Usage",
@@ -93,13 +98,19 @@ KEYS: Final = "keys"
 OPERATIONS: Final = "operations"
 SESSIONS: Final = "sessions"
 
+# The first fields of a `QuotaRow`: clause, from whom, to whom, kind of window, its first millisecond.
+QuotaKey = tuple[str, str, str, str, int]
+
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(slots=True)
 class Rows(Generic[R]):
-    """What a unit writes: the new head, rows to add (floors, lanes, exceptions, holdings and consumers replace), and its result."""
+    """What a unit writes: the new head, rows to add, and its result.
+
+    Floors, lanes, exceptions, holdings, quotas and consumers replace what has their key.
+    """
 
     head: Head
     result: R
@@ -117,7 +128,9 @@ class Rows(Generic[R]):
     floors: list[FloorRow] = field(default_factory=list)
     exceptions: list[ExceptionRow] = field(default_factory=list)
     holds: list[HoldRow] = field(default_factory=list)
+    umbrellas: list[UmbrellaRow] = field(default_factory=list)
     holdings: list[HoldingRow] = field(default_factory=list)
+    quotas: list[QuotaRow] = field(default_factory=list)
     consumers: list[ConsumerRow] = field(default_factory=list)
 
 
@@ -137,6 +150,7 @@ class Reads:
     holdings: Sequence[tuple[int, int]] = ()
     consumers: Sequence[tuple[str, str]] = ()
     lanes_of: Sequence[str] = ()
+    quotas: Sequence[QuotaKey] = ()
 
 
 NO_READS: Final = Reads()
@@ -158,6 +172,7 @@ class Known:
     holdings: Mapping[tuple[int, int], HoldingRow]
     consumers: Mapping[tuple[str, str], ConsumerRow]
     lane_counts: Mapping[str, int]
+    quotas: Mapping[QuotaKey, QuotaRow]
 
 
 Build = Callable[[Head, Known], Rows[R_co]]
@@ -287,6 +302,9 @@ class Reader(Protocol):
     async def holdings(self, shard: str) -> list[HoldingRow]:
         """Give the words on held reports, ascending by (item, slot)."""
 
+    async def quotas(self, shard: str) -> list[QuotaRow]:
+        """Give what the windows of an agreement's quotas hold, ascending by key."""
+
     async def consumers(self) -> list[ConsumerRow]:
         """Give every consumer."""
 
@@ -305,8 +323,11 @@ class Reader(Protocol):
     async def statements(self, shard: str, first: int = 0) -> list[StatementRow]:
         """Give a shard's statements from a log index on, ascending."""
 
-    async def document(self, shard: str) -> DocumentRow | None:
-        """Give an agreement's text."""
+    async def documents(self, shard: str) -> list[DocumentRow]:
+        """Give an agreement's texts, in no order."""
+
+    async def umbrellas(self, shard: str) -> list[UmbrellaRow]:
+        """Give how far an arrangement's umbrella counted when, ascending."""
 
     async def usage(self) -> Usage:
         """Say how much room there is."""

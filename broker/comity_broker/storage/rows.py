@@ -94,6 +94,21 @@ class ReportRow(NamedTuple):
     log_index: int
 
 
+class QuotaRow(NamedTuple):
+    """What one window of one quota holds: admitted reports and their bytes.
+
+    `clause` is the clause's id as decisions write it, `kind` that of the window, `starts_at` its first millisecond.
+    """
+
+    clause: str
+    from_party: str
+    to_party: str
+    kind: str
+    starts_at: int
+    reports: int
+    size: int
+
+
 class BatchRow(NamedTuple):
     """A BatchSignature record by the SHA-384 of its bytes."""
 
@@ -214,6 +229,13 @@ class HoldRow(NamedTuple):
     log_index: int
     item_next: int
     clauses: str
+
+
+class UmbrellaRow(NamedTuple):
+    """From entry `log_index` of an arrangement's log on its umbrella counts as of entry `umbrella_log_index` of its own."""
+
+    log_index: int
+    umbrella_log_index: int
 
 
 class HoldingState(IntEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from comity.cli.agreement_source import UMBRELLA, source_in_force
+from comity.cli.agreement_source import beside, source_in_force
 from comity.cli.base import Group, Invocation, optional_part
 from comity.cli.output import folded
 from comity.errors import VerificationError
@@ -21,20 +21,24 @@ _PROOFS = Group("proofs")
 @_PROOFS.does(
     "prove",
     example="""comity agreement prove XAR-XBO-1.toml
-comity agreement prove XAR-XBO-1.toml --suspend 3.1 --suspend 9""",
+comity agreement prove XAR-XBO-1.toml --suspend 3.1 --suspend 9
+comity agreement prove XAR-XBO-1.toml --caveat NO-ROUTES.toml""",
 )
 @click.argument("file", type=click.Path())
 @click.option("--suspend", "suspended", multiple=True, metavar="CLAUSE", help="As though suspended; may be repeated.")
-@UMBRELLA
-def prove(run: Invocation, *, file: str, suspended: tuple[str, ...], umbrella: str | None) -> None:
+@beside
+def prove(
+    run: Invocation, *, file: str, suspended: tuple[str, ...], umbrella: str | None, caveats: tuple[str, ...]
+) -> None:
     """Prove what the agreement never permits, whatever a report says and whoever asks; or show a case that it does permit.
 
     National-only never leaves, nothing unmarked, nothing above the ceiling, ORCON goes on by grant alone, nothing without a
-    grant; and suspending a clause only subtracts. Needs comity[analysis].
+    grant; suspending a clause and a national caveat only subtract; an arrangement permits nothing that its umbrella refuses.
+    Needs comity[analysis].
     """
     with optional_part("analysis"):
         from comity_policy.analysis import proofs  # noqa: PLC0415 - an optional part, and slow to load
-    source = source_in_force(file, umbrella, suspended)
+    source = source_in_force(file, umbrella, suspended, caveats)
     document = source.document
     outcomes = []
     for proof in proofs.prove(source):

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import click
 
+from comity.cli.agreement_diff import show_diff
+from comity.cli.agreement_facts import clause_facts, history_facts, view_facts
+from comity.cli.agreement_print import show_history, show_text, show_treaty
+from comity.cli.agreement_rounds import newest_change
 from comity.cli.base import Group, Invocation
 from comity.cli.identity import access_of
 from comity.cli.output import folded, safe
-from comity.errors import UnreachableError
+from comity.errors import ErrorCode, NotFoundError, UnreachableError, UsageError
 from comity.identity.names import IdentityKind
-from comity.node.agreements import AgreementView
+from comity.node.agreement_view import AgreementView
 from comity.node.catching_up import catch_up
 from comity.node.connection import Connection
 from comity.node.mirror import Mirror
-from comity.node.times import rfc3339
-from comity_policy.clauses import Clause
-from comity_policy.document import Document
-from comity_policy.gloss import gloss, status_words
-from comity_policy.lifecycle import State
+from comity_policy.invariants import invariant_gloss
 
-_OFFLINE = click.option("--offline", is_flag=True, help="From the mirror alone, without asking the broker.")
+OFFLINE = click.option("--offline", is_flag=True, help="From the mirror alone, without asking the broker.")
 
 
 def add_to(group: Group) -> None:
@@ -37,48 +37,114 @@ _SHOWN = Group("shown")
 @_SHOWN.does(
     "show",
     example="""comity agreement show XAR-XBO-1 --as XAR/officer1
-comity agreement show XAR-XBO-1 --as XAR/officer1 --text > XAR-XBO-1.toml""",
+comity agreement show XAR-XBO-1 --history --as XAR/officer1
+comity agreement show XAR-XBO-1 --diff --as XAR/officer1
+comity agreement show XAR-XBO-1 --version 2 --text --as XAR/officer1 > XAR-XBO-1-v2.toml""",
 )
 @click.argument("agreement_id")
-@_OFFLINE
+@OFFLINE
 @click.option("--text", is_flag=True, help="Only the exact bytes that are signed.")
-def show(run: Invocation, *, agreement_id: str, offline: bool, text: bool) -> None:
-    """Show an agreement: its state and history, and every clause with its text, its meaning and who enforces it.
+@click.option("--history", is_flag=True, help="Only who did what when, entry by entry, as this machine verified it.")
+@click.option("--diff", is_flag=True, help="Only what the newest text changes, clause by clause, and which way.")
+@click.option("--version", type=int, help="Another version's text: one on its way, or one that was replaced.")
+@click.option(
+    "--digest", default="", help="Another text, of an earlier round too, by its digest or the beginning of it."
+)
+def show(
+    run: Invocation,
+    *,
+    agreement_id: str,
+    offline: bool,
+    text: bool,
+    history: bool,
+    diff: bool,
+    version: int | None,
+    digest: str,
+) -> None:
+    """Show an agreement: where it stands, who has done what, and every clause with its text, its meaning and who enforces it.
 
     Everything comes from the log of the agreement, verified here: signatures up to the roots that are trusted here, checkpoints,
     and that the log continues what this mirror saw before. Nothing is taken from the broker's word.
     """
+    if (history or diff) and (history is diff or text or digest or version is not None):
+        raise UsageError("--history and --diff each stand alone", what_to_do="comity agreement show --help")
     with mirror_of(run, offline=offline, agreements=(agreement_id,)) as mirror:
         view = mirror.agreement(agreement_id)
-    if text:
-        run.output.exact(view.document_bytes.decode())
-        run.output.record(agreement_id=agreement_id, digest=view.digest, document=view.document_bytes.decode())
+    if history:
+        run.output.record(agreement_id=agreement_id, history=history_facts(view))
+        show_history(run.output, history_facts(view), chain=True)
         return
-    run.output.record(
-        **view_facts(view),
-        clauses=[_clause_facts(clause, view.document, view.state) for clause in view.document.clauses],
-        history=[{"at": rfc3339(event.at_ms), "what": event.what} for event in view.state.history],
-    )
-    _show_head(run, view)
-    for clause in view.document.clauses:
-        _show_clause(run, clause, view)
-    run.output.show("History, as the log has it:")
-    for event in view.state.history:
-        run.output.show(*folded(f"{rfc3339(event.at_ms)}  {safe(event.what)}", "  "))
+    if diff:
+        show_diff(run, newest_change(view))
+        return
+    wanted = _wanted(view, version, digest)
+    if text:
+        run.output.exact(view.texts[wanted].decode())
+        run.output.record(agreement_id=agreement_id, digest=wanted, document=view.texts[wanted].decode())
+    elif digest or version is not None:
+        _show_other(run, view, wanted)
+    else:
+        run.output.record(
+            **view_facts(view),
+            clauses=[clause_facts(clause, view.document, view.state.suspended_by) for clause in view.document.clauses],
+            invariants=[{"id": one.id, "gloss": invariant_gloss(one)} for one in view.document.invariants],
+            history=history_facts(view),
+        )
+        show_treaty(run.output, view)
+        for one in view.document.invariants:
+            run.output.show(*folded(f"Invariant {one.id}: {invariant_gloss(one)}"), "")
+        run.output.show("History, as the log has it:")
+        show_history(run.output, history_facts(view), chain=False)
 
 
 @_SHOWN.does("list", example="comity agreement list --as XAR/n1")
-@_OFFLINE
+@OFFLINE
 def list_(run: Invocation, *, offline: bool) -> None:
     """List the agreements of the acting identity's party, with the state its own mirror computes."""
     with mirror_of(run, offline=offline) as mirror:
-        views = mirror.agreements()
+        views, faults = mirror.agreements(), mirror.faults
     rows = []
     for view in views:
         facts = view_facts(view)
         run.output.record(**facts)
-        rows.append((view.agreement_id, str(facts["phase"]), " and ".join(view.document.parties), view.document.title))
+        pending = view.state.pending
+        state = str(facts["phase"]) if pending is None else f"{facts['phase']}, {pending.document.version} on its way"
+        rows.append((view.agreement_id, state, " and ".join(view.document.parties), view.document.title))
     run.output.table(("AGREEMENT", "STATE", "PARTIES", "TITLE"), rows, "No agreement yet.")
+    for name, fault in sorted(faults.items()):
+        run.output.note(f"{name or 'The key log'} is stopped: {safe(fault.message)}")
+
+
+def _wanted(view: AgreementView, version: int | None, digest: str) -> str:
+    """Give the digest of the text that is asked for; raises NotFoundError that says which there are."""
+    state = view.state
+    named = digest.removeprefix("sha384:")
+    if named:
+        found = [one for one in view.texts if one.startswith(named)]
+    elif version is not None:
+        found = [one.digest for one in state.versions if one.document.version == version]
+    else:
+        found = [state.current.digest]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{state.texts[one].version} (sha384:{one[:16]})" for one in view.texts)
+    raise NotFoundError(
+        f"{'more than one' if found else 'no'} text of {view.agreement_id} is meant by that",
+        what_to_do=f"There are these versions: {known}.",
+        code=ErrorCode.ITEM_UNKNOWN,
+    )
+
+
+def _show_other(run: Invocation, view: AgreementView, digest: str) -> None:
+    document = view.state.texts[digest]
+    run.output.record(
+        agreement_id=view.agreement_id,
+        title=document.title,
+        version=document.version,
+        digest=digest,
+        clauses=[clause_facts(clause, document, {}) for clause in document.clauses],
+    )
+    show_text(run.output, document, digest)
 
 
 def mirror_of(
@@ -112,73 +178,3 @@ async def refresh(mirror: Mirror, connection: Connection, agreements: Iterable[s
     """Fetch what is new into a mirror."""
     async with connection as opened:
         await catch_up(opened, mirror, None if agreements is None else tuple(agreements))
-
-
-def view_facts(view: AgreementView) -> dict[str, object]:
-    """Give what is to be told of an agreement, with the protocol's names."""
-    state = view.state
-    return {
-        "agreement_id": view.agreement_id,
-        "title": view.document.title,
-        "version": view.document.version,
-        "digest": view.digest.hex(),
-        "phase": state.phase.value,
-        "parties": sorted(view.document.parties),
-        "reviewed": sorted(state.reviewed),
-        "signed": sorted(state.signed),
-        "log_signed": sorted(state.log_signed.get(view.log_origin, ())),
-        "in_force_at": rfc3339(state.in_force_at) if state.in_force_at is not None else None,
-        "ends_at": rfc3339(state.ends_at) if state.ends_at is not None else None,
-        "suspended_by": sorted(state.whole_suspended_by),
-        "suspended_clauses": {clause: sorted(by) for clause, by in state.suspended_by.items()},
-        "log_origin": view.log_origin,
-        "log_size": view.log_seen.size,
-        "log_root": view.log_seen.root.hex(),
-        "statements": len(view.statements),
-    }
-
-
-def _show_head(run: Invocation, view: AgreementView) -> None:
-    document, state = view.document, view.state
-    run.output.show(f"{document.id}, version {document.version}: {safe(document.title)}")
-    run.output.show(f"  state       {_phase(state)}")
-    for code, party in document.parties.items():
-        done = [word for word, who in (("reviewed", state.reviewed), ("signed", state.signed)) if code in who]
-        if code in state.log_signed.get(view.log_origin, ()):
-            done.append("signed the log's terms")
-        run.output.show(f"  {code}         {safe(party.name)}: {', '.join(done) or 'nothing yet'}")
-    run.output.show(f"  digest      sha384:{view.digest.hex()}")
-    run.output.show(f"  log         {view.log_origin}, {view.log_seen.size} entries verified")
-    enforced = sum("enforced" in status_words(clause) for clause in document.clauses)
-    run.output.show(f"  clauses     {len(document.clauses)}, of which {enforced} are enforced by machines", "")
-
-
-def _show_clause(run: Invocation, clause: Clause, view: AgreementView) -> None:
-    facts = _clause_facts(clause, view.document, view.state)
-    suspended = f"; SUSPENDED by {', '.join(view.state.suspended_by[clause.id])}" if facts["suspended"] else ""
-    run.output.show(f"Article {clause.id} ({facts['kind']}): {facts['status']}{suspended}")
-    for language, words in clause.text.items():
-        run.output.show(*folded(f"{language}: {safe(words)}", "  "))
-    run.output.show(*folded(f"it means: {facts['gloss']}", "  "), "")
-
-
-def _clause_facts(clause: Clause, document: Document, state: State) -> Mapping[str, object]:
-    return {
-        "clause_id": clause.id,
-        "kind": str(clause.__struct_config__.tag),
-        "status": status_words(clause),
-        "suspended": clause.id in state.suspended_clauses,
-        "gloss": gloss(clause, document),
-        "text": dict(clause.text),
-    }
-
-
-def _phase(state: State) -> str:
-    words = state.phase.value.replace("_", " ")
-    if state.in_force_at is not None and state.now_ms < state.in_force_at:
-        return f"{words}, in force from {rfc3339(state.in_force_at)}"
-    if state.whole_suspended_by:
-        return f"{words} by {', '.join(sorted(state.whole_suspended_by))}"
-    if state.suspended_by:
-        return f"{words}, with clauses suspended: {', '.join(sorted(state.suspended_by))}"
-    return words

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import click
 
+from comity.cli.agreement_promises import promise_findings
+from comity.cli.agreement_source import beside, named_beside, read_text
 from comity.cli.base import Group, Invocation
 from comity.cli.output import folded
 from comity.errors import ErrorCode, MalformedError, UsageError, VerificationError
 from comity.identity.bodies import PartyCard
 from comity.identity.names import split_identity
-from comity.node.agreements import document_digest
 from comity.node.files import read_file, write_file
-from comity.node.negotiation import check_roots, load_document
+from comity.node.negotiation import check_roots
+from comity.texts import agreement_digest
 from comity_policy.check import Finding, Severity, check
-from comity_policy.document import SIZE_LIMIT as TEXT_LIMIT
 from comity_policy.document import Document, DocumentError
 from comity_policy.tables import SIZE_LIMIT as TABLE_LIMIT
 from comity_policy.tables import TableError, run_table
@@ -91,7 +92,7 @@ def new(
     except FileExistsError as error:
         raise UsageError(f"{path} exists already", code=ErrorCode.FILE_EXISTS) from error
     run.output.record(
-        agreement_id=agreement_id, file=str(path), digest=document_digest(text.encode()), parties=sorted(parties)
+        agreement_id=agreement_id, file=str(path), digest=agreement_digest(text.encode()), parties=sorted(parties)
     )
     run.output.say(
         f"Wrote {path}. Both parties sign these very bytes: negotiate first, then",
@@ -100,16 +101,29 @@ def new(
     )
 
 
-@_TEXTS.does("check", example="comity agreement check XAR-XBO-1.toml")
+@_TEXTS.does(
+    "check",
+    example="""comity agreement check XAR-XBO-1.toml
+comity agreement check XAR-XBO-CT.toml --umbrella XAR-XBO-GSA.toml
+comity agreement check XAR-XBO-1.toml --caveat NO-ROUTES.toml""",
+)
 @click.argument("file", type=click.Path())
-def check_(run: Invocation, *, file: str) -> None:
+@beside
+def check_(run: Invocation, *, file: str, umbrella: str | None, caveats: tuple[str, ...]) -> None:
     """Say what is wrong or risky in an agreement, and what no machine will enforce.
 
-    Errors mean that it must not be signed. The roots it pins are compared with the cards trusted here.
+    Errors mean that it must not be signed. The roots it pins are compared with the cards trusted here. An arrangement is held
+    against its umbrella: what it allows and the umbrella does not is dead. A caveat may only subtract, and has to subtract. An
+    invariant that does not hold is an error; with comity[analysis] they are proved.
     """
-    text = read_file(Path(file), TEXT_LIMIT)
-    document = load_document(text)
-    findings = (*_root_findings(run, document), *check(document, bundled()))
+    text = read_text(file, umbrella, caveats)
+    document = text.document
+    above = text.umbrella.document if text.umbrella is not None else None
+    findings = (
+        *_root_findings(run, document),
+        *promise_findings(document, text.digest, text.umbrella),
+        *check(document, bundled(), above, text.caveats),
+    )
     for one in findings:
         run.output.record(severity=one.severity.value, clause_id=one.clause_id, message=one.message)
         where = f"clause {one.clause_id}: " if one.clause_id else ""
@@ -117,7 +131,7 @@ def check_(run: Invocation, *, file: str) -> None:
     errors = sum(one.severity is Severity.ERROR for one in findings)
     run.output.say(
         f"{document.id}: {len(document.clauses)} clauses, {errors} errors, "
-        f"{sum(one.severity is Severity.WARNING for one in findings)} warnings. Digest sha384:{document_digest(text).hex()}"
+        f"{sum(one.severity is Severity.WARNING for one in findings)} warnings. Digest sha384:{text.digest.hex()}"
     )
     if errors:
         raise MalformedError(
@@ -134,15 +148,20 @@ comity agreement test XAR-XBO-1.toml --table cases.toml""",
 )
 @click.argument("file", type=click.Path())
 @click.option("--table", metavar="FILE", help="The table of cases (default: FILE with .test.toml instead of .toml).")
-def test(run: Invocation, *, file: str, table: str | None) -> None:
-    """Answer a table of cases with the agreement, and say whether the table would notice if it said something else."""
-    path = Path(file)
-    text = read_file(path, TEXT_LIMIT)
-    document = load_document(text)
-    cases = Path(table) if table is not None else path.with_suffix(".test.toml")
+@beside
+def test(run: Invocation, *, file: str, table: str | None, umbrella: str | None, caveats: tuple[str, ...]) -> None:
+    """Answer a table of cases with the agreement, and say whether the table would notice if it said something else.
+
+    The table may name the files beside it that the agreement is decided with: umbrella = "FILE", caveats = ["FILE"].
+    """
+    cases = Path(table) if table is not None else Path(file).with_suffix(".test.toml")
+    rows = read_file(cases, TABLE_LIMIT)
     began = time.monotonic()
     try:
-        result = run_table(document, document_digest(text), read_file(cases, TABLE_LIMIT), bundled())
+        named_umbrella, named_caveats = named_beside(cases, rows)
+        text = read_text(file, umbrella or named_umbrella, caveats or named_caveats)
+        document = text.source().document
+        result = run_table(document, text.digest, rows, bundled(), umbrella=text.umbrella, caveats=text.caveats)
     except TableError as error:
         raise MalformedError(f"{cases}: {error}", what_to_do="Correct the table.") from error
     for row in result.rows:

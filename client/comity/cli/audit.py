@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from comity.canonical import Json
+from comity.cli import audit_replay
 from comity.cli.agreement_show import mirror_of
 from comity.cli.base import Group, Invocation, until_stopped
 from comity.cli.identity import access_of
@@ -23,17 +24,22 @@ from comity.node.entries import SHARED, MirroredEntry
 from comity.node.files import read_file
 from comity.node.logs import OPERATIONS
 from comity.node.mirror import Mirror
+from comity.node.replaying import BundleReplay, replay_bundle
 from comity.node.times import rfc3339
 from comity.statement import from_json
 from comity.verify.checks import Verification
 
 EVERY_SECONDS = 1.0
 CHECKPOINT_LIMIT = 1 << 16
+REPLAY = "REPLAY"
 
 
 @click.group(cls=Group)
 def audit() -> None:
     """Follow the log, take it away, verify it without trusting anybody."""
+
+
+audit_replay.add_to(audit)
 
 
 @audit.does(
@@ -150,7 +156,8 @@ def verify(
     """Verify a bundle offline, without trusting anybody who made it. Exit code 15 when anything does not hold.
 
     Without --root, the roots of the cards trusted here are required, so that nobody passes off other nations' keys. Each
-    finding has a stable code; docs/verification.md says what each check compares.
+    finding has a stable code; docs/verification.md says what each check compares. Every decision is taken again as well, with the
+    policy engine and the reference interpreter (comity audit replay).
     """
     folder = Path(directory)
     if not folder.is_dir():
@@ -159,21 +166,29 @@ def verify(
     trusted = {code: f"sha384:{card.root_fingerprint.hex()}" for code, card in run.home.trusted_roots().items()}
     notes = [read_file(Path(one), CHECKPOINT_LIMIT) for one in since]
     done = Verification(folder, notes, trusted | named, parties)
-    findings = [
+    findings: list[dict[str, object]] = [
         {"code": one.code.value, "origin": one.origin, "log_index": one.log_index, "message": one.message}
         for one in done.findings
     ]
+    # What does not verify says nothing about decisions.
+    replayed = replay_bundle(folder, done.logs) if done.verdict != "FAIL" else BundleReplay()
+    findings += [
+        {"code": REPLAY, "origin": origin, "log_index": log_index, "message": words}
+        for origin, log_index, words in replayed.findings
+    ]
+    verdict = replayed.verdict(done.verdict)
+    counts = {**done.counts, **{what: count for what, count in replayed.counts.items() if count}}
     logs = [{"origin": log.origin, "log_size": len(log.leaves)} for log in done.logs]
-    run.output.record(verdict=done.verdict, findings=findings, counts=dict(done.counts), logs=logs)
+    run.output.record(verdict=verdict, findings=findings, counts=counts, logs=logs)
     for log in logs:
         run.output.say(f"{log['log_size']} entries of {safe(str(log['origin']))}")
-    run.output.say(", ".join(f"{count} {what}" for what, count in sorted(done.counts.items())))
-    for one in done.findings:
-        where = f" entry {one.log_index}" if one.log_index is not None else ""
-        run.output.show(*folded(f"{one.code.value}: {safe(one.origin)}{where}: {safe(one.message)}"))
-    run.output.show(done.verdict)
-    if done.verdict == "FAIL":
-        codes = ", ".join(dict.fromkeys(one.code.value for one in done.findings))
+    run.output.say(", ".join(f"{count} {what}" for what, count in sorted(counts.items())))
+    for one in findings:
+        where = f" entry {one['log_index']}" if one["log_index"] is not None else ""
+        run.output.show(*folded(f"{one['code']}: {safe(str(one['origin']))}{where}: {safe(str(one['message']))}"))
+    run.output.show(verdict)
+    if verdict == "FAIL":
+        codes = ", ".join(dict.fromkeys(str(one["code"]) for one in findings))
         raise VerificationError(
             f"{folder} does not verify: {codes}",
             what_to_do="Keep the bundle as it is; docs/verification.md says what each code means.",

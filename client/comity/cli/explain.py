@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -10,9 +10,10 @@ from uuid import UUID
 import click
 
 from comity.cli.agreement_show import mirror_of
+from comity.cli.approvals import APPROVE_AS
 from comity.cli.base import Invocation, command
 from comity.cli.output import folded, safe
-from comity.cli.preview import previewed, tell
+from comity.cli.preview import asked_json, previewed, tell, tell_asked
 from comity.cli.reports import STRUCTURED_HELP, one_report, report_options, wishes_of
 from comity.errors import UsageError
 from comity.node.decided import DecidedReport, decided_report
@@ -21,6 +22,7 @@ from comity_policy.decision import Baseline
 from comity_policy.document import Document
 from comity_policy.findings import baseline
 from comity_policy.gloss import gloss
+from comity_policy.readers import AskedAtOpening, asked_at_opening
 
 _TIMES: Final = frozenset({"accreditation_until", "oldest_key_since"})
 
@@ -35,8 +37,17 @@ comity explain report.txt --agreement XAR-XBO-1 --marking 'SECRET//REL TO XAR, X
 @click.argument("what", metavar="REPORT_ID|FILE")
 @click.option("--agreement", "agreement_id", help="The agreement; for a file it must be said.")
 @click.option("--offline", is_flag=True, help="From the mirror alone, without asking the broker.")
+@APPROVE_AS
 @report_options
-def explain(run: Invocation, *, what: str, agreement_id: str | None, offline: bool, **options: object) -> None:
+def explain(
+    run: Invocation,
+    *,
+    what: str,
+    agreement_id: str | None,
+    offline: bool,
+    approve_as: tuple[str, ...],
+    **options: object,
+) -> None:
     """Say why a report was permitted or refused, clause by clause, with what each clause means and says.
 
     A report's id is looked up in the agreement's log, as this identity's mirror verified it. A file is decided now, as
@@ -47,16 +58,21 @@ def explain(run: Invocation, *, what: str, agreement_id: str | None, offline: bo
         if agreement_id is None:
             raise UsageError("under which agreement is not said", what_to_do="--agreement ID")
         report = one_report(what, wishes_of(options))
-        tell(run, report, previewed(run, report, agreement_id, offline=offline))
+        tell(run, report, previewed(run, report, agreement_id, approve_as, offline=offline))
         return
     names = None if agreement_id is None else (agreement_id,)
     with mirror_of(run, offline=offline, agreements=names) as mirror:
         found = decided_report(mirror, report_id, agreement_id)
-        document = mirror.agreement(found.agreement_id).document
-    _tell_logged(run, report_id, found, document)
+        view = mirror.agreement(found.agreement_id)
+    recipients = [one.node.partition("/")[0] for one in found.recipients]
+    originator = str(found.entry.shared()["actor"]["party"])
+    asked = asked_at_opening(view.compiled.source, originator, recipients)
+    _tell_logged(run, report_id, found, view.document, asked)
 
 
-def _tell_logged(run: Invocation, report_id: UUID, found: DecidedReport, document: Document) -> None:
+def _tell_logged(
+    run: Invocation, report_id: UUID, found: DecidedReport, document: Document, asked: Sequence[AskedAtOpening]
+) -> None:
     record = found.record
     recipients = [
         {
@@ -79,6 +95,7 @@ def _tell_logged(run: Invocation, report_id: UUID, found: DecidedReport, documen
         code=record.code.name if record.code is not None else None,
         leaf=record.leaf.hex(),
         recipients=recipients,
+        at_opening=[asked_json(one) for one in asked],
     )
     why = f" ({record.code.name})" if record.code is not None else ""
     run.output.show(
@@ -98,6 +115,7 @@ def _tell_logged(run: Invocation, report_id: UUID, found: DecidedReport, documen
         facts = _facts(one.facts).items()
         shown = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts if value not in (None, [], ""))
         run.output.show(*folded(f"decided on: {shown}", "    "))
+    tell_asked(run, asked)
     if not found.recipients:
         run.output.show("The log tells this party nothing of who was to receive it.")
 

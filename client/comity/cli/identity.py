@@ -241,6 +241,8 @@ def listing_facts(listing: Listing) -> dict[str, object]:
         facts |= {
             "roles": sorted(role.word for role in listing.roles),
             "agreements": sorted(listing.agreements),
+            "offices": sorted(listing.offices),
+            "communities": sorted(listing.communities),
             "clearance": _attested(listing.clearance),
         }
     return facts

@@ -77,6 +77,7 @@ def create(run: Invocation, *, identity_name: str, suite: str, broker_name: str 
 @officer.does(
     "accredit",
     example="""comity officer accredit XAR/officer1 --role liaison --role plenipotentiary --agreement XAR-XBO-1
+comity officer accredit XBO/analyst1 --role liaison --office counter-terrorism --clearance TAJNE --cleared-by XBO/security1
 comity officer accredit XAR/officer1 --role auditor --request request.json --into issued.json
 comity officer accredit XAR/officer1 --issued issued.json""",
 )
@@ -85,7 +86,9 @@ comity officer accredit XAR/officer1 --issued issued.json""",
 @click.option("--agreement", "agreements", multiple=True, help="Only for this agreement; may be repeated.")
 @click.option("--clearance", metavar="LEVEL", help="The officer's personal clearance, a level of the party.")
 @click.option("--cleared-by", metavar="PARTY/NAME", help="The security authority that attests it.")
-@click.option("--cleared-until", metavar="TIME", help="Until when (default: as long as the accreditation).")
+@click.option("--clearance-until", metavar="TIME", help="Until when (default: as long as the accreditation).")
+@click.option("--office", "offices", multiple=True, help="An office the officer belongs to; may be repeated.")
+@click.option("--community", "communities", multiple=True, help="A community of interest; may be repeated.")
 @click.option("--days", default=90, show_default=True, help="How long it is valid at most.")
 @_BROKER_NAME
 @click.option("--request", metavar="FILE", help="Accredit for a request that came from the officer's own machine.")
@@ -100,7 +103,9 @@ def accredit(
     agreements: tuple[str, ...],
     clearance: str | None,
     cleared_by: str | None,
-    cleared_until: str | None,
+    clearance_until: str | None,
+    offices: tuple[str, ...],
+    communities: tuple[str, ...],
     days: int,
     broker_name: str | None,
     request: str | None,
@@ -111,7 +116,7 @@ def accredit(
     """Give an officer roles, for a time and for agreements, and bring that into the broker's key log.
 
     The party's directory key signs; full powers (plenipotentiary) are signed by its root as well. The officer enrols over the
-    officer's own connection, proving the keys.
+    officer's own connection, proving the keys. Offices, communities and the clearance are what clauses on who may read ask for.
     """
     identity = Identity.parse(identity_name, IdentityKind.OFFICER)
     home = run.home
@@ -125,7 +130,9 @@ def accredit(
             [_ROLES[word] for word in roles],
             now_ms=now_ms(),
             agreements=agreements,
-            clearance=attestation(clearance, cleared_by, cleared_until, keys=keys),
+            offices=offices,
+            communities=communities,
+            clearance=attestation(clearance, cleared_by, clearance_until, keys=keys),
             days=days,
         )
 

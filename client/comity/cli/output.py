@@ -24,14 +24,35 @@ from comity.errors import ComityError
 if TYPE_CHECKING:
     from comity_policy.explanation import ClauseExplanation
 
-# Everything a terminal might obey, and what turns the direction of writing; a line break and a tab may stay.
-_UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# Everything a terminal might obey, what turns the direction of writing and what nobody sees; a line break and a tab may stay, and
+# the joiners that some languages are written with.
+_UNSAFE: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u180e\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
+)
 _WIDTH: Final = 100
+_WORD: Final = re.compile(r"\w+")
+# The scripts whose letters are taken for each other.
+_LOOK_ALIKE: Final = frozenset(
+    {"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "FULLWIDTH", "MATHEMATICAL", "COPTIC"}
+)
 
 
 def safe(text: str) -> str:
-    """Give text that a terminal only shows: control characters and direction marks become U+FFFD."""
+    """Give text that a terminal only shows: control, direction and invisible characters become U+FFFD."""
     return _UNSAFE.sub("\ufffd", text)
+
+
+def mixed_scripts(text: str) -> tuple[str, ...]:
+    """Give the words that mix Latin letters with look-alikes of other scripts, what is not ASCII in them written as escapes."""
+    found = dict.fromkeys(word for word in _WORD.findall(text) if len(_scripts(word)) > 1)
+    return tuple(word.encode("ascii", "backslashreplace").decode() for word in found)
+
+
+def _scripts(word: str) -> set[str]:
+    import unicodedata  # noqa: PLC0415 - used where texts are shown
+
+    scripts = {unicodedata.name(letter, "UNKNOWN").partition(" ")[0] for letter in word if letter.isalpha()}
+    return scripts & _LOOK_ALIKE
 
 
 @dataclass(frozen=True, slots=True)

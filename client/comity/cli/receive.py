@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypedDict
 
 import click
 
 import comity
 from comity.cli.alarms import telling_alarms
 from comity.cli.base import Invocation, command, first_of, until_stopped
-from comity.cli.output import safe
+from comity.cli.output import clause_json, safe
+from comity.cli.reading import acknowledging, reader_of, reading_options, tell_closed, tell_waiting
 from comity.errors import ComityError
 from comity.identity.names import IdentityKind
 from comity.node.filing import file_report
+from comity.node.reader import ReadingOfficer
+from comity.node.reading import Acknowledge, Waiting
+from comity_policy.facts import Use
+
+
+class _Wanted(TypedDict):
+    """What `Node.receive` is called with."""
+
+    follow: bool
+    consumer: str
+    purpose: str | None
+    use: Use
+    reader: ReadingOfficer | None
+    acknowledge: Acknowledge | None
+    waiting: Callable[[Waiting], None]
+    take_over: bool
+
 
 # Reports that are written at the same time: their waits for the disk become one.
 AT_ONCE = 32
@@ -22,12 +42,16 @@ AT_ONCE = 32
 @command(
     "receive",
     example="""comity receive --into inbox --as XBO/n1
-comity receive --follow --into inbox --as XBO/n1 --purpose counter-terrorism""",
+comity receive --follow --into inbox --as XBO/n1 --purpose counter-terrorism
+comity receive --into inbox --as XBO/n1 --reader XBO/analyst1""",
 )
 @click.option("--into", required=True, metavar="DIR", help="Where the files are written.")
 @click.option("--follow", is_flag=True, help="Go on waiting for new reports, until interrupted.")
 @click.option("--consumer", default="default", show_default=True, help="The cursor's name; each is a copy of its own.")
-@click.option("--purpose", help="What they are opened for; a report stated for something else stays closed.")
+@reading_options
+@click.option(
+    "--use", default=Use.READ.value, show_default=True, type=click.Choice([one.value for one in Use]), help="For what."
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many reports.")
 @click.option("--take-over", is_flag=True, help="Take the consumer from the process that holds it.")
 def receive(
@@ -37,6 +61,10 @@ def receive(
     follow: bool,
     consumer: str,
     purpose: str | None,
+    use: str,
+    reader: str | None,
+    reader_passphrase_file: str | None,
+    accept_caveats: bool,
     limit: int | None,
     take_over: bool,
 ) -> None:
@@ -46,6 +74,10 @@ def receive(
     acknowledged with a signature. Killed at any moment and started again, it neither repeats nor loses a file.
     ID-N.* is portion N, ID.json says what the report is, its banner first. What the node noticed and cannot mend (its alarms)
     is told on standard error.
+
+    Where an agreement asks who reads, --reader names an officer whose keys are on this machine. A use caveat is shown before the
+    report and acknowledged on the terminal, or with --accept-caveats. What lacks one of these is not opened and not lost: it waits,
+    and comes again when somebody receives who brings it.
     """
     place = run.acting(IdentityKind.NODE)
     passphrase = run.passphrase(str(place.identity))
@@ -55,11 +87,17 @@ def receive(
             Path(into),
             identity=str(place.identity),
             passphrase=passphrase,
-            follow=follow,
-            consumer=consumer,
-            purpose=purpose,
             limit=limit,
-            take_over=take_over,
+            wanted={
+                "follow": follow,
+                "consumer": consumer,
+                "purpose": purpose,
+                "use": Use(use),
+                "reader": reader_of(run, reader, reader_passphrase_file),
+                "acknowledge": acknowledging(accept=accept_caveats),
+                "waiting": lambda one: tell_waiting(run, one),
+                "take_over": take_over,
+            },
         )
     )
 
@@ -70,18 +108,15 @@ async def _receive(
     *,
     identity: str,
     passphrase: bytes,
-    follow: bool,
-    consumer: str,
-    purpose: str | None,
     limit: int | None,
-    take_over: bool,
+    wanted: _Wanted,
 ) -> None:
     count = 0
     async with (
         comity.connect(run.broker or None, identity=identity, home=run.home.path, passphrase=passphrase) as node,
         telling_alarms(run.output, node),
     ):
-        deliveries = node.receive(consumer=consumer, follow=follow, purpose=purpose, take_over=take_over)
+        deliveries = node.receive(**wanted)
         room = asyncio.Semaphore(AT_ONCE)
         before = asyncio.Event()
         before.set()
@@ -122,15 +157,22 @@ async def _file(  # noqa: PLR0917 - one task of the group above
                 log_index=delivery.log_index,
             )
             await before.wait()
-        _tell(run, report, filed.description, attempt=delivery.attempt, new=filed.new)
+        _tell(run, report, filed.description, delivery, new=filed.new)
     finally:
         after.set()
         room.release()
 
 
-def _tell(run: Invocation, report: comity.ReceivedReport, description: object, *, attempt: int, new: bool) -> None:
-    facts = description if isinstance(description, dict) else {}
-    run.output.record(**facts, attempt=attempt, new=new)
+def _tell(
+    run: Invocation, report: comity.ReceivedReport, description: object, delivery: comity.Delivery, *, new: bool
+) -> None:
+    facts = dict(description) if isinstance(description, dict) else {}
+    if delivery.waits_for:
+        facts |= {
+            "waits_for": sorted(delivery.waits_for),
+            "clauses": [clause_json(one) for one in report.refused],
+        }
+    run.output.record(**facts, attempt=delivery.attempt, new=new)
     run.output.banner(report.banner, asked=False)
     title = f" {safe(report.title)!r}" if report.title else ""
     run.output.say(
@@ -138,5 +180,9 @@ def _tell(run: Invocation, report: comity.ReceivedReport, description: object, *
     )
     for portion in facts["portions"]:
         run.output.say(f"  portion {portion['portion']} [{safe(portion['marking'])}]: {portion['file']}")
-    if facts["withheld"]:
-        run.output.say(f"  withheld: portion {', '.join(map(str, facts['withheld']))} (this node has no key for it)")
+    closed = {*report.waiting, *(index for one in report.refused for index in one.portions)}
+    keyless = [str(index + 1) for index in report.withheld if index not in closed]
+    if keyless:
+        run.output.say(f"  withheld: portion {', '.join(keyless)} (this node has no key for it)")
+    if closed:
+        tell_closed(run, report)

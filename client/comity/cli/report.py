@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
 from uuid import UUID
 
 import click
 
 import comity
-from comity.cli.alarms import telling_alarms
+from comity.cli import report_copies, report_end
+from comity.cli.approvals import YES, Asking, approve_here, approvers, waiting_facts, waiting_here, waiting_words
 from comity.cli.base import Group, Invocation
+from comity.cli.connected import with_node
 from comity.cli.output import safe
 from comity.errors import ErrorCode, NotFoundError, UsageError
 from comity.identity.names import IdentityKind
-from comity.node.home import Place
+from comity.node.awaiting import WaitingReport
 from comity.node.reports import HeldAction, ParkedAction, ReportRow, ReportState
 from comity.node.times import rfc3339
 
-T = TypeVar("T")
 _STATES = {state.name.lower(): state for state in ReportState}
 _CONSUMER = click.option("--consumer", default="default", show_default=True, help="The cursor's name.")
 
@@ -34,6 +33,9 @@ def report() -> None:
     """
 
 
+report_copies.add_to(report)
+
+
 @report.does(
     "list",
     example="""comity report list --as XAR/n1
@@ -43,19 +45,28 @@ comity report list --agreement XAR-XBO-1 --state parked --as XBO/n1""",
 @click.option("--state", "states", multiple=True, type=click.Choice(list(_STATES)), help="Only these; may be repeated.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most so many.")
 def list_(run: Invocation, *, agreement_id: str | None, states: tuple[str, ...], limit: int) -> None:
-    """List the reports that this party sent or may receive, the newest last.
+    """List the reports that this party sent or may receive, the newest last, and those that wait for approvals here.
 
     What the node noticed and cannot mend (its alarms) is told on standard error.
     """
     wanted = _Wanted(agreement_id or "", tuple(_STATES[word] for word in states), limit=limit)
     rows = _rows(run, wanted)
+    held = [] if states else waiting_here(run, run.acting(), agreement_id or "")
     for row in rows:
         run.output.record(**_facts(row))
+    for _, one in held:
+        run.output.record(**waiting_facts(one))
     run.output.table(
         ("REPORT", "AGREEMENT", "FROM", "ADMITTED", "WHERE IT STANDS"),
         (
-            (str(row.report_id), row.agreement_id, row.originator, rfc3339(row.admitted_at), _standing(row))
-            for row in rows
+            *(
+                (str(row.report_id), row.agreement_id, row.originator, rfc3339(row.admitted_at), _standing(row))
+                for row in rows
+            ),
+            *(
+                (str(one.report.report_id), one.report.agreement_id, str(place.identity), "-", waiting_words(one))
+                for place, one in held
+            ),
         ),
         "No report.",
     )
@@ -64,7 +75,11 @@ def list_(run: Invocation, *, agreement_id: str | None, states: tuple[str, ...],
 @report.does("show", example="comity report show 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --as XAR/n1")
 @click.argument("report_id", type=click.UUID)
 def show(run: Invocation, *, report_id: UUID) -> None:
-    """Show where one report stands, for every consumer this party may know of."""
+    """Show where one report stands, for every consumer this party may know of, or what it waits for here."""
+    for _, waiting in waiting_here(run, run.acting()):
+        if waiting.report.report_id == report_id:
+            _show_waiting(run, waiting)
+            return
     row = _one(_rows(run, _Wanted(report_id=report_id)), report_id)
     facts = _facts(row)
     run.output.record(**facts)
@@ -75,6 +90,30 @@ def show(run: Invocation, *, report_id: UUID) -> None:
         reason = f": {safe(one.reason)}" if one.reason else ""
         attempts = f", handed over {one.attempts} times" if one.attempts else ""
         run.output.show(f"{one.node} ({one.consumer}): {one.state.name}{attempts}{reason}")
+
+
+@report.does("approve", example="comity report approve 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --as XAR/officer2")
+@click.argument("report_id", type=click.UUID)
+@YES
+def approve(run: Invocation, *, report_id: UUID, yes: bool) -> None:
+    """Approve a report that waits on this machine. By an officer, who is shown what is signed; nothing is sent.
+
+    Once enough officers have approved it, the next 'comity send' of its node sends it, or the one that runs.
+    """
+    place = run.acting(IdentityKind.OFFICER)
+    (officer,) = approvers(run, (str(place.identity),), Asking(run, yes))
+    one = approve_here(run, place, report_id, officer)
+    run.output.record(**waiting_facts(one))
+    run.output.say(f"{place.identity} approved report {report_id}. {waiting_words(one)}")
+
+
+def _show_waiting(run: Invocation, one: WaitingReport) -> None:
+    facts = waiting_facts(one)
+    run.output.record(**facts)
+    for name, value in facts.items():
+        words = ", ".join(map(str, value)) if isinstance(value, list) else value
+        if words:
+            run.output.show(f"{name.replace('_', ' '):19}{safe(str(words))}")
 
 
 @report.does("replay", example="comity report replay 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --as XBO/n1")
@@ -105,6 +144,9 @@ def confirm(run: Invocation, *, report_ids: tuple[UUID, ...]) -> None:
 def withdraw(run: Invocation, *, report_ids: tuple[UUID, ...]) -> None:
     """Never have reports handed over that a suspension held. By the node that sent them."""
     _held(run, report_ids, HeldAction.WITHDRAW)
+
+
+report_end.add_to(report)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +184,7 @@ def _resolve(
             raise UsageError("these reports are of several agreements", what_to_do="Name those of one at a time.")
         return rows, await resolve(node, rows)
 
-    rows, log_index = _with_node(run, run.acting(IdentityKind.NODE), act)
+    rows, log_index = with_node(run, run.acting(IdentityKind.NODE), act)
     for row in rows:
         run.output.record(report_id=str(row.report_id), agreement_id=row.agreement_id, log_index=log_index)
         run.output.say(f"Report {row.report_id} {words}: entry {log_index} of the log of {row.agreement_id}.")
@@ -157,22 +199,7 @@ def _rows(run: Invocation, wanted: _Wanted) -> list[ReportRow]:
                 break
         return found
 
-    return _with_node(run, run.acting(), ask)
-
-
-def _with_node(run: Invocation, place: Place, act: Callable[[comity.Node], Awaitable[T]]) -> T:
-    passphrase = run.passphrase(str(place.identity))
-
-    async def go() -> T:
-        async with (
-            comity.connect(
-                run.broker or None, identity=str(place.identity), home=run.home.path, passphrase=passphrase
-            ) as node,
-            telling_alarms(run.output, node),
-        ):
-            return await act(node)
-
-    return asyncio.run(go())
+    return with_node(run, run.acting(), ask)
 
 
 def _one(rows: list[ReportRow], report_id: UUID) -> ReportRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -24,7 +25,9 @@ _OPTIONS = (
     click.option("--purpose", default="", help="What the recipient may use it for."),
     click.option("--precedence", default="", help="routine (default), priority, immediate or flash."),
     click.option("--kind", default="", help="report (default), rfi, rfi-answer, tearline, assessment, ..."),
-    click.option("--to", "to", multiple=True, metavar="PARTY", help="Addressees (default: every other party)."),
+    click.option(
+        "--to", "to", multiple=True, metavar="PARTY[/OFFICER]", help="Addressees (default: every other party)."
+    ),
     click.option("--title", default="", help="A title of the file, sealed with its content."),
     click.option("--not-before", metavar="TIME", help="An embargo: not handed over or opened before."),
     click.option("--expires-at", metavar="TIME", help="When it expires (default: as late as the agreement allows)."),
@@ -44,6 +47,7 @@ _OPTIONS = (
         metavar="FILE MARKING",
         help="A further portion after the file, with a marking of its own; may be repeated.",
     ),
+    click.option("--emergency", metavar="DIGEST", help="The declaration it goes under: comity emergency declare."),
     click.option("--overall", default="", metavar="MARKING", help="The banner of the whole, if not that of the file."),
 )
 
@@ -105,7 +109,17 @@ def wishes_of(options: dict[str, object]) -> Wishes:
         expires_at=time("expires_at"),
         summaries=files("summaries"),
         portions=files("portions"),
+        emergency=_digest(text("emergency")),
     )
+
+
+def _digest(text: str) -> bytes:
+    if text and not re.fullmatch("[0-9a-f]{96}", text):
+        raise UsageError(
+            "--emergency is the digest of a declaration: 96 hexadecimal digits",
+            what_to_do="Paste it from comity emergency declare, or from comity emergency list --json.",
+        )
+    return bytes.fromhex(text)
 
 
 def one_report(file: str, wishes: Wishes) -> Report:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Self
 import click
 
 import comity
+from comity.cli.approvals import APPROVE_AS, YES, Asking, approvers, waiting_facts, waiting_words
 from comity.cli.base import Invocation, command
 from comity.cli.output import clause_json, clause_lines, explained, safe
 from comity.cli.reports import STRUCTURED_HELP, one_report, receipt_facts, report_options, wishes_of
 from comity.errors import ComityError
 from comity.identity.names import IdentityKind
+from comity.node.approving import Approver
 from comity.node.report_files import Wishes, read_report, report_names
+from comity.node.sending import PATIENCE_SECONDS
 from comity.report import Report
 
 if TYPE_CHECKING:
@@ -34,17 +37,35 @@ comity send source.txt --marking 'SECRET//NOFORN' --summary summary.txt 'SECRET/
 comity send reports/ --agreement XAR-XBO-1 --marking 'RESTRICTED//REL TO XAR, XBO' --category cyber \\
     --purpose cyber-defence
 echo 'Two boats.' | comity send - --agreement XAR-XBO-1 --marking 'SECRET//REL TO XAR, XBO' \\
-    --category terrorism --purpose counter-terrorism""",
+    --category terrorism --purpose counter-terrorism
+comity send warning.txt --agreement XAR-XBO-1 --marking 'SECRET//REL TO XAR, XBO' --category terrorism \\
+    --purpose counter-terrorism --precedence flash --approve-as XAR/officer1 --approve-as XAR/officer2
+comity send warning.txt --agreement XAR-XBO-1 --marking 'SECRET//REL TO XAR, XBO' --category terrorism \\
+    --purpose counter-terrorism --precedence flash --await-approval""",
     notes=STRUCTURED_HELP,
 )
 @click.argument("source", metavar="FILE|DIR|-")
 @click.option("--agreement", "agreement_id", required=True, help="The agreement it is sent under.")
+@APPROVE_AS
+@click.option("--await-approval", is_flag=True, help="Seal it and let it wait until enough officers have approved it.")
+@YES
 @report_options
-def send(run: Invocation, *, source: str, agreement_id: str, **options: object) -> int:
+def send(
+    run: Invocation,
+    *,
+    source: str,
+    agreement_id: str,
+    approve_as: tuple[str, ...],
+    await_approval: bool,
+    yes: bool,
+    **options: object,
+) -> int:
     """Send a report from a file, a directory or standard input.
 
     The agreement is decided here first, clause by clause; what it refuses never leaves this machine. A receipt means that the
     report is durable at the broker and in the agreement's log. A directory is sent in one go, a report a file.
+    Officers of this machine who approve (--approve-as) are each shown what was sealed. What waits for approvals goes with the
+    next sending after 'comity report approve', at most 72 hours later.
     """
     wishes = wishes_of(options)
     place = run.acting(IdentityKind.NODE)
@@ -53,17 +74,30 @@ def send(run: Invocation, *, source: str, agreement_id: str, **options: object) 
     several = source != "-" and directory.is_dir()
     reading = Reading(directory, report_names(directory) if several else [], wishes)
     single = None if several else one_report(source, wishes)
+    asking = Asking(run, yes)
+    officers = approvers(run, approve_as, asking)
 
     async def go() -> int:
         async with comity.connect(
             run.broker or None, identity=str(place.identity), home=run.home.path, passphrase=passphrase
         ) as node:
+            if await_approval:
+                return await _hold(run, node, reading if single is None else [single], agreement_id, officers)
             if single is not None:
-                _tell_one(run, single, await node.send(single, agreement=agreement_id))
-                return 0
-            return await _send_all(run, node, reading, agreement_id)
+                _tell_one(run, single, await node.send(single, agreement=agreement_id, approved_by=officers))
+                exit_code = 0
+            else:
+                exit_code = await _send_all(run, node, reading, agreement_id, officers)
+            await _tell_released(run, node)
+            return exit_code
 
-    return asyncio.run(go())
+    async def asked() -> int:
+        try:
+            return await go()
+        finally:
+            asking.end()
+
+    return asyncio.run(asked())
 
 
 @dataclass(slots=True)
@@ -90,12 +124,41 @@ class Reading:
             yield report
 
 
-async def _send_all(run: Invocation, node: comity.Node, reading: Reading, agreement_id: str) -> int:
+async def _hold(
+    run: Invocation, node: comity.Node, reports: Iterable[Report], agreement_id: str, officers: Sequence[Approver]
+) -> int:
+    for report in reports:
+        held = await node.await_approval(report, agreement=agreement_id, approved_by=officers)
+        run.output.record(**waiting_facts(held))
+        run.output.banner(held.report.banner, asked=False)
+        run.output.say(
+            f"Report {held.report.report_id} is sealed and not sent: {waiting_words(held)}",
+            f"  comity report approve {held.report.report_id} --as PARTY/OFFICER",
+        )
+    return 0
+
+
+async def _tell_released(run: Invocation, node: comity.Node) -> None:
+    """Wait until what was approved meanwhile is answered, as long as a report of this command would have."""
+    if not node.released:
+        return
+    try:
+        await asyncio.wait_for(node.settle(), PATIENCE_SECONDS)
+    except TimeoutError:
+        run.output.note("What was approved is in the outbox, and goes when the broker can take it.")
+    for report_id in node.released:
+        run.output.record(report_id=str(report_id), released=True)
+        run.output.say(f"Report {report_id}, which had waited for approvals, is sent.")
+
+
+async def _send_all(
+    run: Invocation, node: comity.Node, reading: Reading, agreement_id: str, officers: Sequence[Approver]
+) -> int:
     began = time.monotonic()
     accepted = refused = 0
     exit_code = 0
     with Bar(run, len(reading.names)) as bar:
-        async for sent in node.send_many(iter(reading), agreement=agreement_id):
+        async for sent in node.send_many(iter(reading), agreement=agreement_id, approved_by=officers):
             name = reading.on_their_way.pop(sent.number)
             if sent.receipt is not None:
                 accepted += 1

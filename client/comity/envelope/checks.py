@@ -52,7 +52,7 @@ OfficerLookup = Callable[[bytes], OfficerKey | None]
 
 @dataclass(frozen=True, slots=True)
 class VerifiedSegment:
-    """A segment whose batch signature and equalities hold. Only the functions of this module make one."""
+    """A segment whose batch signature and equalities hold. Only this module and `verify_exported` make one."""
 
     segment: Segment
     signed_by: SigningNode
@@ -251,6 +251,13 @@ def check_packets(packets: Sequence[bytes], items: Iterable[WholeItem], known: C
 
 def check_approvals(item: WholeItem, officers: OfficerLookup) -> frozenset[str]:
     """Check the approvals beside an envelope and give the identities that approved; raises RejectedError."""
+    identities = verified_approvals(item, officers)
+    reasons.require(len(identities) >= item.core.profile.approvals_required, RejectReason.APPROVALS_MISSING)
+    return identities
+
+
+def verified_approvals(item: WholeItem, officers: OfficerLookup) -> frozenset[str]:
+    """Give the identities whose approvals stand beside an envelope, however many; raises RejectedError for a false one."""
     profile = item.core.profile
     identities: set[str] = set()
     for approval in item.approvals:
@@ -263,5 +270,4 @@ def check_approvals(item: WholeItem, officers: OfficerLookup) -> frozenset[str]:
         verifies = approval_verifies(approval, item.leaf, officer.suite, officer.public)
         reasons.require(verifies, RejectReason.APPROVAL_SIGNATURE)
         identities.add(officer.identity)
-    reasons.require(len(identities) >= profile.approvals_required, RejectReason.APPROVALS_MISSING)
     return frozenset(identities)

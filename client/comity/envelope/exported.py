@@ -11,7 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from comity.envelope import limits, reasons, tree
-from comity.envelope.checks import SigningNode, check_batch_path, check_bodies, check_envelope_equalities
+from comity.envelope.checks import (
+    SigningNode,
+    VerifiedSegment,
+    check_batch_path,
+    check_bodies,
+    check_envelope_equalities,
+)
 from comity.envelope.evidence import BatchSignature, VerifiedBatches, decode_batch_signature, encode_batch_signature
 from comity.envelope.packets import packet_id
 from comity.envelope.reasons import RejectReason
@@ -146,8 +152,11 @@ def decode_exported(data: bytes) -> Exported:
     )
 
 
-def verify_exported(exported: Exported, signed_by: SigningNode, *, memo: VerifiedBatches) -> None:
-    """Check an exported envelope from its leaf to its signature, and all that is inline; raises RejectedError."""
+def verify_exported(exported: Exported, signed_by: SigningNode, *, memo: VerifiedBatches) -> VerifiedSegment:
+    """Check an exported envelope from its leaf to its signature, and all that is inline; raises RejectedError.
+
+    Gives it as a verified segment of its own, whose one item stands in slot 0.
+    """
     item = exported.item
     root = tree.root_from_path(item.leaf, exported.slot, exported.leaf_count, exported.path)
     reasons.require(root is not None, RejectReason.EXPORTED_ROOT)
@@ -181,3 +190,4 @@ def verify_exported(exported: Exported, signed_by: SigningNode, *, memo: Verifie
     named = {row.packet_id for row in item.manifest.rows}
     unnamed = [packet for packet in exported.key_packets if packet_id(packet) not in named]
     reasons.require(not unnamed, RejectReason.PACKET_UNNAMED)
+    return VerifiedSegment(alone, signed_by)

@@ -253,6 +253,12 @@ def encode_bodies(stanzas: Sequence[Body], ciphertexts: Sequence[Body], approval
     )
 
 
+def carried_size(item: WholeItem) -> int:
+    """Give the bytes that a whole item takes in its segment."""
+    bodies = encode_bodies(item.stanzas, item.ciphertexts, item.approvals)
+    return 1 + len(variable(item.manifest_bytes, limits.MANIFEST_BYTES)) + len(bodies)
+
+
 def encode_pruned_item(leaf: bytes) -> bytes:
     """Encode a pruned item."""
     return b"\x00" + fixed(leaf, limits.DIGEST)

@@ -9,7 +9,7 @@ hexadecimal, sets ascending. Reading says what a statement claims; who may claim
 | directory-key | party, suite, public, issuing_certificate, valid_from, valid_until, sequence | root |
 | node-bundle | party, node, region, offices, communities, keys, accreditation, valid_from, valid_until, sequence | directory key |
 | broker-bundle | party, broker, region, keys, valid_from, valid_until, sequence | directory key |
-| officer-accreditation | party, officer, keys, roles, agreements, clearance, valid_from, valid_until, sequence | directory key; with the role plenipotentiary the root as well |
+| officer-accreditation | party, officer, keys, roles, agreements, offices, communities, clearance, valid_from, valid_until, sequence | directory key; with the role plenipotentiary the root as well |
 | revocation | party, key, reason, compromised_at, issued_at | root, directory key, or the key itself |
 
 Keys are checked as they are read (`comity.identity.listed`). In one listing a suite has at most one signing key and one KEM
@@ -138,13 +138,15 @@ class BrokerBundle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfficerAccreditation:
-    """An officer's keys, roles and clearance. No roles: withdrawn. No agreements: all of the party's."""
+    """An officer's keys, roles, offices, communities and clearance. No roles: withdrawn. No agreements: all of the party's."""
 
     party: str
     officer: str
     keys: tuple[ListedKey, ...]
     roles: frozenset[Role]
     agreements: frozenset[str]
+    offices: frozenset[str]
+    communities: frozenset[str]
     clearance: Attestation | None
     valid_from: int
     valid_until: int
@@ -274,6 +276,8 @@ def _officer_accreditation(fields: Fields, _: Statement) -> OfficerAccreditation
         keys=keys,
         roles=roles,
         agreements=frozenset(fields.texts("agreements", AGREEMENTS_LIMIT, _AGREEMENT)),
+        offices=frozenset(fields.texts("offices", WORDS_LIMIT, _WORD)),
+        communities=frozenset(fields.texts("communities", WORDS_LIMIT, _WORD)),
         clearance=_attestation(fields, "clearance", party),
         valid_from=valid_from,
         valid_until=valid_until,
@@ -301,7 +305,7 @@ _READERS: Final[dict[str, tuple[tuple[str, ...], _Reader]]] = {
     ),
     "broker-bundle": (("broker", "region", "keys", *_VALIDITY), _broker_bundle),
     "officer-accreditation": (
-        ("officer", "keys", "roles", "agreements", "clearance", *_VALIDITY),
+        ("officer", "keys", "roles", "agreements", "offices", "communities", "clearance", *_VALIDITY),
         _officer_accreditation,
     ),
     "revocation": (("key", "reason", "compromised_at", "issued_at"), _revocation),

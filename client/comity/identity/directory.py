@@ -45,7 +45,7 @@ from comity.identity.records import (
 from comity.identity.state import State
 from comity.statement import Statement
 from comity.suites import KeyRole, Suite, fingerprint
-from comity_policy.facts import NodeFacts
+from comity_policy.facts import NodeFacts, Reader
 
 R = TypeVar("R", NodeRecord, BrokerRecord, OfficerRecord)
 
@@ -295,10 +295,18 @@ class KeyDirectory:
 
     # --- facts ------------------------------------------------------------------------------------------------------
 
-    def node_facts(self, record: NodeRecord, now_ms: int, suite: int, log_size: int | None = None) -> NodeFacts:
+    def node_facts(
+        self,
+        record: NodeRecord,
+        now_ms: int,
+        suite: int,
+        log_size: int | None = None,
+        *,
+        officers: frozenset[str] | None = None,
+    ) -> NodeFacts:
         """Give what policy may know of a node that would use the keys of this suite at that Unix millisecond.
 
-        `oldest_key_since` is None where it has no signing or no KEM key of the suite; `valid` is False where the record has
+        `officers` are what `officers_under` gives of its party, where anybody asks. `oldest_key_since` is None where it has no signing or no KEM key of the suite; `valid` is False where the record has
         expired, its chain or one of the two keys is revoked.
         """
         pair = [record.key(role, suite) for role in (KeyRole.NODE_SIGNING, KeyRole.NODE_KEM)]
@@ -314,6 +322,46 @@ class KeyDirectory:
             accreditation_until=None if record.accreditation is None else record.accreditation.until,
             oldest_key_since=min(key.since for key in keys) if len(keys) == len(pair) else None,
             valid=not revoked and self.is_current(record, now_ms, log_size),
+            officers=officers,
+        )
+
+    def officers_under(self, party: str, agreement_id: str, now_ms: int, log_size: int | None = None) -> frozenset[str]:
+        """Give the officers of a party (PARTY/NAME) who have a key and an accreditation for this agreement that count then."""
+        found = (self.officer(party, name, log_size) for name in self._state.listings.get(party, ()))
+        return frozenset(
+            str(record.identity)
+            for record in found
+            if record is not None
+            and record.acts_under(agreement_id)
+            and self.is_current(record, now_ms, log_size)
+            and any(
+                self._state.revocation(key.fingerprint, log_size) is None
+                for key in record.keys_of(KeyRole.OFFICER_SIGNING)
+            )
+        )
+
+    def next_end(self, party: str, now_ms: int) -> int | None:
+        """Give the next Unix millisecond after now at which a listing of a party ends; None where none does."""
+        newest = (records[-1] for records in self._state.listings.get(party, {}).values() if records)
+        return min((one.valid_until for one in newest if one.valid_until > now_ms), default=None)
+
+    def reader(self, key: bytes, agreement_id: str, now_ms: int) -> Reader:
+        """Give what policy may know of the officer whose signing key this is, for one agreement at that Unix millisecond.
+
+        Raises KeyFault: as `officer_by_key`, and for an accreditation that is not for this agreement.
+        """
+        record = self.officer_by_key(key, now_ms)
+        if not record.acts_under(agreement_id):
+            raise KeyFault(
+                f"{record.identity} is not accredited for {agreement_id}",
+                what_to_do=f"comity officer accredit {record.identity} --agreement {agreement_id} ...",
+            )
+        return Reader(
+            officer=str(record.identity),
+            offices=record.offices,
+            communities=record.communities,
+            clearance_level=None if record.clearance is None else record.clearance.level,
+            clearance_until=None if record.clearance is None else record.clearance.until,
         )
 
     # --- inside -----------------------------------------------------------------------------------------------------

@@ -123,6 +123,8 @@ def officer_accreditation(
     valid_until: int,
     sequence: int,
     agreements: Iterable[str] = (),
+    offices: Iterable[str] = (),
+    communities: Iterable[str] = (),
     clearance: Attestation | None = None,
 ) -> Statement:
     """Make an officer's accreditation, signed by a directory key, and by the root where it gives full powers.
@@ -136,6 +138,8 @@ def officer_accreditation(
         "keys": _keys(keys),
         "roles": ascending(role.word for role in roles),
         "agreements": ascending(agreements),
+        "offices": ascending(offices),
+        "communities": ascending(communities),
         "clearance": _attestation(clearance),
         "valid_from": valid_from,
         "valid_until": valid_until,

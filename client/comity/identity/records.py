@@ -90,6 +90,8 @@ class OfficerRecord(_Record):
     officer: str
     roles: frozenset[Role]
     agreements: frozenset[str]
+    offices: frozenset[str]
+    communities: frozenset[str]
     clearance: Attestation | None
 
     @property
@@ -99,7 +101,11 @@ class OfficerRecord(_Record):
 
     def holds(self, role: Role, agreement_id: str) -> bool:
         """Say whether the accreditation gives this role for this agreement. That it is current is not looked at."""
-        return role in self.roles and (not self.agreements or agreement_id in self.agreements)
+        return role in self.roles and self.acts_under(agreement_id)
+
+    def acts_under(self, agreement_id: str) -> bool:
+        """Say whether the accreditation is for this agreement, whatever its roles. That it is current is not looked at."""
+        return not self.agreements or agreement_id in self.agreements
 
 
 Record = NodeRecord | BrokerRecord | OfficerRecord

@@ -173,6 +173,8 @@ class State:
             officer=body.officer,
             roles=body.roles,
             agreements=body.agreements,
+            offices=body.offices,
+            communities=body.communities,
             clearance=body.clearance,
             keys=keys,
             valid_from=body.valid_from,

@@ -8,6 +8,9 @@
 3. The verifier is the broker's TLS name as the prover knows it, so that a challenge cannot be passed on; the nonce is the
    verifier's, 32 bytes, used once.
 
+4. An officer who reads at a node proves the signing key over PAE(reading, suite, officer, fingerprint, node, nonce), against
+   the key that the directory lists: a name that was typed reads nothing.
+
 Identities are written PARTY/NAME.
 """
 
@@ -39,6 +42,19 @@ def signing_proof_verifies(
     _check_nonce(nonce)
     message = pae("possession", int(suite), identity, fingerprint(role, suite, public), verifier, nonce)
     return verify_signature(suite, public, "possession", message, proof)
+
+
+def prove_reader(signer: Signer, officer: str, node: str, nonce: bytes) -> bytes:
+    """Give the proof of the signing key of an officer who reads at a node."""
+    _check_nonce(nonce)
+    return signer.sign("reading", int(signer.suite), officer, signer.fingerprint, node, nonce)
+
+
+def reader_proof_verifies(suite: int, public: bytes, *, officer: str, node: str, nonce: bytes, proof: bytes) -> bool:
+    """Say whether a proof is by this key, for this officer at this node and nonce."""
+    _check_nonce(nonce)
+    key = fingerprint(KeyRole.OFFICER_SIGNING, suite, public)
+    return verify_signature(suite, public, "reading", pae("reading", int(suite), officer, key, node, nonce), proof)
 
 
 def seal_kem_challenge(suite: int, public: bytes, *, node: str, verifier: str, nonce: bytes, challenge: bytes) -> bytes:

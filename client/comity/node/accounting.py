@@ -55,7 +55,8 @@ def account(frame: exchange_pb2.Delivery, segment: Segment, accounted: int | Non
     ended = tuple(slot for slot, one in reasons.items() if slot not in handed and _said(one.reason) in FINAL)
     return Accounted(
         until=max(last, accounted or 0),
-        over=ended,
+        # Parked is not over: an answer about it would be the last word on a report that somebody may still replay.
+        over=tuple(slot for slot in ended if _said(reasons[slot].reason) is not Said.PARKED),
         claims=tuple(_claims(frame, segment, sorted(handed), [reasons[slot] for slot in ended])),
         missing=tuple(number for number in range(begin, first) if number not in said),
         unexplained=unexplained,

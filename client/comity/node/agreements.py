@@ -1,187 +1,195 @@
-"""Agreements as a node folds them for itself, from the agreement's log and the text; the broker only collates (design 02).
+"""Agreements as a node folds them for itself, from the agreement's log and its texts; the broker only collates (design 02).
 
 Rules in order:
-1. The text is the one whose digest entry 0 names, SHA-384(PAE(agreement, text)); it loads, and its id is the log's.
+1. The first text is the one whose digest entry 0 names; texts and caveats are taken as `agreement_texts` says, the umbrella of
+   an arrangement as `agreement_umbrella` says.
 2. Each party's root, as the text pins it, is that of the card trusted here; a party without a trusted card stops the fold.
 3. A step counts when the officer it names signed it, alone, with a key that counted at that place of the key log, and held
    the role for this agreement. The place an entry states leaves nothing out that the key log had by then, and never falls.
 4. A key that the agreement's own log has as revoked signs nothing after that entry.
 5. What the steps mean is `comity_policy.lifecycle`'s fold; one that it does not admit stops it: a state that leaves a step out
    would be open by mistake. The terms of the log that parties signed are those of its entry 0.
+6. What decides is what `comity_policy.governing` says, from the state and the umbrella at that place and time and the own
+   party's caveats in force there. A partner's caveats are unknown here: they can only narrow, and the broker decides by them.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Final
 
-from comity.envelope.core import LogSeen
-from comity.errors import ErrorCode, KeyFault, MalformedError, VerificationError
+from comity.errors import ErrorCode, KeyFault, VerificationError
 from comity.identity.bodies import Revocation, read_body
 from comity.identity.records import RevocationRecord
+from comity.node import agreement_umbrella
+from comity.node.agreement_texts import BRINGING, OwnCaveat, Text, own_caveat
+from comity.node.agreement_umbrella import FindFold, UmbrellaPlaces
+from comity.node.agreement_view import UmbrellaView, VerifiedStep
 from comity.node.directory import KeyLog
 from comity.node.entries import MirroredEntry
 from comity.node.logs import LogPin
-from comity.pae import pae
 from comity.statement import Statement, from_json, verify_signature_of
 from comity.suites import KeyRole
-from comity_policy.document import Document, DocumentError, load
-from comity_policy.engine import CompiledAgreement, compile_agreement
-from comity_policy.facts import AgreementState
-from comity_policy.lifecycle import State, Step, StepError, StepKind, TransitionError, fold
+from comity_policy.document import Document
+from comity_policy.engine import CompiledAgreement
+from comity_policy.governing import Basis, Key, known_caveats, shared_before, sharing
+from comity_policy.lifecycle import State, Step, StepError, StepKind, TransitionError, draft, fold, taken
 from comity_policy.vocabulary import bundled
 
-# The kind of step that each kind of entry carries.
-_STEPS: Final[Mapping[str, StepKind]] = {
-    "LOG_OPENED": StepKind.LOG_SIGN,
-    "AGREEMENT_PROPOSED": StepKind.PROPOSE,
-    "AGREEMENT_REVIEWED": StepKind.REVIEW,
-    "AGREEMENT_SIGNED": StepKind.SIGN,
-    "AGREEMENT_SUSPENDED": StepKind.SUSPEND,
-    "AGREEMENT_RESUMED": StepKind.RESUME,
+# The kinds of steps that each kind of entry carries.
+_STEPS: Final[Mapping[str, frozenset[StepKind]]] = {
+    "LOG_OPENED": frozenset({StepKind.LOG_SIGN}),
+    "AGREEMENT_PROPOSED": frozenset({StepKind.PROPOSE}),
+    "AGREEMENT_COUNTERED": frozenset({StepKind.COUNTER}),
+    "AGREEMENT_INITIALLED": frozenset({StepKind.INITIAL}),
+    "AGREEMENT_REVIEWED": frozenset({StepKind.REVIEW, StepKind.REVIEW_CLAUSES}),
+    "AGREEMENT_OBJECTED": frozenset({StepKind.OBJECT}),
+    "AGREEMENT_SIGNED": frozenset({StepKind.SIGN}),
+    "AGREEMENT_COMPLETED": frozenset({StepKind.NOTIFY_COMPLETION}),
+    "AGREEMENT_RECEIVED": frozenset({StepKind.RECEIVE}),
+    "AGREEMENT_ACCEDED": frozenset({StepKind.ACCEDE}),
+    "AGREEMENT_AMENDED": frozenset({StepKind.AMEND}),
+    "AGREEMENT_NOTED": frozenset({StepKind.NOTES}),
+    "AGREEMENT_RENEWED": frozenset({StepKind.RENEW}),
+    "AGREEMENT_RENEWAL_OBJECTED": frozenset({StepKind.OBJECT_RENEWAL}),
+    "AGREEMENT_NOTICE_GIVEN": frozenset({StepKind.NOTICE}),
+    "AGREEMENT_WITHDRAWN": frozenset({StepKind.WITHDRAW}),
+    "AGREEMENT_SUSPENDED": frozenset({StepKind.SUSPEND}),
+    "AGREEMENT_RESUMED": frozenset({StepKind.RESUME}),
+    "AGREEMENT_CAVEAT_ADDED": frozenset({StepKind.CAVEAT_ADD}),
+    "AGREEMENT_CAVEAT_WITHDRAWN": frozenset({StepKind.CAVEAT_WITHDRAW}),
+    "DISPUTE_OPENED": frozenset({StepKind.DISPUTE_OPEN}),
+    "DISPUTE_CLOSED": frozenset({StepKind.DISPUTE_CLOSE}),
 }
-KINDS: Final = frozenset({*_STEPS, "KEY_REVOKED"})
+KINDS: Final = frozenset({*_STEPS, "KEY_REVOKED", agreement_umbrella.KIND})
 _COMPILED_KEPT: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedStep:
-    """One step with the statement that was signed, and the officer (PARTY/NAME) whose signature verified."""
-
-    step: Step
-    statement: Statement
-    officer: str
-
-
-@dataclass(frozen=True, slots=True)
-class AgreementView:
-    """One agreement at one moment, as this machine verified it.
-
-    `state` and `compiled` are of the moment the view was taken. `key_log_age_ms` is how old the newest verified view of the
-    key log is by our clock, None before the first.
-    """
-
-    agreement_id: str
-    document_bytes: bytes
-    document: Document
-    digest: bytes
-    state: State
-    compiled: CompiledAgreement
-    statements: tuple[VerifiedStep, ...]
-    log_origin: str
-    log_seen: LogSeen
-    key_log_seen: LogSeen
-    key_log_age_ms: int | None
-
-    @property
-    def parties(self) -> tuple[str, ...]:
-        """Give the parties' codes, ascending."""
-        return tuple(sorted(self.document.parties))
-
-    @property
-    def admits(self) -> bool:
-        """Say whether every party signed this log, so that a broker may admit reports into it."""
-        return self.log_origin in self.state.open_logs
-
-    def broker_name(self, party: str, name: str) -> str:
-        """Give what the text calls this broker; PARTY/NAME, which no text can name, where it is not the one that is meant."""
-        named = self.document.brokers.get(name)
-        return name if named is not None and named.operator == party else f"{party}/{name}"
-
-
-def document_digest(document: bytes) -> bytes:
-    """Give SHA-384(PAE(agreement, text)), 48 bytes."""
-    return hashlib.sha384(pae("agreement", document)).digest()
-
-
-def parse_document(agreement_id: str, document: bytes) -> Document:
-    """Read a text that must have this id; raises MalformedError AGREEMENT_INVALID, or VerificationError."""
-    try:
-        parsed = load(document)
-    except DocumentError as error:
-        raise MalformedError(
-            f"the text of {agreement_id} does not load: {error.message}", code=ErrorCode.AGREEMENT_INVALID
-        ) from error
-    if parsed.id != agreement_id:
-        raise VerificationError(f"the text given for {agreement_id} is that of {parsed.id}")
-    return parsed
-
-
-def check_digest(agreement_id: str, document: bytes, opening: MirroredEntry) -> None:
-    """Check that a text is the one entry 0 of its log names; raises VerificationError DIGEST_MISMATCH."""
-    if opening.shared()["agreement_digest"] != document_digest(document).hex():
-        raise VerificationError(
-            f"the text of {agreement_id} that the broker gives is not the one its log names",
-            code=ErrorCode.DIGEST_MISMATCH,
-        )
+def brought_by(entries: Iterable[MirroredEntry]) -> dict[str, int]:
+    """Give the digest (hex) of each text that these entries bring, with the first entry's index; raises as reading does."""
+    found: dict[str, int] = {}
+    for entry in entries:
+        if entry.kind in BRINGING:
+            named = from_json(entry.shared()["statement"]).fields.get("agreement_digest")
+            found.setdefault(str(named), entry.log_index)
+    return found
 
 
 @dataclass(slots=True)
 class AgreementFold:
-    """One agreement's steps so far, from the entries below `taken`. `revoked` says of each key where it ceased to count."""
+    """One agreement's steps so far, from the entries below `taken`, as the party `own` folds them.
 
-    agreement_id: str
-    document_bytes: bytes
-    document: Document
-    digest: bytes
+    `texts` are those held, by digest in hex; `revoked` says of each key where it ceased to count; `caveats` are the own
+    party's, by the digest its step names.
+    """
+
+    first: Text
+    own: str
     pin: LogPin
+    umbrella: UmbrellaPlaces
+    texts: dict[str, Text]
     steps: list[VerifiedStep] = field(default_factory=list)
+    caveats: dict[str, OwnCaveat] = field(default_factory=dict)
     revoked: dict[bytes, RevocationRecord] = field(default_factory=dict)
     key_log_size: int = 0
     taken: int = 0
     _folded: State | None = None
-    _compiled: dict[AgreementState, CompiledAgreement] = field(default_factory=dict)
+    _compiled: dict[Key, CompiledAgreement] = field(default_factory=dict)
+
+    @classmethod
+    def begun(cls, first: Text, own: str, pin: LogPin, find: FindFold) -> AgreementFold:
+        """Begin with the text that entry 0 of the log names; `find` gives other agreements' folds."""
+        return cls(first, own, pin, UmbrellaPlaces.of(first.document, find), {first.digest: first})
+
+    @property
+    def agreement_id(self) -> str:
+        """Give the agreement's id."""
+        return self.first.document.id
 
     def take(self, entries: Iterable[MirroredEntry], pin: LogPin, keys: KeyLog) -> None:
         """Take the entries of `KINDS` from `taken` up to a pin; a fold that raised is to be thrown away.
 
-        Raises KeyFault PARTY_UNTRUSTED, VerificationError or MalformedError.
+        Every text that they bring is in `texts` by then. Raises KeyFault PARTY_UNTRUSTED, VerificationError or MalformedError.
         """
         self._check_roots(keys)
+        self._folded = replace(self._state(), texts=self._documents())
         for entry in entries:
             body = entry.shared()
             if entry.kind == "KEY_REVOKED":
                 self._take_revocation(entry.log_index, body, keys)
+            elif entry.kind == agreement_umbrella.KIND:
+                named = body["umbrella"], body["umbrella_origin"], body["umbrella_log_index"]
+                self.umbrella.take(entry.log_index, *named)
             else:
                 values = body["statements"] if entry.kind == "LOG_OPENED" else [body["statement"]]
                 for value in values:
                     self._take_step(entry, body, from_json(value), keys)
         self.pin, self.taken = pin, pin.size
-        self._folded = None
-        self.state(0)
+        self._check_terms(self._state())
 
     def state(self, now_ms: int) -> State:
-        """Give the state at that time; raises VerificationError where a step is not admissible."""
-        if self._folded is None:
-            try:
-                self._folded = fold(self.document, self.digest, (one.step for one in self.steps), 0)
-            except TransitionError as error:
-                raise VerificationError(
-                    f"the log of {self.agreement_id} holds a step that its state does not allow: {error}"
-                ) from error
-            self._check_terms(self._folded)
-        return self._folded.at(now_ms)
+        """Give the state at that time."""
+        return self._state().at(now_ms)
 
     def state_before(self, log_index: int, now_ms: int) -> State:
         """Give the state that the steps before an entry amount to, at that time."""
         if not self.steps or self.steps[-1].step.log_index < log_index:
             return self.state(now_ms)
         earlier = (one.step for one in self.steps if one.step.log_index < log_index)
-        return fold(self.document, self.digest, earlier, now_ms)
+        return fold(self.first.document, bytes.fromhex(self.first.digest), earlier, now_ms, self._documents())
 
-    def compiled(self, state: State) -> CompiledAgreement:
-        """Give the agreement ready to decide in a state."""
-        policy = state.policy()
-        found = self._compiled.get(policy)
+    def newest_step_at(self, at_ms: int) -> int:
+        """Give the index of the last step that the log had at that time of the broker, 0 where it had none."""
+        return next((one.step.log_index for one in reversed(self.steps) if one.step.at_ms <= at_ms), 0)
+
+    def own_caveats(self, state: State) -> dict[str, OwnCaveat]:
+        """Give the own party's caveats in force in a state, by their ids."""
+        own = ((caveat_id, digest) for (party, caveat_id), digest in state.caveats.items() if party == self.own)
+        return {caveat_id: self.caveats[digest] for caveat_id, digest in sorted(own)}
+
+    def umbrella_of(self, state: State, before: int | None = None) -> UmbrellaView | None:
+        """Give the umbrella for what stands before an entry (None: for now), at the state's time."""
+        return self.umbrella.at(before, state.now_ms)
+
+    def compiled(self, state: State, before: int | None = None) -> CompiledAgreement:
+        """Give what decides on what is shared in a state, before an entry (None: now); raises whatever stops the umbrella."""
+        return self._ready(sharing(state, self._above(state, before), self._caveat_texts(state)))
+
+    def compiled_for_held(self, digest: str, state: State) -> tuple[CompiledAgreement, ...]:
+        """Give what decides now on what was shared under the version with that digest (hex): all of them have to permit.
+
+        Empty where no version with it ever governed. Raises whatever stops the umbrella.
+        """
+        bases = shared_before(digest, state, self._above(state, None), self._caveat_texts(state))
+        return tuple(self._ready(basis) for basis in bases)
+
+    def _ready(self, basis: Basis) -> CompiledAgreement:
+        found = self._compiled.get(basis.key)
         if found is None:
             if len(self._compiled) >= _COMPILED_KEPT:
                 self._compiled.clear()
-            found = self._compiled[policy] = compile_agreement(self.document, self.digest, policy, bundled())
+            found = self._compiled[basis.key] = basis.compiled(bundled())
         return found
 
+    def _above(self, state: State, before: int | None) -> State | None:
+        above = self.umbrella_of(state, before)
+        return None if above is None else above.state
+
+    def _caveat_texts(self, state: State) -> Mapping[tuple[str, str], bytes]:
+        texts = {digest: one.data for digest, one in self.caveats.items()}
+        return known_caveats(state, texts) if texts else {}
+
     # --- one entry --------------------------------------------------------------------------------------------------
+
+    def _state(self) -> State:
+        if self._folded is None:
+            self._folded = draft(self.first.document, bytes.fromhex(self.first.digest))
+        return self._folded
+
+    def _documents(self) -> Mapping[str, Document]:
+        return MappingProxyType({digest: text.document for digest, text in self.texts.items()})
 
     def _take_step(self, entry: MirroredEntry, body: dict[str, Any], statement: Statement, keys: KeyLog) -> None:
         log_index = entry.log_index
@@ -194,9 +202,23 @@ class AgreementFold:
             step = Step.from_body(statement.fields, digest=statement.digest.hex(), log_index=log_index, at_ms=at_ms)
         except StepError as error:
             raise self._wrong(log_index, str(error)) from error
-        # What this release does not act on it does not fold either: a caveat that is known and ignored would be a leak.
-        if step.kind is not _STEPS[entry.kind]:
+        if step.kind not in _STEPS[entry.kind]:
             raise self._wrong(log_index, f"is {entry.kind} and carries {step.kind.value}")
+        self._check_signature(step, statement, keys)
+        if step.kind is StepKind.CAVEAT_ADD:
+            mine = own_caveat(entry, step, self.own, self._state().at(at_ms).document)
+            if mine is not None:
+                self.caveats[step.caveat_digest] = mine
+        try:
+            self._folded = taken(self._state(), step)
+        except TransitionError as error:
+            raise VerificationError(
+                f"the log of {self.agreement_id} holds a step that its state does not allow: entry {log_index}: {error}"
+            ) from error
+        self.steps.append(VerifiedStep(step, statement, step.officer))
+
+    def _check_signature(self, step: Step, statement: Statement, keys: KeyLog) -> None:
+        log_index = step.log_index
         if len(statement.signatures) != 1:
             raise self._wrong(log_index, "a step has exactly one signature")
         key = statement.signatures[0].key
@@ -205,7 +227,7 @@ class AgreementFold:
                 log_index, f"is signed with a key that entry {self.revoked[key].log_index} says is revoked"
             )
         try:
-            officer = keys.directory.officer_by_key(key, at_ms, key_log_size)
+            officer = keys.directory.officer_by_key(key, step.at_ms, self.key_log_size)
         except KeyFault as error:
             raise self._wrong(log_index, error.message) from error
         listed = next(one for one in officer.keys if one.fingerprint == key)
@@ -215,7 +237,6 @@ class AgreementFold:
             raise self._wrong(log_index, f"{step.officer} does not hold the role {step.role.word} for it")
         if not verify_signature_of(statement, key, listed.suite, listed.public):
             raise self._wrong(log_index, "its signature does not verify")
-        self.steps.append(VerifiedStep(step, statement, step.officer))
 
     def _take_revocation(self, log_index: int, body: dict[str, Any], keys: KeyLog) -> None:
         statement = from_json(body["statement"])
@@ -233,7 +254,8 @@ class AgreementFold:
         )
 
     def _check_roots(self, keys: KeyLog) -> None:
-        for party, pinned in self.document.parties.items():
+        # No later text has other parties or roots: the fold of steps holds it to that.
+        for party, pinned in self.first.document.parties.items():
             root = keys.directory.card(party).root_fingerprint
             if pinned.root != f"sha384:{root.hex()}":
                 raise VerificationError(

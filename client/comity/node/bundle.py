@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,7 +25,7 @@ from comity.envelope.exported import encode_exported, export
 from comity.envelope.segment import WholeItem, parse_segment
 from comity.errors import ConflictError, ErrorCode, NotFoundError
 from comity.identity.cardfile import CardFile, encode_card_file
-from comity.node.agreements import AgreementView
+from comity.node.agreement_view import AgreementView
 from comity.node.connection import Connection
 from comity.node.custody import kept_receipts
 from comity.node.files import storage_error
@@ -73,6 +73,8 @@ async def write_bundle(
             _write_log(temporary / "logs" / pin.origin, pin, _entries(mirror, name, pin.size))
             entries[pin.origin] = pin.size
         _write_texts(temporary, view, cards)
+        if view.document.under is not None:
+            _put_texts(temporary, mirror.agreement(view.document.under.agreement))
         envelopes = await _write_envelopes(temporary / "envelopes", connection, agreement_id)
         receipts = _write_receipts(temporary / "receipts", mirror, agreement_id, outboxes)
         temporary.rename(directory)
@@ -142,9 +144,16 @@ def _write_tiles(folder: Path, leaves: list[bytes]) -> None:
 
 
 def _write_texts(folder: Path, view: AgreementView, cards: Mapping[str, CardFile]) -> None:
-    _put(folder / "agreements" / f"{view.agreement_id}.toml", view.document_bytes)
+    _put_texts(folder, view)
     for party in view.parties:
         _put(folder / "parties" / f"{party}.json", encode_card_file(cards[party]))
+
+
+def _put_texts(folder: Path, view: AgreementView) -> None:
+    # The text that entry 0 names comes first; each is found by its digest.
+    for number, (digest, text) in enumerate(view.texts.items()):
+        name = f"{view.agreement_id}.{digest[:16]}" if number else view.agreement_id
+        _put(folder / "agreements" / f"{name}.toml", text)
 
 
 def _write_receipts(folder: Path, mirror: Mirror, agreement_id: str, outboxes: Iterable[Path]) -> int:
@@ -158,6 +167,13 @@ def _write_receipts(folder: Path, mirror: Mirror, agreement_id: str, outboxes: I
 
 async def _write_envelopes(folder: Path, connection: Connection, agreement_id: str) -> int:
     count = 0
+    async for one in evidence_of(connection, agreement_id):
+        count += _write_segment(one, lambda name, data: _put(folder / name, data))
+    return count
+
+
+async def evidence_of(connection: Connection, agreement_id: str) -> AsyncIterator[pb.SegmentEvidence]:
+    """Fetch the evidence of every segment with reports that this party sent or was handed, in the log's order."""
     following = 0
     while True:
         answer = await connection.call(
@@ -165,10 +181,10 @@ async def _write_envelopes(folder: Path, connection: Connection, agreement_id: s
             pb.GetEvidenceRequest(agreement_id=agreement_id, first_log_index=following, limit=EVIDENCE_SEGMENTS),
         )
         for one in answer.segments:
-            count += _write_segment(one, lambda name, data: _put(folder / name, data))
+            yield one
         # It always goes on: an answer that does not is the last one.
         if answer.next_log_index <= following:
-            return count
+            return
         following = answer.next_log_index
 
 

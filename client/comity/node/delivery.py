@@ -18,10 +18,18 @@ from typing import Final, Protocol
 from comity.errors import UsageError
 from comity.node.inbox import InboxLane
 from comity.report import ReceivedReport
+from comity_policy.readers import Lack
 
 REASON_LIMIT: Final = 1000
+# Control, FLASH, IMMEDIATE, PRIORITY, ROUTINE; exercise classes follow in the same order.
+CLASSES: Final = 5
 _FIRST_RETRY_SECONDS: Final = 1.0
 _LAST_RETRY_SECONDS: Final = 60.0
+
+
+def waiting_reason(lacks: frozenset[Lack]) -> str:
+    """Give the reason that a report is parked with when something of it waits; it names no clause, which may be national."""
+    return f"waits for another opening: {', '.join(sorted(lacks))}"
 
 
 class _Fate(Enum):
@@ -47,7 +55,9 @@ class Desk(Protocol):
 class Delivery:
     """A report handed over, and where it stands. `origin` is PARTY/NODE; `attempt` counts from 1; times in Unix ms.
 
-    `approved_by` are the officers whose approvals verified.
+    `approved_by` are the officers whose approvals verified. `waits_for` is what another opening would bring for portions that
+    stay closed in this one: while there is anything, to acknowledge the report parks it instead (it was not read whole; a recall
+    is given back), and `receive` by whoever brings that hands it over again.
     """
 
     __slots__ = (
@@ -65,6 +75,7 @@ class Delivery:
         "segment_id",
         "segment_slots",
         "slot",
+        "waits_for",
     )
 
     def __init__(
@@ -83,6 +94,7 @@ class Delivery:
         segment_slots: int,
         report_id: bytes,
         expires_at: int,
+        waits_for: frozenset[Lack] = frozenset(),
     ) -> None:
         self._desk = desk
         self._fate = _Fate.OPEN
@@ -98,6 +110,7 @@ class Delivery:
         self.segment_slots = segment_slots
         self.report_id = report_id
         self.expires_at = expires_at
+        self.waits_for = waits_for
 
     @property
     def agreement_id(self) -> str:
@@ -134,13 +147,18 @@ class Delivery:
         # A cancellation or an exit says nothing about the report: it comes again in the next session.
 
     def acknowledge(self) -> None:
-        """Acknowledge; does nothing when it was before."""
-        if self._fate is not _Fate.ACKNOWLEDGED:
+        """Acknowledge; does nothing when it was before. One of which something waits is parked."""
+        if self.waits_for:
+            self._park_waiting()
+        elif self._fate is not _Fate.ACKNOWLEDGED:
             self._end(_Fate.ACKNOWLEDGED)
             self._desk.acknowledged(self, None)
 
     async def settled(self) -> None:
-        """Acknowledge, and wait until that is on this machine's disk."""
+        """Acknowledge, and wait until that is on this machine's disk. One of which something waits is parked."""
+        if self.waits_for:
+            self._park_waiting()
+            return
         if self._fate is _Fate.ACKNOWLEDGED:
             raise UsageError(
                 "the report was acknowledged before", what_to_do="Call settled() instead of acknowledge()."
@@ -149,6 +167,15 @@ class Delivery:
         self._end(_Fate.ACKNOWLEDGED)
         self._desk.acknowledged(self, waiter)
         await waiter
+
+    def _park_waiting(self) -> None:
+        if not self.is_open:
+            return
+        if self.transport_class % CLASSES == 0:
+            # A recall is never parked: it comes again until somebody may open it.
+            self.retry(_LAST_RETRY_SECONDS)
+        else:
+            self.park(waiting_reason(self.waits_for))
 
     def park(self, reason: str) -> None:
         """Put it aside for an officer to look at; its lane goes on. Raises UsageError for a reason over 1,000 characters."""

@@ -80,12 +80,17 @@ def signing_node(
     return SigningNode(record.party, record.node, key_set, suite, key.public), record, key
 
 
-def officer_lookup(directory: KeyDirectory, agreement_id: str, now_ms: int) -> Callable[[bytes], OfficerKey | None]:
-    """Give what checks of approvals ask: an officer's key that counts now, with the roles it holds for an agreement."""
+def officer_lookup(
+    directory: KeyDirectory, agreement_id: str, now_ms: int, log_size: int | None = None
+) -> Callable[[bytes], OfficerKey | None]:
+    """Give what checks of approvals ask: an officer's key that counts then, with the roles it holds for an agreement.
+
+    `log_size` is how much of the key log counted then; None: all of it.
+    """
 
     def look_up(fingerprint: bytes) -> OfficerKey | None:
         try:
-            record = directory.officer_by_key(fingerprint, now_ms)
+            record = directory.officer_by_key(fingerprint, now_ms, log_size)
         except KeyFault:
             return None
         key = next(one for one in record.keys if one.fingerprint == fingerprint)

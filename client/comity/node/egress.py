@@ -8,78 +8,62 @@ Rules in order:
    party none of whose nodes passes is named; the others get what is theirs.
 4. Group codes in a marking give way to their members on the day the report is created; the portion's header keeps the day, the
    codes and the digest of the file that says so.
-5. `preview` is the same decision without a connection, without sealing, and with every explanation.
+5. Officers who approve are told before anything is sealed whether they suffice: for the precedence by the roles they approve in,
+   for dual control, which the broker decides, by the same clauses with as many approvals as there will be. Where approvals are
+   awaited, both are asked when the report is released.
+6. An emergency declaration that a report names is one the own mirror has verified, of the own party and valid now.
+7. `preview` is the same decision without a connection, without sealing, and with every explanation.
 What is kept between reports is no decision: parsed markings by what was written, and facts until the moment they change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final
 
 from comity.canonical import Json
-from comity.envelope.core import Reference, Relation
+from comity.envelope.checks import verified_approvals
+from comity.envelope.core import Reference
 from comity.envelope.padding import encode_header
 from comity.envelope.seal import PortionInput, Recipient
+from comity.envelope.segment import WholeItem
 from comity.errors import ErrorCode, KeyFault, MalformedError, RefusedError, UsageError
 from comity.identity.names import Identity
 from comity.identity.records import NodeRecord
-from comity.node.agreements import AgreementView
+from comity.node.acts import declaration_of
+from comity.node.agreement_view import AgreementView
+from comity.node.approving import (
+    NOBODY,
+    Approving,
+    Suited,
+    approvals_needed,
+    dual_controlled,
+    lacking_approvals,
+    may_approve,
+    resolved,
+    suited,
+)
 from comity.node.clock import NowMs
-from comity.node.directory import recipient_of
+from comity.node.directory import officer_lookup, recipient_of
 from comity.node.mirror import Mirror
+from comity.node.previews import Preview, previewed, refused
+from comity.node.signed_terms import longest_keeping, references_of, suite_of, times_of
 from comity.portion import Portion, StoredContent
-from comity.report import Report, milliseconds
+from comity.report import Report
 from comity.suites import KeyRole, Suite
-from comity_policy.clauses import Retention, Suites
 from comity_policy.decision import ReportDecision
 from comity_policy.engine import decide_report
 from comity_policy.explanation import ClauseExplanation, explain_report
-from comity_policy.facts import Moment, NodeFacts, Originator, Point, Profile, Role, Times
+from comity_policy.facts import Moment, NodeFacts, Originator, Point, Profile, Times
 from comity_policy.groups import Groups, bundled, day_of, group_codes
+from comity_policy.readers import asked_at_opening
 
-DEFAULT_KEEP_MS: Final = 30 * 86_400_000
 # What a segment of one report may take: a segment less its head, as `Sealer.size_of` counts.
 CONTENT_BYTES: Final = (1 << 20) - (64 << 10)
 _PROFILES_KEPT: Final = 64
 _HEADERS_KEPT: Final = 256
-
-
-@dataclass(frozen=True, slots=True)
-class PreviewedNode:
-    """What one node (PARTY/NODE) would get: indices of portions that it may read, and of those that stay closed to it."""
-
-    node: str
-    portions: tuple[int, ...]
-    withheld: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """Who would receive a report, which portions, and why not the others. Times are Unix milliseconds.
-
-    `deferred` are the clauses that only the broker or the reader decides. `explanations` are for our own party only.
-    """
-
-    agreement_id: str
-    banner: str
-    in_force: bool
-    permitted: bool
-    nodes: tuple[PreviewedNode, ...]
-    refused_parties: tuple[str, ...]
-    explanations: tuple[ClauseExplanation, ...]
-    deferred: tuple[str, ...]
-    key_log_age_ms: int | None
-    expires_at: int
-
-    @property
-    def refusal(self) -> RefusedError | None:
-        """Give the error `send` would raise; None where it would go."""
-        if self.permitted:
-            return None
-        return _refusal(self.agreement_id, self.refused_parties, self.explanations, in_force=self.in_force)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +96,55 @@ class _Facts:
     nodes: tuple[NodeFacts, ...]
     recipients: dict[tuple[str, str], Recipient]
     refreshed: int | None
+    dual_control: bool
     profiles: dict[object, Profile] = field(default_factory=dict)
+
+    def asking(self, profile: Profile, approvals: int) -> Profile:
+        """Give a profile that asks for at least so many approvals: one object for each, as sealing remembers them."""
+        if profile.approvals_required >= approvals:
+            return profile
+        asking = replace(profile, approvals_required=approvals)
+        return self.profiles.setdefault(asking, asking)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """A decision with what it was taken from; `lacking` are the clauses that ask for approvals which will not be there."""
+
+    facts: _Facts
+    profile: Profile
+    times: Times
+    moment: Moment
+    decision: ReportDecision
+    approving: Approving
+    lacking: tuple[ClauseExplanation, ...]
+    suited: Suited
+
+    @property
+    def explanations(self) -> tuple[ClauseExplanation, ...]:
+        """Give why portions or the whole are refused, with the officers who could mend it in the commands."""
+        compiled, nodes = self.facts.view.compiled, self.facts.nodes
+        found = explain_report(compiled, self.profile, self.times, nodes, self.moment, self.decision)
+        return self.approving.with_officers((*found, *self.lacking), self.suited)
+
+    @property
+    def refusal(self) -> RefusedError | None:
+        """Give the error that says why it does not go; None where it goes."""
+        view, profile = self.facts.view, self.profile
+        in_force = view.state.policy().in_force
+        if not self.decision.permit:
+            return refused(view.agreement_id, self.decision.refused_parties, self.explanations, in_force=in_force)
+        if self.lacking:
+            parties = tuple(dict.fromkeys(one.recipient_party for one in self.lacking))
+            told = self.approving.with_officers(self.lacking, self.suited)
+            return refused(view.agreement_id, parties, told, in_force=in_force)
+        there = len(self.approving.identities)
+        if there < profile.approvals_required and not self.approving.awaited:
+            return RefusedError(
+                f"the report asks for {profile.approvals_required} officers' approvals, and {there} will be there",
+                what_to_do="Name each officer with --approve-as, or let it wait with --await-approval.",
+            )
+        return None
 
 
 class Egress:
@@ -126,53 +158,112 @@ class Egress:
         self._facts: dict[str, _Facts] = {}
         self._headers: dict[tuple[str, str, str], bytes] = {}
 
-    def clear(self, report: Report, agreement_id: str) -> Cleared:
+    def clear(
+        self, report: Report, agreement_id: str, approved_by: Sequence[Identity] = (), *, awaited: bool = False
+    ) -> Cleared:
         """Decide a report; raises RefusedError with the clauses, and whatever keeps the agreement from being decided.
 
-        MalformedError for a report whose markings do not go together or that is too large to travel in one piece.
+        `approved_by` are the officers who will approve it; with `awaited` others may, later. MalformedError for a report whose
+        markings do not go together or that is too large to travel in one piece.
         """
-        now = self._now_ms()
-        facts = self._current(agreement_id, now)
-        profile = self._profile(report, facts, day_of(now))
-        times = _times(report, facts, now)
-        moment = self._moment(facts, now)
-        decision = decide_report(facts.view.compiled, profile, times, facts.nodes, moment)
-        if not decision.permit:
-            explanations = explain_report(facts.view.compiled, profile, times, facts.nodes, moment, decision)
-            in_force = facts.view.state.policy().in_force
-            raise _refusal(agreement_id, decision.refused_parties, explanations, in_force=in_force)
+        decided = self._decide(report, agreement_id, approved_by, awaited=awaited)
+        if (refusal := decided.refusal) is not None:
+            raise refusal
+        facts, permitted, day = decided.facts, decided.decision.permitted, day_of(decided.moment.now)
         return Cleared(
             view=facts.view,
-            profile=profile,
-            times=times,
-            refers_to=_references(report),
-            portions=tuple(self._portion(portion, day_of(now)) for portion in report.portions),
-            recipients=tuple((facts.recipients[node], indices) for node, indices in decision.permitted.items()),
-            nodes=tuple((f"{party}/{name}", indices) for (party, name), indices in decision.permitted.items()),
-            refused_parties=decision.refused_parties,
+            profile=decided.profile,
+            times=decided.times,
+            refers_to=references_of(report),
+            portions=tuple(self._portion(portion, day) for portion in report.portions),
+            recipients=tuple((facts.recipients[node], indices) for node, indices in permitted.items()),
+            nodes=tuple((f"{party}/{name}", indices) for (party, name), indices in permitted.items()),
+            refused_parties=decided.decision.refused_parties,
         )
 
-    def preview(self, report: Report, agreement_id: str) -> Preview:
+    def preview(self, report: Report, agreement_id: str, approved_by: Sequence[Identity] = ()) -> Preview:
         """Say who would receive a report; raises as `clear`, but for the refusal."""
-        now = self._now_ms()
-        facts = self._current(agreement_id, now)
-        day = day_of(now)
-        profile, times, moment = self._profile(report, facts, day), _times(report, facts, now), self._moment(facts, now)
-        decision = decide_report(facts.view.compiled, profile, times, facts.nodes, moment)
+        decided = self._decide(report, agreement_id, approved_by)
         for portion in report.portions:
-            self._portion(portion, day)
+            self._portion(portion, day_of(decided.moment.now))
+        decision, refusal = decided.decision, decided.refusal
+        if refusal is not None:
+            decision = replace(decision, permit=False, permitted={})
         return Preview(
             agreement_id=agreement_id,
             banner=report.banner,
-            in_force=facts.view.state.policy().in_force,
+            in_force=decided.facts.view.state.policy().in_force,
             permitted=decision.permit,
-            nodes=_previewed(facts.nodes, profile, decision),
+            nodes=previewed(decided.facts.nodes, decided.profile, decision),
             refused_parties=decision.refused_parties,
-            explanations=explain_report(facts.view.compiled, profile, times, facts.nodes, moment, decision),
+            explanations=decided.explanations,
             deferred=decision.deferred,
-            key_log_age_ms=moment.key_log_age,
-            expires_at=times.expires_at,
+            at_opening=asked_at_opening(
+                decided.facts.view.compiled.source,
+                self._identity.party,
+                [one.party for one in decided.profile.addressees],
+            ),
+            key_log_age_ms=decided.moment.key_log_age,
+            expires_at=decided.times.expires_at,
+            approvals_required=decided.profile.approvals_required,
+            refusal=refusal,
         )
+
+    def check_approved(self, item: WholeItem) -> None:
+        """Decide a sealed report as its approvals stand beside it now; raises RefusedError with what is lacking."""
+        now = self._now_ms()
+        profile, agreement_id = item.core.profile, item.core.profile.agreement_id
+        facts = self._current(agreement_id, now)
+        identities = verified_approvals(item, officer_lookup(self._mirror.directory, agreement_id, now))
+        approving = Approving(verified=identities, stated=frozenset(one.role for one in item.approvals))
+        decided = self._decided(facts, profile, item.core.times, now, approving)
+        if (refusal := decided.refusal) is not None:
+            raise refusal
+        permitted = decided.decision.permitted
+        given = {facts.recipients[node].fingerprint: set(portions) for node, portions in permitted.items()}
+        others = (row for row in item.manifest.rows if row.party != self._identity.party)
+        if any(not set(row.indices) <= given.get(row.fingerprint, set()) for row in others):
+            raise RefusedError(
+                "a node may have less of this report now than it was sealed with",
+                what_to_do="Send it anew: it is sealed for whom it may go to now, and approved again.",
+            )
+
+    def may_approve(self, profile: Profile) -> tuple[str, ...]:
+        """Give the officers of our party who could approve such a report, with the roles they hold for it."""
+        now = self._now_ms()
+        view = self._current(profile.agreement_id, now).view
+        return may_approve(self._mirror.directory, view, self._identity.party, profile.precedence, now)
+
+    # --- deciding ---------------------------------------------------------------------------------------------------
+
+    def _decide(
+        self, report: Report, agreement_id: str, approved_by: Sequence[Identity], *, awaited: bool = False
+    ) -> _Decided:
+        now = self._now_ms()
+        facts = self._current(agreement_id, now)
+        approving = NOBODY
+        if approved_by or awaited:
+            given = resolved(
+                self._mirror.directory, facts.view, self._identity.party, approved_by, report.precedence, now
+            )
+            approving = replace(given, awaited=awaited)
+        if report.emergency:
+            declaration_of(self._mirror, facts.view.agreement_id, report.emergency, self._identity.party, now)
+        profile = self._profile(report, facts, day_of(now), approving)
+        return self._decided(facts, profile, times_of(report, facts.keep_ms, now), now, approving)
+
+    def _decided(self, facts: _Facts, profile: Profile, times: Times, now: int, approving: Approving) -> _Decided:
+        compiled, moment = facts.view.compiled, self._moment(facts, now, approving)
+        decision = decide_report(compiled, profile, times, facts.nodes, moment)
+        lacking: tuple[ClauseExplanation, ...] = ()
+        if facts.dual_control and decision.permit:
+            needed = approvals_needed(compiled, profile, times, facts.nodes, moment, decision)
+            profile = facts.asking(profile, needed)
+            lacking = lacking_approvals(compiled, profile, times, facts.nodes, moment, decision, approving)
+        who = Suited()
+        if lacking or not decision.permit:
+            who = suited(self._mirror.directory, facts.view, self._identity.party, profile.precedence, now)
+        return _Decided(facts, profile, times, moment, decision, approving, lacking, who)
 
     # --- facts ------------------------------------------------------------------------------------------------------
 
@@ -193,7 +284,7 @@ class Egress:
                 code=ErrorCode.NOT_ENROLLED,
             )
         directory.require_current(own, now)
-        suite = _suite(view, own)
+        suite = suite_of(view, own)
         key = own.key(KeyRole.NODE_SIGNING, suite)
         broker = self._mirror.broker
         record = directory.broker(broker.party, broker.name)
@@ -201,13 +292,15 @@ class Egress:
         recipients: dict[tuple[str, str], Recipient] = {}
         ends = [own.valid_until]
         for party in view.parties:
+            officers = directory.officers_under(party, agreement_id, now)
+            ends += (one.valid_until for one in directory.officers(party))
             for node in directory.nodes(party) if party != self._identity.party else ():
                 recipient = recipient_of(node, suite)
                 if recipient is not None:
-                    nodes.append(directory.node_facts(node, now, suite))
+                    nodes.append(directory.node_facts(node, now, suite, officers=officers))
                     recipients[node.party, node.node] = recipient
                     ends.append(node.valid_until)
-        ends += view.state.turning_points
+        ends += view.turning_points
         return _Facts(
             view=view,
             version=self._mirror.version,
@@ -215,29 +308,30 @@ class Egress:
             suite=suite,
             own=own,
             own_since=own.valid_from if key is None else key.since,
-            keep_ms=_longest(view),
+            keep_ms=longest_keeping(view),
             broker=view.broker_name(broker.party, broker.name),
             broker_region=None if record is None else record.region,
             nodes=tuple(nodes),
             recipients=recipients,
             refreshed=None if view.key_log_age_ms is None else now - view.key_log_age_ms,
+            dual_control=dual_controlled(view.compiled),
         )
 
-    def _moment(self, facts: _Facts, now: int) -> Moment:
+    def _moment(self, facts: _Facts, now: int, approving: Approving) -> Moment:
         return Moment(
             point=Point.EGRESS,
             now=now,
             broker=facts.broker,
             broker_region=facts.broker_region,
             key_log_age=None if facts.refreshed is None else now - facts.refreshed,
-            sender_roles=frozenset({Role.NODE}),
+            sender_roles=approving.roles,
             direct=True,
             sender_key_since=facts.own_since,
         )
 
     # --- what is signed ---------------------------------------------------------------------------------------------
 
-    def _profile(self, report: Report, facts: _Facts, day: date) -> Profile:
+    def _profile(self, report: Report, facts: _Facts, day: date, approving: Approving) -> Profile:
         if report.exercise:
             raise UsageError(
                 "exercise traffic is not carried by this release", what_to_do="Leave the exercise flag out."
@@ -253,6 +347,7 @@ class Egress:
             report.addressees,
             report.approvals_required,
             report.emergency,
+            approving.acting,
         )
         found = facts.profiles.get(written)
         if found is None:
@@ -261,7 +356,7 @@ class Egress:
             view = facts.view
             found = facts.profiles[written] = report.profile(
                 suite=int(facts.suite),
-                originator=Originator(self._identity.party, self._identity.name),
+                originator=Originator(self._identity.party, self._identity.name, *approving.acting),
                 key_set=facts.own.key_set,
                 agreement_id=view.agreement_id,
                 agreement_digest=view.digest,
@@ -293,79 +388,3 @@ class Egress:
                 self._headers.clear()
             header = self._headers[said] = encode_header(portion.header)
         return PortionInput(header, portion.content)
-
-
-def _suite(view: AgreementView, own: NodeRecord) -> Suite:
-    """Give the first suite the agreement allows that our node has keys of; without a clause the default one."""
-    clauses = [clause for clause in view.document.clauses if isinstance(clause, Suites)]
-    allowed = clauses[0].allowed if clauses else (int(Suite.HYBRID),)
-    for suite in allowed:
-        if own.key(KeyRole.NODE_SIGNING, suite) is not None:
-            return Suite(suite)
-    raise KeyFault(
-        f"{own.identity} has no key of a suite that {view.agreement_id} allows",
-        what_to_do=f"comity node rotate {own.identity}",
-        code=ErrorCode.SUITE_NOT_ALLOWED,
-    )
-
-
-def _longest(view: AgreementView) -> int:
-    kept = [clause.longest.milliseconds for clause in view.document.clauses if isinstance(clause, Retention)]
-    return min([DEFAULT_KEEP_MS, *kept])
-
-
-def _times(report: Report, facts: _Facts, now: int) -> Times:
-    """Give the signed times: `not_before` never before now, `expires_at` as late as the agreement lets it."""
-    not_before = now if report.not_before is None else max(now, milliseconds(report.not_before))
-    expires_at = now + facts.keep_ms if report.expires_at is None else milliseconds(report.expires_at)
-    if expires_at <= not_before:
-        raise MalformedError(
-            "the report would expire before it may be handed over",
-            what_to_do="Give an expires_at after not_before, or leave both out.",
-        )
-    return Times(now, not_before, expires_at)
-
-
-def _references(report: Report) -> tuple[Reference, ...]:
-    relations = {relation.name.lower().replace("_", "-"): relation for relation in Relation}
-    found: list[Reference] = []
-    for word, report_id, leaf in report.refers_to:
-        if word not in relations:
-            raise MalformedError(f"{word!r} is not one of: {', '.join(relations)}")
-        found.append(Reference(relations[word], report_id.bytes, leaf))
-    return tuple(found)
-
-
-def _previewed(nodes: Sequence[NodeFacts], profile: Profile, decision: ReportDecision) -> tuple[PreviewedNode, ...]:
-    addressed = {one.party for one in profile.addressees}
-    count = range(len(profile.portions))
-    found = []
-    for node in nodes:
-        if node.party in addressed:
-            portions = decision.permitted.get((node.party, node.node), ())
-            withheld = tuple(index for index in count if index not in portions)
-            found.append(PreviewedNode(f"{node.party}/{node.node}", portions, withheld))
-    return tuple(found)
-
-
-def _refusal(
-    agreement_id: str,
-    parties: Sequence[str],
-    explanations: tuple[ClauseExplanation, ...],
-    *,
-    in_force: bool,
-) -> RefusedError:
-    who = ", ".join(parties) or "anybody"
-    if not explanations:
-        return RefusedError(
-            f"no node of {who} has keys that this report could be sealed to",
-            what_to_do="Ask the partner to enrol its nodes, then fetch the key log again.",
-        )
-    clauses = ", ".join(dict.fromkeys(one.clause_id for one in explanations))
-    remedies = [one.remedy.command for one in explanations if one.remedy.command]
-    return RefusedError(
-        f"{agreement_id} does not permit this report to {who}: {clauses}",
-        what_to_do=remedies[0] if remedies else explanations[0].nearest,
-        code=ErrorCode.POLICY_DENIED if in_force else ErrorCode.AGREEMENT_NOT_IN_FORCE,
-        clauses=explanations,
-    )

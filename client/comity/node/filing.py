@@ -6,7 +6,8 @@ Rules in order:
 2. A file is written under another name, flushed and linked into place, then the directory is flushed; ``<report id>.json`` comes
    last, so a report is whole when it is there. Only then is the report acknowledged.
 3. A file that is there with the same content counts as written: after a crash the same report comes again and changes nothing.
-   One with another content is never touched: the report is not acknowledged, and says so.
+   One with another content is never touched: the report is not acknowledged, and says so. Only a description gives way, to one of
+   the same report that withholds less: it waited for a reader, and was opened by one.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
-from comity.errors import ConflictError, ErrorCode
+from comity.errors import ConflictError, ErrorCode, MalformedError
 from comity.node.files import read_file, write_file
 from comity.node.times import rfc3339
 from comity.portion import Portion, StoredContent
 from comity.report import ReceivedReport
 from comity_policy.banner import ILL_FORMED, banner
 
+_DESCRIPTION_BYTES: Final = 1 << 20
 _ENDING: Final = re.compile(r"\.[A-Za-z0-9]{1,10}")
 _BY_MEDIA_TYPE: Final = {
     "application/stix+json": ".json",
@@ -56,7 +58,7 @@ def file_report(
     portions = []
     for index, portion in report.opened:
         path = directory / f"{report.report_id}-{index + 1}{_ending(portion)}"
-        written.append(_put(path, _content(portion)))
+        written.append(_put(path, content_of(portion)))
         portions.append(
             {
                 "portion": index + 1,
@@ -89,15 +91,33 @@ def file_report(
         "withheld": [index + 1 for index in report.withheld],
     }
     path = directory / f"{report.report_id}.json"
-    written.append(_put(path, json.dumps(description, ensure_ascii=False, indent=2).encode() + b"\n"))
+    description, replace = _with_earlier(path, description)
+    written.append(_put(path, json.dumps(description, ensure_ascii=False, indent=2).encode() + b"\n", replace=replace))
     files = (*(directory / str(one["file"]) for one in portions), path)
     return Filed(description, files, any(written))
 
 
-def _put(path: Path, content: bytes) -> bool:
+def _with_earlier(path: Path, description: dict[str, object]) -> tuple[dict[str, object], bool]:
+    """Give the description with what an earlier opening of the same report showed, and whether it takes the place of that one."""
+    if path.is_symlink() or not path.is_file():
+        return description, False
+    try:
+        before = json.loads(read_file(path, _DESCRIPTION_BYTES))
+        same = all(before[name] == description[name] for name in ("report_id", "leaf", "agreement_id"))
+        if not same or before["withheld"] == description["withheld"]:
+            return description, False
+        shown = {one["portion"]: one for one in (*before["portions"], *cast("list[Any]", description["portions"]))}
+        withheld = set(before["withheld"]) & set(cast("list[int]", description["withheld"]))
+        portions = [shown[number] for number in sorted(shown)]
+    except (ValueError, TypeError, KeyError, RecursionError, MalformedError):
+        return description, False  # it is something else, and stays
+    return {**description, "portions": portions, "withheld": sorted(withheld)}, True
+
+
+def _put(path: Path, content: bytes, *, replace: bool = False) -> bool:
     """Write a file, or find it there with the same content; gives whether it was written."""
     try:
-        write_file(path, content, replace=False)
+        write_file(path, content, replace=replace)
     except FileExistsError as error:
         same = path.is_file() and not path.is_symlink() and path.stat().st_size == len(content)
         if same and read_file(path, len(content)) == content:
@@ -110,7 +130,8 @@ def _put(path: Path, content: bytes) -> bool:
     return True
 
 
-def _content(portion: Portion) -> bytes:
+def content_of(portion: Portion) -> bytes:
+    """Give a portion's content, wherever it lies."""
     if isinstance(portion.content, StoredContent):
         return read_file(portion.content.path, portion.content.length)
     return portion.content

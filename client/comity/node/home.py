@@ -99,6 +99,11 @@ class Place:
         return self.directory / f"inbox-{check_name(consumer)}.sqlite"
 
     @property
+    def register(self) -> Path:
+        """Give the file of its register: what was opened by whom, and what waits."""
+        return self.directory / "register.sqlite"
+
+    @property
     def exists(self) -> bool:
         """Say whether somebody made this identity here."""
         return (self.directory / "profile.toml").is_file()

@@ -25,12 +25,13 @@ from types import TracebackType
 from typing import Self
 
 from comity.envelope.core import LogSeen
-from comity.errors import ComityError, ErrorCode, NotFoundError
+from comity.errors import ComityError
 from comity.identity.bodies import PartyCard
 from comity.identity.directory import KeyDirectory
 from comity.identity.names import Identity
 from comity.node.access import broker_of
-from comity.node.agreements import AgreementFold, AgreementView
+from comity.node.agreement_view import AgreementView
+from comity.node.agreements import AgreementFold
 from comity.node.alarms import Alarm, AlarmKind
 from comity.node.clock import NowMs, wall_ms
 from comity.node.connection import Connection
@@ -112,6 +113,11 @@ class Mirror:
         return self._state.broker
 
     @property
+    def party(self) -> str:
+        """Give the party whose view of the logs this is."""
+        return self._state.party
+
+    @property
     def directory(self) -> KeyDirectory:
         """Give the directory of keys; raises ForkError while the key log is forked."""
         self._state.require(KEYS)
@@ -136,28 +142,26 @@ class Mirror:
         """Give how many entries the key log had at that time of the broker (Unix ms), as far as the mirror has come."""
         return self._state.keys.size_at(at_ms)
 
+    def key_log_least_at(self, at_ms: int) -> int:
+        """Give how many entries the key log had at least at that time (Unix ms) of another log of the broker."""
+        return self._state.keys.least_size(at_ms)
+
     def agreement(self, agreement_id: str) -> AgreementView:
         """Give an agreement as of now.
 
         Raises NotFoundError AGREEMENT_UNKNOWN, and whatever stopped it: ForkError, KeyFault PARTY_UNTRUSTED, VerificationError.
         """
         self._state.require(KEYS)
-        self._state.require(agreement_id)
-        fold = self._state.folds.get(agreement_id)
-        if fold is None:
-            raise NotFoundError(
-                f"no agreement {agreement_id} is known here",
-                what_to_do="comity agreement list shows those there are.",
-                code=ErrorCode.AGREEMENT_UNKNOWN,
-            )
+        fold = self._state.find(agreement_id)
         state = fold.state(self._state.now_ms())
         return AgreementView(
             agreement_id=agreement_id,
-            document_bytes=fold.document_bytes,
-            document=fold.document,
-            digest=fold.digest,
+            own=fold.own,
             state=state,
             compiled=fold.compiled(state),
+            texts={digest: text.data for digest, text in fold.texts.items()},
+            own_caveats=fold.own_caveats(state),
+            umbrella=fold.umbrella_of(state),
             statements=tuple(fold.steps),
             log_origin=fold.pin.origin,
             log_seen=fold.pin.seen,
@@ -169,12 +173,24 @@ class Mirror:
         """Give every agreement that could be folded, by id; `faults` has the others."""
         if KEYS in self._state.faults:
             return ()
-        return tuple(self.agreement(name) for name in sorted(self._state.folds) if name not in self._state.faults)
+        found = (self._looked_at(name) for name in sorted(self._state.folds))
+        return tuple(one for one in found if isinstance(one, AgreementView))
 
     @property
     def faults(self) -> Mapping[str, ComityError]:
         """Give what stops an agreement, by its id; under the empty text what stops the key log, and so everything."""
-        return dict(self._state.faults)
+        faults = dict(self._state.faults)
+        if KEYS not in faults:
+            found = {name: self._looked_at(name) for name in self._state.folds}
+            faults |= {name: one for name, one in found.items() if isinstance(one, ComityError)}
+        return faults
+
+    def _looked_at(self, name: str) -> AgreementView | ComityError:
+        """Give an agreement as of now, or what stops it: its umbrella, a caveat that does not read on a new version."""
+        try:
+            return self.agreement(name)
+        except ComityError as error:
+            return error
 
     def fold(self, agreement_id: str) -> AgreementFold:
         """Give an agreement's fold: its states at other places of its log; raises as `agreement`."""
@@ -193,6 +209,13 @@ class Mirror:
             return ()
         end = min(mirrored.pin.size, first + limit)
         return self._state.store.entries(agreement_id or KEYS, mirrored.pin.origin, first, end)
+
+    def entries_of(self, agreement_id: str, kinds: Collection[str]) -> tuple[MirroredEntry, ...]:
+        """Give every verified entry of some kinds of an agreement's log."""
+        mirrored = self._state.logs.get(agreement_id)
+        if mirrored is None:
+            return ()
+        return self._state.store.entries(agreement_id, mirrored.pin.origin, 0, mirrored.pin.size, kinds)
 
     def leaf_hash(self, agreement_id: str, log_index: int) -> bytes | None:
         """Give the leaf hash of a verified entry; None where the mirror has not come that far."""
@@ -274,6 +297,10 @@ class Mirror:
                     await (refresher.operations() if name == OPERATIONS else refresher.agreement(name))
             finally:
                 state.version += 1
-        for name in sorted(state.faults.keys() & names):
-            if agreements is not None or isinstance(state.faults[name], ForkError):
-                raise state.faults[name]
+        for name in sorted(names):
+            fault = state.faults.get(name)
+            if fault is None and agreements is not None and name in state.folds:
+                looked_at = self._looked_at(name)
+                fault = looked_at if isinstance(looked_at, ComityError) else None
+            if fault is not None and (agreements is not None or isinstance(fault, ForkError)):
+                raise fault

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from comity.errors import ComityError, ErrorCode, KeyFault, NotFoundError
+from comity.errors import ComityError, ErrorCode, KeyFault, NotFoundError, VerificationError
 from comity.identity.bodies import PartyCard
 from comity.identity.names import Identity
-from comity.node.agreements import KINDS, AgreementFold, document_digest, parse_document
+from comity.node.agreement_texts import Text, text_of
+from comity.node.agreements import KINDS, AgreementFold, brought_by
 from comity.node.alarms import Alarm, AlarmKind
 from comity.node.clock import NowMs
 from comity.node.directory import KeyLog
@@ -109,20 +110,62 @@ class MirrorState:
         if keys is not None:
             for entry in self.store.entries(KEYS, keys.pin.origin, 0, keys.pin.size):
                 self.keys.take(entry)
+        waiting = {}
         for name in sorted(self.logs.keys() - {KEYS, OPERATIONS}):
             try:
-                self.folds[name] = self._folded(name)
+                first = self._first_text(name)
+                if first.document.under is None:
+                    self.folds[name] = self._folded(first)
+                else:
+                    waiting[name] = first
+            except ComityError as error:
+                self.faults[name] = error
+        # Arrangements after all that they may be under.
+        for name, first in waiting.items():
+            try:
+                self.folds[name] = self._folded(first)
             except ComityError as error:
                 self.faults[name] = error
         self.version += 1
 
-    def _folded(self, name: str) -> AgreementFold:
-        text = self.store.document(name)
-        if text is None:
+    def _first_text(self, name: str) -> Text:
+        data = self.store.document(name)
+        if data is None:
             raise NotFoundError(f"the text of {name} is not in the mirror", code=ErrorCode.AGREEMENT_UNKNOWN)
+        return text_of(name, data)
+
+    def _folded(self, first: Text) -> AgreementFold:
+        name = first.document.id
         pin = self.logs[name].pin
-        fold = AgreementFold(name, text, parse_document(name, text), document_digest(text), pin)
-        fold.take(self.store.entries(name, pin.origin, 0, pin.size, KINDS), pin, self.keys)
+        fold = AgreementFold.begun(first, self.party, pin, self.find)
+        entries = self.store.entries(name, pin.origin, 0, pin.size, KINDS)
+        self.bring_texts(fold, brought_by(entries))
+        fold.take(entries, pin, self.keys)
+        return fold
+
+    def bring_texts(self, fold: AgreementFold, brought: Mapping[str, int]) -> None:
+        """Give a fold the texts that entries bring, from the file; raises VerificationError for one that is not there."""
+        name, held = fold.agreement_id, self.store.texts(fold.agreement_id)
+        for digest, log_index in brought.items():
+            if digest in fold.texts:
+                continue
+            if digest not in held:
+                raise VerificationError(
+                    f"the text that entry {log_index} of the log of {name} brings is not in the mirror: {digest[:16]}",
+                    what_to_do="Fetch it: comity agreement list",
+                )
+            fold.texts[digest] = text_of(name, held[digest], digest)
+
+    def find(self, agreement_id: str) -> AgreementFold:
+        """Give an agreement's fold; raises what stops it, or NotFoundError AGREEMENT_UNKNOWN."""
+        self.require(agreement_id)
+        fold = self.folds.get(agreement_id)
+        if fold is None:
+            raise NotFoundError(
+                f"no agreement {agreement_id} is known here",
+                what_to_do="comity agreement list shows those there are.",
+                code=ErrorCode.AGREEMENT_UNKNOWN,
+            )
         return fold
 
     # --- alarms and evidence ----------------------------------------------------------------------------------------

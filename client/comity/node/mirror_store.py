@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from comity.envelope.limits import SALT
 from comity.node.alarms import Alarm, AlarmKind
@@ -29,6 +29,7 @@ CREATE TABLE part (name TEXT, log_index INTEGER, part TEXT, salt BLOB NOT NULL, 
 CREATE TABLE tile (name TEXT, level INTEGER, number INTEGER, hash BLOB NOT NULL,
   PRIMARY KEY (name, level, number)) WITHOUT ROWID;
 CREATE TABLE document (agreement TEXT PRIMARY KEY, document BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE text (agreement TEXT, digest TEXT, document BLOB NOT NULL, PRIMARY KEY (agreement, digest)) WITHOUT ROWID;
 CREATE TABLE alarm (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, agreement TEXT NOT NULL, subject TEXT NOT NULL,
   detail TEXT NOT NULL, at INTEGER NOT NULL, UNIQUE (kind, agreement, subject, detail));
 CREATE TABLE evidence (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, name TEXT NOT NULL, what TEXT NOT NULL,
@@ -153,15 +154,26 @@ class MirrorStore:
     # --- texts, alarms, evidence ------------------------------------------------------------------------------------
 
     def document(self, agreement_id: str) -> bytes | None:
-        """Give an agreement's exact text."""
+        """Give the exact text that was proposed first."""
         with storing(self._path):
             rows = rows_of(self._db, "SELECT document FROM document WHERE agreement = ?", (agreement_id,))
         return rows[0][0] if rows else None
 
     def put_document(self, agreement_id: str, document: bytes) -> None:
-        """Keep an agreement's exact text, once."""
+        """Keep the exact text that was proposed first, once."""
         with storing(self._path), self._db:
             self._db.execute("INSERT OR IGNORE INTO document VALUES (?, ?)", (agreement_id, document))
+
+    def texts(self, agreement_id: str) -> dict[str, bytes]:
+        """Give the texts that later steps brought, by digest in hex."""
+        with storing(self._path):
+            rows = rows_of(self._db, "SELECT digest, document FROM text WHERE agreement = ?", (agreement_id,))
+        return dict(cast("list[tuple[str, bytes]]", rows))
+
+    def put_text(self, agreement_id: str, digest: str, document: bytes) -> None:
+        """Keep a text that a later step brought, once."""
+        with storing(self._path), self._db:
+            self._db.execute("INSERT OR IGNORE INTO text VALUES (?, ?, ?)", (agreement_id, digest, document))
 
     def alarm(self, alarm: Alarm) -> bool:
         """Write an alarm; False where the same one stands there already."""

@@ -20,73 +20,45 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 from uuid import UUID
 
-from comity.envelope.evidence import SignedAck
-from comity.errors import ComityError, ConflictError, ErrorCode, UnreachableError, UsageError
+from comity.errors import ComityError, UnreachableError, UsageError
 from comity.identity.bodies import PartyCard
 from comity.identity.names import Identity, IdentityKind
 from comity.keys.passphrase import find_passphrase
 from comity.node.access import Access
-from comity.node.acknowledging import Acknowledging
-from comity.node.agreements import AgreementView
+from comity.node.agreement_view import AgreementView
 from comity.node.alarms import Alarm
+from comity.node.approving import Approver
+from comity.node.awaiting import WaitingReport
 from comity.node.background import Background
-from comity.node.backoff import Backoff
 from comity.node.clock import NowMs, wall_ms
 from comity.node.connection import Connection
+from comity.node.consuming import Consuming
 from comity.node.delivery import Delivery
-from comity.node.egress import Egress, Preview
+from comity.node.egress import Egress
 from comity.node.home import Home
-from comity.node.inbox import Inbox
 from comity.node.listing import list_reports, resolve_held, resolve_parked
 from comity.node.logs import ForkError
 from comity.node.mirror import Mirror
-from comity.node.opening import Opening
 from comity.node.outbox import Outbox
 from comity.node.own_keys import OwnKeys
+from comity.node.previews import Preview
+from comity.node.reader import ProvedReader, ReadingOfficer
+from comity.node.reading import Acknowledge, Terms, Waiting
 from comity.node.receipts import Receipt, Sent
-from comity.node.receiving import Receiver
 from comity.node.reports import HeldAction, ParkedAction, ReportRow, ReportState, SlotRef
 from comity.node.sending import PATIENCE_SECONDS, Sender
-from comity.node.subscribing import Subscription
-from comity.report import Report
+from comity.report import ReceivedReport, Report
 from comity.suites import RandomBytes
+from comity_policy.facts import Use
 
 REFRESH_SECONDS: Final = 10.0
 DEFAULT_CONSUMER: Final = "default"
 _LOG: Final = logging.getLogger(__name__)
-
-
-class OfflineNode:
-    """A node's identity and mirror, without keys and without a connection: enough to say who would receive a report."""
-
-    def __init__(self, mirror: Mirror, identity: Identity, *, now_ms: NowMs = wall_ms) -> None:
-        self.identity = identity
-        self.mirror = mirror
-        self._egress = Egress(mirror, identity, now_ms)
-
-    @classmethod
-    def open(cls, home: Home, identity: str | Identity, *, now_ms: NowMs = wall_ms) -> OfflineNode:
-        """Open the mirror of a node of this machine; raises NotFoundError, StorageError."""
-        place = home.locate(identity)
-        return cls(Mirror.of_identity(home, place.identity, now_ms=now_ms), place.identity, now_ms=now_ms)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.mirror.close()
-
-    def preview(self, report: Report, *, agreement: str) -> Preview:
-        """Say who would receive a report, which portions, and why not the others; nothing is sent."""
-        return self._egress.preview(report, agreement)
 
 
 class Node:
@@ -114,10 +86,13 @@ class Node:
         self._egress = Egress(mirror, self.identity, now_ms)
         self._sender: Sender | None = None
         self._opening_sender = asyncio.Lock()
-        self._receivers: dict[str, Receiver] = {}
         self._failure: Exception | None = None
         self._background = Background(self._fail)
         self._keys = OwnKeys(self.identity, access.ring, mirror, access.newer)
+        place, first = access.place, connections[0]
+        self._consuming = Consuming(
+            place, mirror, first, self._keys, refresh=self.refresh, now_ms=now_ms, random_bytes=random_bytes
+        )
 
     @property
     def connection(self) -> Connection:
@@ -132,7 +107,7 @@ class Node:
         for view in self.mirror.agreements():
             if self._sender is not None:
                 await self._sender.prove(view.agreement_id)
-            for receiver in tuple(self._receivers.values()):
+            for receiver in self._consuming.receivers:
                 await receiver.prove(view.agreement_id)
 
     def agreements(self) -> tuple[AgreementView, ...]:
@@ -147,9 +122,9 @@ class Node:
         """Give every alarm of this node, the oldest first."""
         return self.mirror.alarms()
 
-    def preview(self, report: Report, *, agreement: str) -> Preview:
-        """Say who would receive a report, which portions, and why not the others; nothing is sent."""
-        return self._egress.preview(report, agreement)
+    def preview(self, report: Report, *, agreement: str, approved_by: Sequence[Identity] = ()) -> Preview:
+        """Say who would receive a report that these officers approve, and why not the others; nothing is sent."""
+        return self._egress.preview(report, agreement, approved_by)
 
     async def reports(
         self, agreement: str = "", *, states: Sequence[ReportState] = (), report_id: UUID | None = None
@@ -160,20 +135,40 @@ class Node:
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
-    async def send(self, report: Report, *, agreement: str) -> Receipt:
+    async def send(self, report: Report, *, agreement: str, approved_by: Sequence[Approver] = ()) -> Receipt:
         """Send a report; the receipt means that it is durable at the broker and in the agreement's log.
+
+        `approved_by` are the officers who approve it, each of whom is shown what is sealed; the first of them is who acts.
 
         Raises RefusedError, whose `clauses` explain, UnreachableError when the broker does not take it in time (it stays in
         the outbox then), and what else the tree of errors has.
         """
-        return await (await self._sending()).send(report, agreement)
+        return await (await self._sending()).send(report, agreement, approved_by)
 
     async def send_many(
-        self, reports: Iterable[Report] | AsyncIterable[Report], *, agreement: str
+        self,
+        reports: Iterable[Report] | AsyncIterable[Report],
+        *,
+        agreement: str,
+        approved_by: Sequence[Approver] = (),
     ) -> AsyncIterator[Sent]:
         """Send reports in constant memory; gives what became of each, in their order. One refused report stops nothing."""
-        async for sent in (await self._sending()).send_many(reports, agreement):
+        async for sent in (await self._sending()).send_many(reports, agreement, approved_by):
             yield sent
+
+    async def await_approval(
+        self, report: Report, *, agreement: str, approved_by: Sequence[Approver] = ()
+    ) -> WaitingReport:
+        """Seal a report and let it wait on disk until enough officers have approved it; whoever sends next then sends it.
+
+        Those named are asked at once. It waits at most 72 hours. Raises as `send` for what approvals do not mend.
+        """
+        return await (await self._sending()).await_approval(report, agreement, approved_by)
+
+    @property
+    def released(self) -> tuple[UUID, ...]:
+        """Give the reports that had waited for approvals and went when this node began to send."""
+        return () if self._sender is None else self._sender.released
 
     async def settle(self) -> None:
         """Send what an earlier process stored and nobody answered, and wait until all of it is answered.
@@ -219,57 +214,68 @@ class Node:
         consumer: str = DEFAULT_CONSUMER,
         follow: bool = True,
         purpose: str | None = None,
+        use: Use = Use.READ,
+        reader: ReadingOfficer | None = None,
+        acknowledge: Acknowledge | None = None,
+        waiting: Callable[[Waiting], None] | None = None,
         take_over: bool = False,
     ) -> AsyncIterator[Delivery]:
         """Give reports as they come, at least once each, never again once acknowledged; in order within a lane.
 
         `purpose` is what they are opened for, where an agreement asks: a report stated for something else stays closed. Without
-        one each is opened for the purpose it states. Without `follow` it ends when everything that was due was given. Raises
-        ConflictError LOCKED or CONSUMER_BUSY while another process has the consumer, unless `take_over` is set at the broker.
+        one each is opened for the purpose it states. `reader` is the officer who opens, `acknowledge` is shown each use caveat
+        before the report and says whether it is acknowledged; what lacks one of these is parked, told to `waiting`, and handed
+        over again to a later `receive` that brings it. Without `follow` it ends when everything that was due was given. Raises
+        ConflictError LOCKED or CONSUMER_BUSY while another process has the consumer, unless `take_over` is set at the broker,
+        KeyFault for a reader whose key or accreditation does not count, AccessError for one of another party.
         """
+        terms = self._terms(reader, purpose, use, acknowledge, waiting)
+        async for delivery in self._consuming.deliveries(consumer, terms, follow=follow, take_over=take_over):
+            yield delivery
+
+    async def reopen(
+        self,
+        report_id: UUID,
+        *,
+        use: Use,
+        purpose: str | None = None,
+        reader: ReadingOfficer | None = None,
+        acknowledge: Acknowledge | None = None,
+        portion: int | None = None,
+    ) -> ReceivedReport:
+        """Open a portion again for a use, from the envelope that was kept since it was opened first; raises RefusedError.
+
+        `portion` counts from 0; None means the only one that may be had. A copy or translation that must be registered takes the number that `register_copy` gave this reader for that use.
+        """
+        with closing(self._consuming.reopening(self._terms(reader, purpose, use, acknowledge))) as reopening:
+            return await reopening.open(report_id, portion)
+
+    async def register_copy(
+        self,
+        report_id: UUID,
+        *,
+        use: Use,
+        purpose: str | None = None,
+        reader: ReadingOfficer | None = None,
+        acknowledge: Acknowledge | None = None,
+    ) -> int:
+        """Enter one copy or translation that is to be made; gives its number. Raises RefusedError for one that may not be."""
+        with closing(self._consuming.reopening(self._terms(reader, purpose, use, acknowledge))) as reopening:
+            return await reopening.register_copy(report_id)
+
+    def _terms(
+        self,
+        reader: ReadingOfficer | None,
+        purpose: str | None,
+        use: Use,
+        acknowledge: Acknowledge | None,
+        waiting: Callable[[Waiting], None] | None = None,
+    ) -> Terms:
         self._require_node()
-        before = self._receivers.get(consumer)
-        if before is not None and not await before.left():
-            raise ConflictError(
-                f"this program receives for the consumer {consumer!r} already",
-                what_to_do="Leave the first iteration, or name another consumer.",
-                code=ErrorCode.LOCKED,
-            )
-        inbox = await Inbox.open(self._access.place.inbox(consumer))
-        inbox.drop_expired(self._now_ms())
-
-        def acknowledging(send: Callable[[SignedAck], None]) -> Acknowledging:
-            return Acknowledging(
-                inbox, self.mirror, consumer, signing=self._keys.newest_signer, send=send, now_ms=self._now_ms
-            )
-
-        def subscription(listener: Receiver) -> Subscription:
-            return Subscription(
-                self.connection,
-                consumer,
-                listener,
-                resume_token=lambda: inbox.resume_token,
-                take_over=take_over,
-                backoff=Backoff(self._random_bytes),
-            )
-
-        receiver = Receiver(
-            inbox,
-            mirror=self.mirror,
-            identity=self.identity,
-            opening=Opening(self.mirror, self.identity, self._keys.opener(), purpose=purpose, now_ms=self._now_ms),
-            acknowledging=acknowledging,
-            subscription=subscription,
-            refresh=self.refresh,
-        )
-        self._receivers[consumer] = receiver
-        try:
-            async for delivery in receiver.deliveries(follow=follow):
-                yield delivery
-        finally:
-            await receiver.close()
-            if self._receivers.get(consumer) is receiver:
-                del self._receivers[consumer]
+        proved = None
+        if reader is not None:
+            proved = ProvedReader(reader, self.identity, lambda: self.mirror.directory, self._random_bytes)
+        return Terms(purpose, use, proved, acknowledge, waiting)
 
     async def resolve_parked(
         self, refs: Iterable[SlotRef], action: ParkedAction, *, consumer: str = DEFAULT_CONSUMER
@@ -294,7 +300,7 @@ class Node:
             sender, self._sender = self._sender, None
             if sender is not None:
                 stack.push_async_callback(sender.close)
-            for receiver in tuple(self._receivers.values()):
+            for receiver in self._consuming.receivers:
                 stack.push_async_callback(receiver.close)
 
     async def _keep_fresh(self) -> None:

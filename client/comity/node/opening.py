@@ -8,43 +8,54 @@ Rules in order, for a segment:
 For a slot:
 3. The views of both logs that its core signs are part of ours; a further one is fetched first; anything else is a FORK.
 4. It opens (`comity.envelope.open`): approvals, our stanza and packet, every ciphertext of ours.
-5. Each portion is decided twice: as the log's time and state of its admission had it, and as of now. What is denied is not shown;
-   a report of which nothing is left is refused.
-Whoever opens for no purpose of its own adopts the one that the report states.
+5. Which portions its opener may have is decided by `permitting`. What is denied is not shown. A report with a portion for which
+   only something of the opening is lacking *waits* for another opening and is never acknowledged; of the others one of which
+   nothing is left is refused.
+6. A report that was kept is opened again by the same rules, from its envelope alone.
 Nothing here does I/O: what must be fetched first is told by `RefreshNeeded`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
 from comity.envelope.checks import OfficerLookup, SigningNode, VerifiedSegment, receive
 from comity.envelope.core import LogSeen
-from comity.envelope.evidence import AckOutcome, VerifiedBatches, decode_batch_signature
-from comity.envelope.open import NotOpened, OpenedPortion, OpenedReport, Opener, UploadedPortion
+from comity.envelope.evidence import AckOutcome, BatchSignature, VerifiedBatches, decode_batch_signature
+from comity.envelope.exported import Exported, verify_exported
+from comity.envelope.open import NotOpened, OpenedPortion, OpenedReport, Opener, UploadedPortion, index_packets
 from comity.envelope.packets import packet_id
 from comity.envelope.profile import ProfileMemo
 from comity.envelope.segment import Segment, WholeItem, parse_segment
 from comity.errors import KeyFault, NotFoundError
 from comity.identity.names import Identity
+from comity.identity.records import NodeRecord, RecordedKey
 from comity.identity.verdicts import Verdict, verdict
+from comity.node.acts import declared_at
 from comity.node.agreements import AgreementFold
 from comity.node.clock import NowMs
 from comity.node.directory import officer_lookup
 from comity.node.logs import Seen
 from comity.node.mirror import Mirror
+from comity.node.opened import OpenSegment, OpenSlot, Placed, Present, Refusal, Time
+from comity.node.permitting import Occasion, Opened, permitted
+from comity.node.reader import ProvedReader
 from comity.portion import Portion
 from comity.report import ReceivedReport
 from comity.v1 import exchange_pb2
+from comity_policy.calendar import LATEST_MS
 from comity_policy.engine import CompiledAgreement
-from comity_policy.facts import Moment, NodeFacts, Point, Profile, Role
+from comity_policy.facts import Moment, NodeFacts, Point, Profile, Role, Use
+from comity_policy.readers import is_registered
 
 _PACKETS_KEPT: Final = 16_384
 _PEERS_KEPT: Final = 64
+_PRESENTS_KEPT: Final = 64
 _NODE_ALONE: Final = frozenset({Role.NODE})
+NOTHING: Final = Opened()
 _FORKED: Final = "its originator was shown another history of a log"
 
 
@@ -52,78 +63,33 @@ class RefreshNeeded(Exception):  # noqa: N818 - not an error: it says what to do
     """The mirror must be refreshed before this segment can be judged."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a slot is not shown: the outcome to acknowledge, the reason for our own log, and whether it is an alarm."""
-
-    outcome: AckOutcome
-    reason: str
-    fork: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class OpenSlot:
-    """A report as the application gets it, with what acknowledging it needs."""
-
-    report: ReceivedReport
-    report_id: bytes
-    expires_at: int
-    approved_by: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Occasion:
-    """One of the two occasions to decide at: the agreement as it was, our node as it was (None: not enrolled), the time."""
-
-    compiled: CompiledAgreement
-    node: NodeFacts | None
-    now: int
-    key_log_age: int | None
-
-
-# What a pair of decisions of one segment depends on, beside the report: roles, purpose, time, the mirror's version.
-_Question = tuple[frozenset[Role], str, int, int]
-_Deciding = tuple[CompiledAgreement, NodeFacts | None, Moment]
-
-
-@dataclass(slots=True)
-class OpenSegment:
-    """A segment whose signature holds, and everything its slots are judged by."""
-
-    verified: VerifiedSegment
-    fold: AgreementFold
-    packets: Mapping[bytes, bytes]
-    officers: OfficerLookup
-    log_index: int
-    admitted_at: int
-    key_verdict: Verdict
-    admission: _Occasion
-    sender_key_since: int
-    forked: Mapping[int, str]
-    decided_by: tuple[_Question, tuple[_Deciding, ...]] | None = None
-
-    @property
-    def segment(self) -> Segment:
-        """Give the parsed segment."""
-        return self.verified.segment
-
-
 class Opening:
     """Opens for one consumer of one node. Not for several threads at once."""
 
     def __init__(
-        self, mirror: Mirror, identity: Identity, opener: Opener, *, purpose: str | None, now_ms: NowMs
+        self,
+        mirror: Mirror,
+        identity: Identity,
+        opener: Opener,
+        *,
+        purpose: str | None = None,
+        use: Use = Use.READ,
+        reader: ProvedReader | None = None,
+        now_ms: NowMs,
     ) -> None:
         self._mirror = mirror
         self._identity = identity
         self._opener = opener
         self._purpose = purpose
+        self._use = use
+        self._reader = reader
         self._now_ms = now_ms
         self._profiles: dict[bytes, ProfileMemo] = {}
         self._batches = VerifiedBatches()
         self._packets: dict[bytes, bytes] = {}
         self._seen: dict[tuple[str | None, LogSeen], Seen] = {}
         self._version = -1
+        self._presents: dict[tuple[str, bytes, int], Present] = {}
 
     # --- a segment --------------------------------------------------------------------------------------------------
 
@@ -136,9 +102,9 @@ class Opening:
         batch = decode_batch_signature(frame.batch_signature)
         segment = parse_segment(frame.segment, self._profile_memo(batch.key_set))
         fold = self._fold(segment.agreement_id, refreshed=refreshed)
-        log_size = self._mirror.key_log_size_at(frame.admitted_at)
+        place = Placed(frame.log_index, frame.admitted_at)
         try:
-            record, key = self._mirror.directory.signing_node(batch.key_set, batch.suite, frame.admitted_at, log_size)
+            record, key = self._signer(batch, place)
         except KeyFault as error:
             if not refreshed:
                 raise RefreshNeeded from error
@@ -148,17 +114,58 @@ class Opening:
         views = self._views(segment)
         if not refreshed and (Seen.AHEAD in views.values() or self._hidden((key.fingerprint, record.signed_by), fold)):
             raise RefreshNeeded
+        forked = {slot: _FORKED for slot, seen in views.items() if seen is not Seen.CONSISTENT}
+        where = batch, frame.batch_index, tuple(frame.batch_path)
+        return self._open(verified, fold, place, (record, key), self._packets, forked, where)
+
+    def reopen_envelope(self, exported: Exported, place: Placed) -> OpenSegment:
+        """Judge an envelope that was kept, alone in a segment of its own; its views were compared when it came.
+
+        Raises RejectedError, KeyFault or NotFoundError for one that does not verify any more.
+        """
+        fold = self._mirror.fold(exported.batch.agreement_id)
+        record, key = self._signer(exported.batch, place)
+        signed_by = SigningNode(record.party, record.node, exported.batch.key_set, key.suite, key.public)
+        verified = verify_exported(exported, signed_by, memo=self._batches)
+        where = exported.batch, exported.index, exported.batch_path
+        return self._open(verified, fold, place, (record, key), index_packets(exported.key_packets), {}, where)
+
+    def _signer(self, batch: BatchSignature, place: Placed) -> tuple[NodeRecord, RecordedKey]:
+        log_size = self._mirror.key_log_size_at(place.admitted_at)
+        return self._mirror.directory.signing_node(batch.key_set, batch.suite, place.admitted_at, log_size)
+
+    def _officers(self, agreement_id: str, place: Placed) -> OfficerLookup:
+        """Give the officers as the key log had them when it was admitted: what one lost since takes back no approval."""
+        log_size = self._mirror.key_log_size_at(place.admitted_at)
+        return officer_lookup(self._mirror.directory, agreement_id, place.admitted_at, log_size)
+
+    def _open(  # noqa: PLR0917 - everything a segment's slots are judged by
+        self,
+        verified: VerifiedSegment,
+        fold: AgreementFold,
+        place: Placed,
+        signer: tuple[NodeRecord, RecordedKey],
+        packets: Mapping[bytes, bytes],
+        forked: Mapping[int, str],
+        where: tuple[BatchSignature, int, tuple[bytes, ...]],
+    ) -> OpenSegment:
+        record, key = signer
+        admission = self._time_of_admission(fold, verified.segment, place)
         return OpenSegment(
             verified=verified,
             fold=fold,
-            packets=self._packets,
-            officers=officer_lookup(self._mirror.directory, segment.agreement_id, frame.admitted_at),
-            log_index=frame.log_index,
-            admitted_at=frame.admitted_at,
-            key_verdict=self._verdict((key.fingerprint, record.signed_by), fold, frame),
-            admission=self._occasion_of_admission(fold, segment, frame, log_size),
+            packets=packets,
+            officers=self._officers(fold.agreement_id, place),
+            log_index=place.log_index,
+            admitted_at=place.admitted_at,
+            key_verdict=self._verdict((key.fingerprint, record.signed_by), fold, place),
+            admission=admission,
             sender_key_since=key.since,
-            forked={slot: _FORKED for slot, seen in views.items() if seen is not Seen.CONSISTENT},
+            forked=forked,
+            batch=where[0],
+            batch_index=where[1],
+            batch_path=where[2],
+            registered=_is_registered(verified.segment, admission.compiled),
         )
 
     def _fold(self, agreement_id: str, *, refreshed: bool) -> AgreementFold:
@@ -212,7 +219,7 @@ class Opening:
             found = self._seen[agreement_id, seen] = self._mirror.compare(agreement_id, seen)
         return found
 
-    def _verdict(self, keys: tuple[bytes, bytes], fold: AgreementFold, frame: exchange_pb2.Delivery) -> Verdict:
+    def _verdict(self, keys: tuple[bytes, bytes], fold: AgreementFold, place: Placed) -> Verdict:
         worst = Verdict.VALID
         for key in keys:
             revoked = fold.revoked.get(key)
@@ -220,29 +227,31 @@ class Opening:
                 # Revoked, but not in the agreement's log: whoever hides the entry gains nothing.
                 one = Verdict.VALID if self._mirror.directory.revocation(key) is None else Verdict.INVALID
             else:
-                one = verdict(frame.log_index, revoked.log_index, frame.admitted_at, revoked.compromised_at)
+                one = verdict(place.log_index, revoked.log_index, place.admitted_at, revoked.compromised_at)
             if one is not Verdict.VALID and worst is not Verdict.INVALID:
                 worst = one
         return worst
 
-    def _occasion_of_admission(
-        self, fold: AgreementFold, segment: Segment, frame: exchange_pb2.Delivery, log_size: int
-    ) -> _Occasion:
-        state = fold.state_before(frame.log_index, frame.admitted_at)
+    def _time_of_admission(self, fold: AgreementFold, segment: Segment, place: Placed) -> Time:
+        state = fold.state_before(place.log_index, place.admitted_at)
         suite = segment.whole[0][1].core.profile.suite if segment.whole else 0
-        node = self._node_facts(suite, frame.admitted_at, log_size)
+        log_size = self._mirror.key_log_size_at(place.admitted_at)
+        node = self._node_facts(fold.agreement_id, suite, place.admitted_at, log_size)
         # The broker decided by its own key log, so its view was of that moment.
-        return _Occasion(fold.compiled(state), node, frame.admitted_at, 0)
+        return Time(fold.compiled(state, place.log_index), node, place.admitted_at, 0)
 
-    def _node_facts(self, suite: int, now: int, log_size: int | None) -> NodeFacts | None:
-        directory = self._mirror.directory
-        record = directory.node(self._identity.party, self._identity.name, log_size)
-        return None if record is None else directory.node_facts(record, now, suite, log_size)
+    def _node_facts(self, agreement_id: str, suite: int, now: int, log_size: int | None) -> NodeFacts | None:
+        directory, party = self._mirror.directory, self._identity.party
+        record = directory.node(party, self._identity.name, log_size)
+        if record is None:
+            return None
+        officers = directory.officers_under(party, agreement_id, now, log_size)
+        return directory.node_facts(record, now, suite, log_size, officers=officers)
 
     # --- a slot -----------------------------------------------------------------------------------------------------
 
-    def open_slot(self, opened: OpenSegment, slot: int) -> OpenSlot | Refusal:
-        """Judge and open one slot by rules 2 to 5."""
+    def open_slot(self, opened: OpenSegment, slot: int, given: Opened = NOTHING) -> OpenSlot | Refusal:
+        """Judge and open one slot by rules 2 to 5; `given` is what is known of this opening beside its reader and purpose."""
         item = opened.segment.items[slot]
         if not isinstance(item, WholeItem):
             return Refusal(AckOutcome.INCOMPLETE, "it was handed over without its content")
@@ -253,83 +262,129 @@ class Opening:
         result = self._opener.open_slot(opened.verified, slot, opened.packets, opened.officers)
         if isinstance(result, NotOpened):
             return Refusal(result.outcome, result.reason.value)
-        return self._permitted(opened, result)
+        return self._permitted(opened, result, given)
 
-    def _permitted(self, opened: OpenSegment, report: OpenedReport) -> OpenSlot | Refusal:
+    def _permitted(self, opened: OpenSegment, report: OpenedReport, given: Opened) -> OpenSlot | Refusal:
         profile, times = report.core.profile, report.core.times
         if any(isinstance(portion, UploadedPortion) for portion in report.portions):
             return Refusal(AckOutcome.INCOMPLETE, "a ciphertext was uploaded, and this release fetches none")
-        occasions = self._occasions(opened, report)
-        shown: list[tuple[int, Portion]] = []
-        denied: list[str] = []
-        for portion in report.portions:
-            if not isinstance(portion, OpenedPortion):
-                continue
-            clauses = _denials(occasions, report, portion.index)
-            if clauses:
-                denied += clauses
-            else:
-                marking = profile.portions[portion.index]
-                shown.append((portion.index, Portion.from_header(portion.header, portion.content, marking)))
-        if not shown:
-            return Refusal(AckOutcome.REFUSED, f"not permitted: {', '.join(dict.fromkeys(denied)) or 'no portion'}")
+        ours = [portion for portion in report.portions if isinstance(portion, OpenedPortion)]
+        occasions = self._occasions(opened, report, given)
+        decided = permitted(occasions, profile, times, (portion.index for portion in ours))
+        if not decided.portions and not decided.waiting:
+            reason = f"not permitted: {', '.join(decided.reasons) or 'no portion'}"
+            return Refusal(AckOutcome.REFUSED, reason, clauses=decided.refused)
+        shown = tuple(
+            (one.index, Portion.from_header(one.header, one.content, profile.portions[one.index]))
+            for one in ours
+            if one.index in decided.portions
+        )
         received = ReceivedReport(
             report_id=UUID(bytes=report.core.report_id),
             leaf=report.leaf,
             profile=profile,
             times=times,
-            opened=tuple(shown),
-            levels=opened.fold.document.levels_of(profile.originator.party),
+            opened=shown,
+            levels=opened.admission.compiled.source.document.levels_of(profile.originator.party),
             viewer=self._identity.party,
+            waiting=decided.waiting,
+            refused=decided.refused,
         )
-        return OpenSlot(received, report.core.report_id, report.core.expires_at, report.approved_by)
+        return OpenSlot(
+            report=received if shown else None,
+            report_id=report.core.report_id,
+            leaf=report.leaf,
+            expires_at=report.core.expires_at,
+            approved_by=report.approved_by,
+            refused=decided.refused,
+            lacks=decided.lacks,
+            caveats=decided.caveats,
+        )
 
-    def _occasions(self, opened: OpenSegment, report: OpenedReport) -> tuple[_Deciding, ...]:
-        """Give what the two decisions of a report are taken from: as of its admission, and as of now."""
+    def _occasions(self, opened: OpenSegment, report: OpenedReport, given: Opened) -> tuple[Occasion, ...]:
+        """Give what the decisions of a report are taken from: as of its admission, and as of now under all that governs it."""
         profile = report.core.profile
         roles = _NODE_ALONE
         if report.approvals:
             roles |= {approval.role for approval in report.approvals}
-        question = (roles, self._purpose or profile.purpose, self._now_ms(), self._mirror.version)
+        now = self._now_ms()
+        reader = None if self._reader is None else self._reader.facts(opened.fold.agreement_id, now)
+        brings = replace(given, purpose=self._purpose, use=self._use, reader=reader)
+        question = (roles, brings, profile.purpose, now, self._mirror.version, profile.agreement_digest)
         kept = opened.decided_by
         if kept is not None and kept[0] == question:
             return kept[1]
-        occasions = (opened.admission, self._occasion_of_now(opened, profile, question[2]))
-        decided_by = tuple((one.compiled, one.node, self._moment(opened, one, roles, question[1])) for one in occasions)
+        decided_by = tuple(
+            self._occasion(opened, one, roles, brings, profile) for one in self._times(opened, profile, now)
+        )
         opened.decided_by = (question, decided_by)
         return decided_by
 
-    def _occasion_of_now(self, opened: OpenSegment, profile: Profile, now: int) -> _Occasion:
-        compiled = opened.fold.compiled(opened.fold.state(now))
-        node, then = self._node_facts(profile.suite, now, None), opened.admission.node
-        if node is not None and then is not None:
+    def _occasion(
+        self, opened: OpenSegment, time: Time, roles: frozenset[Role], brings: Opened, profile: Profile
+    ) -> Occasion:
+        moment = brings.onto(self._moment(opened, time, roles), profile.purpose)
+        if time is not opened.admission:
+            moment = replace(moment, held=brings.held)
+        if self._declared(opened, profile):
+            moment = replace(moment, emergency_declared=True)
+        return time.compiled, time.node, moment
+
+    def _declared(self, opened: OpenSegment, profile: Profile) -> bool:
+        """Say whether it went under a declaration that the own mirror has, and that was valid when it was admitted."""
+        party, at_ms = profile.originator.party, opened.admitted_at
+        return bool(profile.emergency) and declared_at(
+            self._mirror, profile.agreement_id, profile.emergency, party, at_ms
+        )
+
+    def _times(self, opened: OpenSegment, profile: Profile, now: int) -> tuple[Time, ...]:
+        present, then = self._present(opened.fold, profile, now), opened.admission.node
+        node = present.node
+        if node is not None and then is not None and node.oldest_key_since != then.oldest_key_since:
             # It was sealed to the key of then: a rotation since says nothing about how old that one was.
             node = replace(node, oldest_key_since=then.oldest_key_since)
-        return _Occasion(compiled, node, now, self._mirror.key_log_age_ms)
+        # What names a version that never governed is refused as of its admission already.
+        age = self._mirror.key_log_age_ms
+        return (opened.admission, *(Time(compiled, node, now, age) for compiled in present.compiled))
 
-    def _moment(self, opened: OpenSegment, occasion: _Occasion, roles: frozenset[Role], purpose: str) -> Moment:
+    def _present(self, fold: AgreementFold, profile: Profile, now: int) -> Present:
+        """Give what decides now, made anew when the mirror changed or a moment came at which time alone changes it."""
+        asked = (fold.agreement_id, profile.agreement_digest, profile.suite)
+        held = self._presents.get(asked)
+        if held is None or held.version != self._mirror.version or not held.since <= now < held.until:
+            if len(self._presents) >= _PRESENTS_KEPT:
+                self._presents.clear()
+            state = fold.state(now)
+            above = fold.umbrella_of(state)
+            ends = [*state.turning_points, self._mirror.directory.next_end(self._identity.party, now)]
+            if above is not None:
+                # A step of the umbrella that the broker does not name counts after a while: it is looked for once a second.
+                ends += (*above.state.turning_points, now + 1000)
+            held = self._presents[asked] = Present(
+                self._mirror.version,
+                now,
+                min(one for one in (*ends, LATEST_MS) if one is not None),
+                fold.compiled_for_held(profile.agreement_digest.hex(), state),
+                self._node_facts(fold.agreement_id, profile.suite, now, None),
+            )
+        return held
+
+    def _moment(self, opened: OpenSegment, time: Time, roles: frozenset[Role]) -> Moment:
         return Moment(
             point=Point.OPENING,
-            now=occasion.now,
+            now=time.now,
             broker=self._mirror.broker.name,
             broker_region=None,
-            key_log_age=occasion.key_log_age,
+            key_log_age=time.key_log_age,
             sender_roles=roles,
             admitted_at=opened.admitted_at,
-            opening_purpose=purpose,
             # The segment's checks hold its originator to be who published it.
             direct=True,
             sender_key_since=opened.sender_key_since,
         )
 
 
-def _denials(occasions: Sequence[_Deciding], report: OpenedReport, index: int) -> list[str]:
-    """Give the clauses that refuse a portion, at its admission or now; none where both permit it."""
-    refused: list[str] = []
-    for compiled, node, moment in occasions:
-        if node is None:
-            refused.append("this node was not enrolled then")
-        else:
-            decision = compiled.decide(report.core.profile, report.core.times, index, node, moment)
-            refused += [violation.clause_id for violation in decision.violations]
-    return refused
+def _is_registered(segment: Segment, compiled: CompiledAgreement) -> bool:
+    """Say whether openings of a segment's reports are entered in the register: a clause or an addressee asks who opens."""
+    addressees = segment.whole[0][1].core.profile.addressees if segment.whole else ()
+    return any(one.officer for one in addressees) or is_registered(compiled.source)

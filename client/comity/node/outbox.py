@@ -158,6 +158,11 @@ class Outbox:
         finally:
             self._lock.release()
 
+    @property
+    def directory(self) -> Path:
+        """Give the directory it lies in."""
+        return self._path.parent
+
     # --- lanes ------------------------------------------------------------------------------------------------------
 
     @property
@@ -170,6 +175,11 @@ class Outbox:
         with storing(self._path):
             rows = rows_of(self._db, "SELECT agreement, class, next FROM lane WHERE origin_epoch = ?", (self._epoch,))
         return {Lane(agreement, self._epoch, transport_class): first for agreement, transport_class, first in rows}
+
+    def next_number(self, lane: Lane) -> int:
+        """Give the first number of a lane that no stored segment used."""
+        with storing(self._path):
+            return self._next_number(lane)
 
     def _next_number(self, lane: Lane) -> int:
         rows = rows_of(

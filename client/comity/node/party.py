@@ -215,6 +215,8 @@ class PartyKeys:
         *,
         now_ms: int,
         agreements: Iterable[str] = (),
+        offices: Iterable[str] = (),
+        communities: Iterable[str] = (),
         clearance: Attestation | None = None,
         days: int = STATEMENT_DAYS,
     ) -> Issued:
@@ -234,6 +236,8 @@ class PartyKeys:
             keys=request.keys,
             roles=held,
             agreements=agreements,
+            offices=offices,
+            communities=communities,
             clearance=clearance,
             valid_from=now_ms,
             valid_until=valid_until,

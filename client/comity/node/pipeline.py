@@ -176,6 +176,22 @@ class Pipeline:
                 continue
             self._publisher(one.urgent).put(Outgoing(one.stored, batch, packets, one))
 
+    async def send_alone(self, sealed: Sealed, reported: Sealed | None) -> None:
+        """Sign, store and hand on a segment that was sealed alone; `reported` says whose report it is, None for nobody's."""
+        segment = sealed.stored
+        signed = await asyncio.get_running_loop().run_in_executor(
+            self._signing,
+            sign_batch,
+            self._signer(sealed.key_set),
+            segment.lane.agreement_id,
+            sealed.key_set[0],
+            [segment.segment_id],
+        )
+        signature = encode_batch_signature(signed.signature)
+        batch = StoredBatch(signature, signed.segment_ids, (segment,), sealed.packets)
+        await self.on_disk(self._outbox.append, [batch])
+        self._publisher(sealed.urgent).put(Outgoing(segment, batch, dict(sealed.packets), reported))
+
     def send_again(self, batches: Sequence[StoredBatch]) -> None:
         """Hand on what an earlier process stored and nobody answered."""
         for batch in batches:

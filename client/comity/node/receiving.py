@@ -31,7 +31,9 @@ from comity.node.claims import Claim, Said, contradiction
 from comity.node.delivery import Delivery
 from comity.node.inbox import Inbox, InboxLane
 from comity.node.mirror import Mirror
-from comity.node.opening import Opening, OpenSegment, RefreshNeeded
+from comity.node.opened import OpenSegment
+from comity.node.opening import Opening, RefreshNeeded
+from comity.node.reading import Reading
 from comity.node.showing import URGENCIES, Showing, urgency
 from comity.node.subscribing import Subscription
 from comity.v1 import exchange_pb2
@@ -54,6 +56,7 @@ class Receiver:
         mirror: Mirror,
         identity: Identity,
         opening: Opening,
+        reading: Reading,
         acknowledging: Callable[[Callable[[SignedAck], None]], Acknowledging],
         subscription: Callable[[Receiver], Subscription],
         refresh: Callable[[], Awaitable[None]],
@@ -62,6 +65,7 @@ class Receiver:
         self._mirror = mirror
         self._identity = identity
         self._opening = opening
+        self._reading = reading
         self._refresh = refresh
         self._background = Background(self._fail)
         self._failure: Exception | None = None
@@ -72,7 +76,7 @@ class Receiver:
         self._confirmed = asyncio.Event()
         self._showing = Showing(
             inbox,
-            opening,
+            reading,
             self._acks,
             lambda: self._subscription,
             alarm=mirror.raise_alarm,
@@ -156,8 +160,11 @@ class Receiver:
                 try:
                     await self._acks.close()
                 finally:
-                    self._inbox.close()
-                    self._closed.set()
+                    try:
+                        self._reading.close()
+                    finally:
+                        self._inbox.close()
+                        self._closed.set()
 
     async def _until_confirmed(self) -> None:
         handle = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._give_up_waiting)

@@ -1,12 +1,30 @@
-"""Refreshing a mirror: what is new is fetched, verified, folded, and only then pinned (see `mirror`, rules 1 to 4)."""
+"""Refreshing a mirror: what is new is fetched, verified, folded, and only then pinned (see `mirror`, rules 1 to 4).
+
+Texts that steps brought are fetched by their digests before their entries are folded. An arrangement's umbrella is refreshed
+with it: before it, and again where its log already names entries of the umbrella's log beyond those, which no checkpoint may
+have covered yet.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Final
 
-from comity.errors import AccessError, ComityError, ErrorCode, MalformedError, UnreachableError, VerificationError
-from comity.node.agreements import KINDS, AgreementFold, check_digest, document_digest, parse_document
+from comity.errors import (
+    AccessError,
+    ComityError,
+    ErrorCode,
+    MalformedError,
+    NotFoundError,
+    UnreachableError,
+    VerificationError,
+)
+from comity.node import agreement_umbrella
+from comity.node.agreement_texts import Text, check_digest, text_of
+from comity.node.agreements import KINDS, AgreementFold, brought_by
 from comity.node.connection import Connection
+from comity.node.entries import MirroredEntry
 from comity.node.following import Fetched, Followed, follow
 from comity.node.logs import OPERATIONS, ForkError, LogPin, check_keys, check_note
 from comity.node.mirror_state import KEYS, Mirrored, MirrorState
@@ -15,6 +33,9 @@ from comity.v1 import agreement_pb2, audit_pb2
 from comity_policy.document import Document
 
 AGREEMENTS_LIMIT: Final = 4096
+# A checkpoint of each log is signed at most a second after its entries.
+UMBRELLA_PATIENCE_SECONDS: Final = 3.0
+_LOOK_SECONDS: Final = 0.1
 
 
 async def listed_agreements(connection: Connection, state: MirrorState) -> set[str]:
@@ -32,6 +53,7 @@ class Refresher:
         self._state = state
         self._writing = writing
         self._connection = connection
+        self._begun: set[str] = set()
 
     async def keys(self) -> None:
         """Refresh the key log; raises ForkError, VerificationError or MalformedError, which then stop everything."""
@@ -64,7 +86,13 @@ class Refresher:
         state.faults.pop(OPERATIONS, None)
 
     async def agreement(self, name: str) -> None:
-        """Refresh one agreement; what stops it is written into the state's faults. Raises UnreachableError."""
+        """Refresh one agreement, once; what stops it is written into the state's faults. Raises UnreachableError."""
+        # Also what keeps two texts that name each other as umbrella from going round.
+        if name not in self._begun:
+            self._begun.add(name)
+            await self._refresh(name)
+
+    async def _refresh(self, name: str) -> None:
         state = self._state
         try:
             fold = await self._agreement(name)
@@ -79,26 +107,67 @@ class Refresher:
 
     async def _agreement(self, name: str) -> AgreementFold:
         state = self._state
-        text = state.store.document(name) or await self._fetch_text(name)
-        document = parse_document(name, text)
-        self._require_party(document)
-        fetched = await self._follow(Followed(name, tuple(sorted(document.parties)), state.party, state.tls_name))
-        if fetched.first_new == 0:
-            (opening,) = state.store.entries(name, fetched.pin.origin, 0, 1)
-            check_digest(name, text, opening)
-            state.store.put_document(name, text)
-        check_keys(fetched.pin, state.broker, state.keys.directory)
-        state.settle(name, fetched.pin)
-        fold = state.folds.get(name) or AgreementFold(name, text, document, document_digest(text), fetched.pin)
-        entries = state.store.entries(name, fetched.pin.origin, fold.taken, fetched.pin.size, KINDS)
+        first = text_of(name, state.store.document(name) or await self._fetch_text(name))
+        self._require_party(first.document)
+        if first.document.under is not None:
+            await self.agreement(first.document.under.agreement)
+        pin = await self._pinned(first)
+        fold = state.folds.get(name) or AgreementFold.begun(first, state.party, pin, state.find)
+        entries = state.store.entries(name, pin.origin, fold.taken, pin.size, KINDS)
         if any(entry.shared().get("key_log_size", 0) > state.keys.size for entry in entries):
             # The agreement's log went on after the key log was fetched.
             await self.keys()
-        fold.take(entries, fetched.pin, state.keys)
+        await self._bring_texts(fold, entries)
+        await self._reach_umbrella(fold, entries)
+        fold.take(entries, pin, state.keys)
         return fold
 
-    async def _fetch_text(self, name: str) -> bytes:
-        request = agreement_pb2.GetAgreementRequest(agreement_id=name)
+    async def _pinned(self, first: Text) -> LogPin:
+        """Fetch an agreement's log, check its opening and keys, and pin it."""
+        state, name = self._state, first.document.id
+        parties = tuple(sorted(first.document.parties))
+        fetched = await self._follow(Followed(name, parties, state.party, state.tls_name))
+        if fetched.first_new == 0:
+            (opening,) = state.store.entries(name, fetched.pin.origin, 0, 1)
+            check_digest(name, first.data, opening)
+            state.store.put_document(name, first.data)
+        check_keys(fetched.pin, state.broker, state.keys.directory)
+        state.settle(name, fetched.pin)
+        return fetched.pin
+
+    async def _bring_texts(self, fold: AgreementFold, entries: Sequence[MirroredEntry]) -> None:
+        """Fetch the texts that entries bring and that are not in the file yet, each checked by its digest."""
+        state, name = self._state, fold.agreement_id
+        brought = brought_by(entries)
+        held = state.store.texts(name) if brought else {}
+        for digest, log_index in brought.items():
+            if digest in fold.texts or digest in held:
+                continue
+            try:
+                data = await self._fetch_text(name, bytes.fromhex(digest))
+            except (NotFoundError, ValueError) as error:
+                raise VerificationError(
+                    f"the broker does not give the text that entry {log_index} of the log of {name} brings: {digest[:16]}",
+                    what_to_do="Nothing is decided under it until then. Ask the broker's operator and the other parties.",
+                ) from error
+            state.store.put_text(name, digest, text_of(name, data, digest).data)
+        state.bring_texts(fold, brought)
+
+    async def _reach_umbrella(self, fold: AgreementFold, entries: Sequence[MirroredEntry]) -> None:
+        """Refresh the umbrella until its log has the entries that an arrangement's log names, or patience ends."""
+        named = [entry.shared() for entry in entries if entry.kind == agreement_umbrella.KIND]
+        under = fold.umbrella.under
+        if not named or under is None:
+            return
+        wanted = max(body["umbrella_log_index"] for body in named)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + UMBRELLA_PATIENCE_SECONDS
+        while self._state.find(under.agreement).taken <= wanted and loop.time() < deadline:
+            await asyncio.sleep(_LOOK_SECONDS)
+            await self._refresh(under.agreement)
+
+    async def _fetch_text(self, name: str, digest: bytes = b"") -> bytes:
+        request = agreement_pb2.GetAgreementRequest(agreement_id=name, digest=digest)
         return (await self._connection.call(self._connection.agreements.GetAgreement, request)).document
 
     async def _follow(self, followed: Followed) -> Fetched:

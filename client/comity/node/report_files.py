@@ -66,6 +66,8 @@ class Wishes:
     # Further portions: a file and its marking, those of a summary before the file itself.
     summaries: tuple[tuple[Path, str], ...] = field(default=())
     portions: tuple[tuple[Path, str], ...] = field(default=())
+    # The digest of the emergency declaration it goes under.
+    emergency: bytes = b""
 
 
 class _PortionTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -147,6 +149,7 @@ def _structured(path: Path, wishes: Wishes) -> Report:
         to=tuple(table.to) or wishes.to,
         not_before=table.not_before or wishes.not_before,
         expires_at=table.expires_at or wishes.expires_at,
+        emergency=wishes.emergency,
     )
     if not merged.marking:
         raise MalformedError(f"{path.name}: 'marking' of the whole report is missing")
@@ -243,4 +246,6 @@ def _fields(wishes: Wishes) -> ReportFields:
         fields["precedence"] = wishes.precedence
     if wishes.kind:
         fields["kind"] = wishes.kind
+    if wishes.emergency:
+        fields["emergency"] = wishes.emergency
     return fields

@@ -142,7 +142,7 @@ class Sealing:
         lane = Lane(profile.agreement_id, self._epoch, transport_class(profile))
         sealer = self._sealer((profile.key_set, profile.suite))
         run = self._runs.get(lane)
-        seal_input = self._input(cleared, lane, agreement_seen, keys_seen)
+        seal_input = self._input(cleared, lane, self._numbers.get(lane, 1), agreement_seen, keys_seen)
         size = sealer.size_of(seal_input)
         if size > RUN_BYTES:
             raise MalformedError(
@@ -155,7 +155,7 @@ class Sealing:
             self._seal(run)
             run, sealed = None, True
             # The number is another one where sealing failed: its numbers were never used.
-            seal_input = self._input(cleared, lane, agreement_seen, keys_seen)
+            seal_input = self._input(cleared, lane, self._numbers.get(lane, 1), agreement_seen, keys_seen)
         if run is None:
             run = self._runs[lane] = _Run(lane, profile, _shared(profile), seal_input.core.origin_sequence)
         run.inputs.append(seal_input)
@@ -168,12 +168,24 @@ class Sealing:
             sealed = True
         return sealed
 
-    def _input(self, cleared: Cleared, lane: Lane, agreement_seen: LogSeen, keys_seen: LogSeen) -> SealInput:
+    def alone(self, pending: Pending, cleared: Cleared, lane: Lane, number: int) -> Sealed:
+        """Seal one report by itself, with that number of a lane that no run uses; it may wait for approvals.
+
+        Raises UsageError, MalformedError.
+        """
+        seal_input = self._input(cleared, lane, number, cleared.view.log_seen, cleared.view.key_log_seen)
+        profile = cleared.profile
+        run = _Run(lane, profile, _shared(profile), number, 0, [seal_input], [pending], [cleared])
+        return self._sealed(run)
+
+    def _input(
+        self, cleared: Cleared, lane: Lane, number: int, agreement_seen: LogSeen, keys_seen: LogSeen
+    ) -> SealInput:
         times = cleared.times
         core = Core(
             report_id=self._ids.draw(self._now_ms()),
             origin_epoch=lane.origin_epoch,
-            origin_sequence=self._numbers.get(lane, 1),
+            origin_sequence=number,
             created_at=times.created_at,
             not_before=times.not_before,
             expires_at=times.expires_at,
@@ -195,16 +207,18 @@ class Sealing:
         self._sealers.clear()
 
     def _seal(self, run: _Run) -> None:
-        key_set = (run.profile.key_set, run.profile.suite)
         del self._runs[run.lane]
         try:
-            segment = self._sealer(key_set).seal_segment(run.inputs)
+            self.sealed.append(self._sealed(run))
         except ComityError as error:
             # Nothing of it left this process: its numbers are free, and nothing of its lane was numbered after it.
             self._numbers[run.lane] = run.first
             for pending in run.pendings:
                 pending.refuse(error)
-            return
+
+    def _sealed(self, run: _Run) -> Sealed:
+        key_set = (run.profile.key_set, run.profile.suite)
+        segment = self._sealer(key_set).seal_segment(run.inputs)
         stored = StoredSegment(
             segment_id=segment.segment_id,
             lane=run.lane,
@@ -215,16 +229,14 @@ class Sealing:
             packet_ids=tuple(packet.packet_id for packet in segment.packets),
             expires_at=max(one.core.expires_at for one in run.inputs),
         )
-        self.sealed.append(
-            Sealed(
-                stored,
-                key_set,
-                tuple((packet.packet_id, packet.data) for packet in segment.packets),
-                tuple(run.pendings),
-                tuple(run.cleared),
-                segment.leaves,
-                tuple(one.core.report_id for one in run.inputs),
-            )
+        return Sealed(
+            stored,
+            key_set,
+            tuple((packet.packet_id, packet.data) for packet in segment.packets),
+            tuple(run.pendings),
+            tuple(run.cleared),
+            segment.leaves,
+            tuple(one.core.report_id for one in run.inputs),
         )
 
     def _sealer(self, key_set: KeySet) -> Sealer:

@@ -9,15 +9,19 @@ Rules in order:
 4. A segment refused whole and for good breaks its lane: what is behind it cannot go either. The lane is left for a new
    epoch, and reports that somebody waits for are decided and sealed once more, after a refresh. What an earlier process
    stored is lost then, with nobody to tell but the node's people: it raises an alarm.
-5. Whoever waits longer than `patience_seconds` while the broker cannot take it is told so; the report stays in the outbox and
+5. What officers approve is sealed alone, waits on disk until enough of them have, and is released then (`awaiting`): by whoever
+   asked for it, or by the sender that finds it.
+6. Whoever waits longer than `patience_seconds` while the broker cannot take it is told so; the report stays in the outbox and
    goes when it can.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from itertools import count
 from typing import Final
+from uuid import UUID
 
 from comity.envelope.profile import transport_class
 from comity.envelope.seal import Recipient
@@ -25,6 +29,8 @@ from comity.errors import ComityError, ConflictError, ErrorCode, UnreachableErro
 from comity.identity.names import Identity
 from comity.keys.signer import Signer
 from comity.node.alarms import AlarmKind
+from comity.node.approving import Approver
+from comity.node.awaiting import Awaiting, WaitingReport
 from comity.node.background import Background
 from comity.node.backoff import Backoff
 from comity.node.clock import NowMs
@@ -107,8 +113,18 @@ class Sender:
             publisher=self._publishers.__getitem__,
             handed_back=self._handed_back,
         )
+        self._awaiting = Awaiting(
+            outbox,
+            mirror=mirror,
+            egress=egress,
+            sealing=self._sealing,
+            pipeline=self._pipeline,
+            now_ms=now_ms,
+            random_bytes=random_bytes,
+        )
         self._collectors: set[Collector] = set()
         self._again: list[Pending] = []
+        self.released: tuple[UUID, ...] = ()
         self._recovering = False
 
     async def start(self) -> None:
@@ -118,19 +134,25 @@ class Sender:
         self._pipeline.start(self._background)
         for urgent, publisher in self._publishers.items():
             self._background.start(publisher.run(), "publish urgent" if urgent else "publish")
+        self.released = await self._awaiting.release_ready()
+        self._background.start(self._awaiting.keep_releasing(), "release approved")
 
     async def close(self) -> None:
         """Stop. What is stored and unanswered is sent by whoever opens the outbox next."""
         await self._background.close()
+        await self._awaiting.close()
         await self._pipeline.close()
         self._outbox.close()
 
     async def settled(self) -> None:
         """Wait until everything that is stored is answered; raises what stops the sending."""
         while await self._pipeline.on_disk(self._outbox.waits):
-            if self._failure is not None:
-                raise self._failure
+            self._require_sound()
             await asyncio.sleep(_LOOK_SECONDS)
+
+    def _require_sound(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
     async def prove(self, agreement_id: str) -> None:
         """Compare the receipts of an agreement with its log, as far as the mirror has come."""
@@ -142,12 +164,16 @@ class Sender:
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
-    async def send(self, report: Report, agreement_id: str) -> Receipt:
-        """Send one report and give its receipt; raises why it was refused."""
+    async def send(self, report: Report, agreement_id: str, approved_by: Sequence[Approver] = ()) -> Receipt:
+        """Send one report, approved by these officers, and give its receipt; raises why it was refused."""
         collector = Collector()
         self._collectors.add(collector)
         try:
-            self._take(report, agreement_id, collector, 0, flush=True)
+            if approved_by:
+                self._require_sound()
+                await self._awaiting.send(report, agreement_id, collector, approved_by)
+            else:
+                self._take(report, agreement_id, collector, 0, flush=True)
             while (sent := collector.take()) is None:
                 await collector.changed()
         finally:
@@ -156,10 +182,25 @@ class Sender:
             raise sent.refusal or UnreachableError("the report has no receipt")
         return sent.receipt
 
+    async def await_approval(
+        self, report: Report, agreement_id: str, approved_by: Sequence[Approver] = ()
+    ) -> WaitingReport:
+        """Seal a report and let it wait until enough officers have approved it; these have, if they agree."""
+        self._require_sound()
+        return await self._awaiting.hold(report, agreement_id, approved_by)
+
     async def send_many(
-        self, reports: Iterable[Report] | AsyncIterable[Report], agreement_id: str
+        self,
+        reports: Iterable[Report] | AsyncIterable[Report],
+        agreement_id: str,
+        approved_by: Sequence[Approver] = (),
     ) -> AsyncIterator[Sent]:
-        """Send reports in constant memory and give what became of each, in their order; raises for none of them alone."""
+        """Send reports in constant memory (approved ones singly) and give what became of each, in order; raises for none alone."""
+        if approved_by:
+            numbers = count()
+            async for report in _each(reports):
+                yield await self._became(next(numbers), report, agreement_id, approved_by)
+            return
         collector = Collector()
         self._collectors.add(collector)
         feeding = asyncio.create_task(self._feed(reports, agreement_id, collector))
@@ -178,6 +219,12 @@ class Sender:
             feeding.cancel()
             await asyncio.gather(feeding, return_exceptions=True)
 
+    async def _became(self, number: int, report: Report, agreement_id: str, approved_by: Sequence[Approver]) -> Sent:
+        try:
+            return Sent(number, report, receipt=await self.send(report, agreement_id, approved_by))
+        except ComityError as error:
+            return Sent(number, report, refusal=error)
+
     async def _feed(
         self, reports: Iterable[Report] | AsyncIterable[Report], agreement_id: str, collector: Collector
     ) -> None:
@@ -192,8 +239,7 @@ class Sender:
         self._pipeline.flush()
 
     def _take(self, report: Report, agreement_id: str, collector: Collector, number: int, *, flush: bool) -> None:
-        pending = Pending(number, report, agreement_id, collector, asyncio.get_running_loop().time())
-        collector.add(pending)
+        collector.add(pending := Pending(number, report, agreement_id, collector, asyncio.get_running_loop().time()))
         self._submit(pending, flush=flush)
 
     def _submit(self, pending: Pending, *, flush: bool) -> None:
@@ -280,6 +326,7 @@ class Sender:
         if lane in self._pipeline.broken:
             return
         self._pipeline.broken.add(lane)
+        self._background.start(self._awaiting.retire(lane), "retire lane")
         for outgoing in self._publishers[is_urgent(lane.transport_class)].drop_lane(lane):
             self._pipeline.end(outgoing.segment.segment_id)
             if outgoing.sealed is not None:

@@ -8,6 +8,7 @@ Rules in order:
 3. A report the inbox has as acknowledged is acknowledged again and not shown, whatever number it comes under. A report id under
    another leaf, or another report under an acknowledged number, is quarantined and an alarm.
 4. A report that comes again while the application still has it is not shown twice: its end counts for both.
+5. A report that waits whole for another opening is parked (`reading`); of one that waits in part, what is open is shown.
 """
 
 from __future__ import annotations
@@ -23,14 +24,17 @@ from comity.envelope.evidence import AckOutcome
 from comity.envelope.segment import WholeItem
 from comity.node.acknowledging import Acknowledging
 from comity.node.alarms import AlarmKind
-from comity.node.delivery import Delivery
+from comity.node.delivery import CLASSES, Delivery, waiting_reason
 from comity.node.inbox import Inbox, InboxLane, Known, Settlement
-from comity.node.opening import Opening, OpenSegment, Refusal
+from comity.node.opened import OpenSegment, OpenSlot, Refusal
+from comity.node.reading import Reading
 from comity.node.subscribing import Subscription
+from comity.report import ReceivedReport
 from comity.v1 import exchange_pb2
 
-# Control, FLASH, IMMEDIATE, PRIORITY, ROUTINE; exercise classes rank with the real ones.
-URGENCIES: Final = 5
+# Exercise classes rank with the real ones.
+URGENCIES: Final = CLASSES
+CONTROL_AGAIN_SECONDS: Final = 60.0
 ATTEMPTS: Final = 5
 GRACE_SECONDS: Final = 10.0
 _SLICE: Final = 32
@@ -75,7 +79,7 @@ class Showing:
     def __init__(
         self,
         inbox: Inbox,
-        opening: Opening,
+        reading: Reading,
         acknowledging: Acknowledging,
         subscription: Callable[[], Subscription],
         *,
@@ -83,7 +87,7 @@ class Showing:
         changed: Callable[[], None],
     ) -> None:
         self._inbox = inbox
-        self._opening = opening
+        self._reading = reading
         self._acks = acknowledging
         self._subscription = subscription
         self._alarm = alarm
@@ -124,7 +128,7 @@ class Showing:
         """
         judged = 0
         while (found := self._pick(waits)) is not None:
-            delivery = self._judge(*found)
+            delivery = await self._judge(*found)
             if delivery is not None:
                 return delivery
             judged += 1
@@ -159,7 +163,7 @@ class Showing:
                     return one
         return None
 
-    def _judge(self, work: _Work, slot: int, attempt: int) -> Delivery | None:
+    async def _judge(self, work: _Work, slot: int, attempt: int) -> Delivery | None:
         """Show a report, or settle it for what it is."""
         key = (work.segment_id, slot)
         if key in self._in_hand:
@@ -186,16 +190,29 @@ class Showing:
                     Settlement(work.lane, number, AckOutcome.ACKNOWLEDGED, core.report_id, item.leaf, core.expires_at),
                 )
                 return None
-        result = self._opening.open_slot(work.opened, slot)
-        if isinstance(result, Refusal):
-            self._refuse(work, slot, result)
-            return None
+        # In hand from here on: whoever reads may be asked, and meanwhile the session may end or hand it over again.
         self._in_hand[key] = work
+        try:
+            result = await self._reading.open(work.opened, slot)
+        except BaseException:
+            del self._in_hand[key]
+            raise
+        if isinstance(result, OpenSlot) and result.report is not None:
+            return self._delivery(work, slot, attempt, result, result.report)
+        now = self._in_hand.pop(key)
+        if now is not None and isinstance(result, OpenSlot):
+            self._park(now, slot, waiting_reason(result.lacks))
+        elif now is not None and isinstance(result, Refusal):
+            self._refuse(now, slot, result)
+        return None
+
+    def _delivery(self, work: _Work, slot: int, attempt: int, result: OpenSlot, report: ReceivedReport) -> Delivery:
+        segment = work.opened.segment
         return Delivery(
             self,
-            result.report,
+            report,
             lane=work.lane,
-            origin_sequence=number,
+            origin_sequence=segment.first_origin_sequence + slot,
             attempt=attempt,
             admitted_at=work.opened.admitted_at,
             log_index=work.opened.log_index,
@@ -205,7 +222,22 @@ class Showing:
             segment_slots=len(segment.items),
             report_id=result.report_id,
             expires_at=result.expires_at,
+            waits_for=result.lacks,
         )
+
+    def _park(self, work: _Work, slot: int, reason: str) -> None:
+        segment = work.opened.segment
+        number = segment.first_origin_sequence + slot
+        fields = {"subject": f"{work.lane.originator} {number}", "reason": reason}
+        _LOG.warning("report_waits", extra={"agreement": segment.agreement_id, **fields})
+        ref = exchange_pb2.SlotRef(agreement_id=segment.agreement_id, segment_id=segment.segment_id, slot=slot)
+        self._unblock(work.lane, work.segment_id, slot)
+        if urgency(segment.transport_class):
+            self._subscription().give_back(ref, park=reason)
+        else:
+            # A recall is never parked: it comes again until somebody may open it.
+            self._subscription().give_back(ref, after_seconds=CONTROL_AGAIN_SECONDS)
+        self._count_off(work)
 
     def _refuse(self, work: _Work, slot: int, refusal: Refusal) -> None:
         segment = work.opened.segment

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
@@ -24,12 +24,18 @@ from uuid import UUID
 from comity.identity.names import Identity
 from comity.node import delivery as asynchronous
 from comity.node import node as nodes
-from comity.node.agreements import AgreementView
+from comity.node.agreement_view import AgreementView
 from comity.node.alarms import Alarm
-from comity.node.egress import Preview
+from comity.node.approving import Approver
+from comity.node.awaiting import WaitingReport
+from comity.node.previews import Preview
+from comity.node.reader import ReadingOfficer
+from comity.node.reading import Acknowledge, CaveatShown, Waiting
 from comity.node.receipts import Receipt, Sent
 from comity.node.reports import HeldAction, ParkedAction, ReportRow, ReportState, SlotRef
 from comity.report import ReceivedReport, Report
+from comity_policy.facts import Use
+from comity_policy.readers import Lack
 
 __all__ = ["Delivery", "Node", "connect", "opened"]
 
@@ -140,6 +146,11 @@ class Delivery:
         return self._delivery.log_index
 
     @property
+    def waits_for(self) -> frozenset[Lack]:
+        """Give what another opening would bring for portions that stay closed in this one."""
+        return self._delivery.waits_for
+
+    @property
     def approved_by(self) -> frozenset[str]:
         """Give the officers whose approvals verified."""
         return self._delivery.approved_by
@@ -201,9 +212,9 @@ class Node:
         """Give every alarm of this node, the oldest first."""
         return self._loop.call(self._node.alarms)  # type: ignore[no-any-return]  # as above
 
-    def preview(self, report: Report, *, agreement: str) -> Preview:
-        """Say who would receive a report; nothing is sent."""
-        return self._loop.call(self._node.preview, report, agreement=agreement)  # type: ignore[no-any-return]  # as above
+    def preview(self, report: Report, *, agreement: str, approved_by: Sequence[Identity] = ()) -> Preview:
+        """Say who would receive a report that these officers approve; nothing is sent."""
+        return self._loop.call(self._node.preview, report, agreement=agreement, approved_by=approved_by)  # type: ignore[no-any-return]  # as above
 
     def reports(
         self, agreement: str = "", *, states: Sequence[ReportState] = (), report_id: UUID | None = None
@@ -211,13 +222,24 @@ class Node:
         """Give the reports this party sent or may receive, in the order of admission."""
         return self._loop.each(self._node.reports(agreement, states=states, report_id=report_id))
 
-    def send(self, report: Report, *, agreement: str) -> Receipt:
-        """Send a report and give its receipt; raises why it was refused."""
-        return self._loop.run(self._node.send(report, agreement=agreement))
+    def send(self, report: Report, *, agreement: str, approved_by: Sequence[Approver] = ()) -> Receipt:
+        """Send a report that these officers approve and give its receipt; raises why it was refused."""
+        return self._loop.run(self._node.send(report, agreement=agreement, approved_by=approved_by))
 
-    def send_many(self, reports: Iterable[Report], *, agreement: str) -> Iterator[Sent]:
+    def send_many(
+        self, reports: Iterable[Report], *, agreement: str, approved_by: Sequence[Approver] = ()
+    ) -> Iterator[Sent]:
         """Send reports in constant memory; gives what became of each, in their order. They are read in the loop's thread."""
-        return self._loop.each(self._node.send_many(reports, agreement=agreement))
+        return self._loop.each(self._node.send_many(reports, agreement=agreement, approved_by=approved_by))
+
+    @property
+    def released(self) -> tuple[UUID, ...]:
+        """Give the reports that had waited for approvals and went when this node began to send."""
+        return self._node.released
+
+    def await_approval(self, report: Report, *, agreement: str, approved_by: Sequence[Approver] = ()) -> WaitingReport:
+        """Seal a report and let it wait until enough officers have approved it; whoever sends next then sends it."""
+        return self._loop.run(self._node.await_approval(report, agreement=agreement, approved_by=approved_by))
 
     def receive(
         self,
@@ -225,12 +247,59 @@ class Node:
         consumer: str = nodes.DEFAULT_CONSUMER,
         follow: bool = True,
         purpose: str | None = None,
+        use: Use = Use.READ,
+        reader: ReadingOfficer | None = None,
+        acknowledge: Callable[[CaveatShown], bool] | None = None,
+        waiting: Callable[[Waiting], None] | None = None,
         take_over: bool = False,
     ) -> Iterator[Delivery]:
-        """Give reports as they come, at least once each, never again once acknowledged."""
-        deliveries = self._node.receive(consumer=consumer, follow=follow, purpose=purpose, take_over=take_over)
+        """Give reports as they come, at least once each, never again once acknowledged.
+
+        `acknowledge` is called in a thread of its own and may ask somebody; `waiting` in the loop's thread.
+        """
+        deliveries = self._node.receive(
+            consumer=consumer,
+            follow=follow,
+            purpose=purpose,
+            use=use,
+            reader=reader,
+            acknowledge=_asking(acknowledge),
+            waiting=waiting,
+            take_over=take_over,
+        )
         for delivery in self._loop.each(deliveries):
             yield Delivery(self._loop, delivery)
+
+    def reopen(
+        self,
+        report_id: UUID,
+        *,
+        use: Use,
+        purpose: str | None = None,
+        reader: ReadingOfficer | None = None,
+        acknowledge: Callable[[CaveatShown], bool] | None = None,
+        portion: int | None = None,
+    ) -> ReceivedReport:
+        """Open a report again for a use, from the envelope that was kept; raises why it may not."""
+        asked = _asking(acknowledge)
+        return self._loop.run(
+            self._node.reopen(report_id, use=use, purpose=purpose, reader=reader, acknowledge=asked, portion=portion)
+        )
+
+    def register_copy(
+        self,
+        report_id: UUID,
+        *,
+        use: Use,
+        purpose: str | None = None,
+        reader: ReadingOfficer | None = None,
+        acknowledge: Callable[[CaveatShown], bool] | None = None,
+    ) -> int:
+        """Enter one copy or translation that is to be made; gives its number."""
+        asked = _asking(acknowledge)
+        return self._loop.run(
+            self._node.register_copy(report_id, use=use, purpose=purpose, reader=reader, acknowledge=asked)
+        )
 
     def resolve_parked(
         self, refs: Iterable[SlotRef], action: ParkedAction, *, consumer: str = nodes.DEFAULT_CONSUMER
@@ -241,6 +310,16 @@ class Node:
     def resolve_held(self, refs: Iterable[SlotRef], action: HeldAction) -> int:
         """Say of held reports whether they go; gives the log entry that says so."""
         return self._loop.run(self._node.resolve_held(refs, action))
+
+
+def _asking(acknowledge: Callable[[CaveatShown], bool] | None) -> Acknowledge | None:
+    if acknowledge is None:
+        return None
+
+    async def asked(shown: CaveatShown) -> bool:
+        return await asyncio.to_thread(acknowledge, shown)
+
+    return asked
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from comity.v1 import access_pb2 as comity_dot_v1_dot_access__pb2
 from comity.v1 import identity_pb2 as comity_dot_v1_dot_identity__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63omity/v1/agreement.proto\x12\tcomity.v1\x1a\x16\x63omity/v1/access.proto\x1a\x18\x63omity/v1/identity.proto\"F\n\x0eProposeRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\"\n\x04step\x18\x02 \x01(\x0b\x32\x14.comity.v1.Statement\"$\n\x0fProposeResponse\x12\x11\n\tlog_index\x18\x01 \x01(\x04\"M\n\x11SubmitStepRequest\x12\x14\n\x0c\x61greement_id\x18\x01 \x01(\t\x12\"\n\x04step\x18\x02 \x01(\x0b\x32\x14.comity.v1.Statement\"\'\n\x12SubmitStepResponse\x12\x11\n\tlog_index\x18\x01 \x01(\x04\"\x17\n\x15ListAgreementsRequest\"I\n\x16ListAgreementsResponse\x12/\n\nagreements\x18\x01 \x03(\x0b\x32\x1b.comity.v1.AgreementSummary\"\x93\x01\n\x10\x41greementSummary\x12\x14\n\x0c\x61greement_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x12\n\nlog_origin\x18\x03 \x01(\t\x12\x10\n\x08log_size\x18\x04 \x01(\x04\x12\r\n\x05phase\x18\x05 \x01(\t\x12\r\n\x05title\x18\x06 \x01(\t\x12\x15\n\rfrozen_reason\x18\x07 \x01(\t\"+\n\x13GetAgreementRequest\x12\x14\n\x0c\x61greement_id\x18\x01 \x01(\t\"V\n\x14GetAgreementResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12,\n\x07summary\x18\x02 \x01(\x0b\x32\x1b.comity.v1.AgreementSummary2\xfc\x02\n\x10\x41greementService\x12J\n\x07Propose\x12\x19.comity.v1.ProposeRequest\x1a\x1a.comity.v1.ProposeResponse\"\x08\xea\xe0\x18\x04\n\x02\x02\x07\x12T\n\nSubmitStep\x12\x1c.comity.v1.SubmitStepRequest\x1a\x1d.comity.v1.SubmitStepResponse\"\t\xea\xe0\x18\x05\n\x03\x02\x04\x07\x12\x65\n\x0eListAgreements\x12 .comity.v1.ListAgreementsRequest\x1a!.comity.v1.ListAgreementsResponse\"\x0e\xea\xe0\x18\n\n\x08\x01\x02\x03\x04\x05\x06\x07\x08\x12_\n\x0cGetAgreement\x12\x1e.comity.v1.GetAgreementRequest\x1a\x1f.comity.v1.GetAgreementResponse\"\x0e\xea\xe0\x18\n\n\x08\x01\x02\x03\x04\x05\x06\x07\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63omity/v1/agreement.proto\x12\tcomity.v1\x1a\x16\x63omity/v1/access.proto\x1a\x18\x63omity/v1/identity.proto\"F\n\x0eProposeRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\"\n\x04step\x18\x02 \x01(\x0b\x32\x14.comity.v1.Statement\"$\n\x0fProposeResponse\x12\x11\n\tlog_index\x18\x01 \x01(\x04\"i\n\x11SubmitStepRequest\x12\x14\n\x0c\x61greement_id\x18\x01 \x01(\t\x12\"\n\x04step\x18\x02 \x01(\x0b\x32\x14.comity.v1.Statement\x12\x0c\n\x04text\x18\x03 \x01(\x0c\x12\x0c\n\x04salt\x18\x04 \x01(\x0c\"\'\n\x12SubmitStepResponse\x12\x11\n\tlog_index\x18\x01 \x01(\x04\"\x17\n\x15ListAgreementsRequest\"I\n\x16ListAgreementsResponse\x12/\n\nagreements\x18\x01 \x03(\x0b\x32\x1b.comity.v1.AgreementSummary\"\x93\x01\n\x10\x41greementSummary\x12\x14\n\x0c\x61greement_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x12\n\nlog_origin\x18\x03 \x01(\t\x12\x10\n\x08log_size\x18\x04 \x01(\x04\x12\r\n\x05phase\x18\x05 \x01(\t\x12\r\n\x05title\x18\x06 \x01(\t\x12\x15\n\rfrozen_reason\x18\x07 \x01(\t\";\n\x13GetAgreementRequest\x12\x14\n\x0c\x61greement_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\"V\n\x14GetAgreementResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12,\n\x07summary\x18\x02 \x01(\x0b\x32\x1b.comity.v1.AgreementSummary\"K\n\x10SubmitActRequest\x12\x14\n\x0c\x61greement_id\x18\x01 \x01(\t\x12!\n\x03\x61\x63t\x18\x02 \x01(\x0b\x32\x14.comity.v1.Statement\"&\n\x11SubmitActResponse\x12\x11\n\tlog_index\x18\x01 \x01(\x04\x32\xd4\x03\n\x10\x41greementService\x12J\n\x07Propose\x12\x19.comity.v1.ProposeRequest\x1a\x1a.comity.v1.ProposeResponse\"\x08\xea\xe0\x18\x04\n\x02\x02\x07\x12V\n\nSubmitStep\x12\x1c.comity.v1.SubmitStepRequest\x1a\x1d.comity.v1.SubmitStepResponse\"\x0b\xea\xe0\x18\x07\n\x05\x02\x03\x04\x06\x07\x12\x65\n\x0eListAgreements\x12 .comity.v1.ListAgreementsRequest\x1a!.comity.v1.ListAgreementsResponse\"\x0e\xea\xe0\x18\n\n\x08\x01\x02\x03\x04\x05\x06\x07\x08\x12_\n\x0cGetAgreement\x12\x1e.comity.v1.GetAgreementRequest\x1a\x1f.comity.v1.GetAgreementResponse\"\x0e\xea\xe0\x18\n\n\x08\x01\x02\x03\x04\x05\x06\x07\x08\x12T\n\tSubmitAct\x12\x1b.comity.v1.SubmitActRequest\x1a\x1c.comity.v1.SubmitActResponse\"\x0c\xea\xe0\x18\x08\n\x06\x02\x03\x04\x05\x06\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,29 +36,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGREEMENTSERVICE'].methods_by_name['Propose']._loaded_options = None
   _globals['_AGREEMENTSERVICE'].methods_by_name['Propose']._serialized_options = b'\352\340\030\004\n\002\002\007'
   _globals['_AGREEMENTSERVICE'].methods_by_name['SubmitStep']._loaded_options = None
-  _globals['_AGREEMENTSERVICE'].methods_by_name['SubmitStep']._serialized_options = b'\352\340\030\005\n\003\002\004\007'
+  _globals['_AGREEMENTSERVICE'].methods_by_name['SubmitStep']._serialized_options = b'\352\340\030\007\n\005\002\003\004\006\007'
   _globals['_AGREEMENTSERVICE'].methods_by_name['ListAgreements']._loaded_options = None
   _globals['_AGREEMENTSERVICE'].methods_by_name['ListAgreements']._serialized_options = b'\352\340\030\n\n\010\001\002\003\004\005\006\007\010'
   _globals['_AGREEMENTSERVICE'].methods_by_name['GetAgreement']._loaded_options = None
   _globals['_AGREEMENTSERVICE'].methods_by_name['GetAgreement']._serialized_options = b'\352\340\030\n\n\010\001\002\003\004\005\006\007\010'
+  _globals['_AGREEMENTSERVICE'].methods_by_name['SubmitAct']._loaded_options = None
+  _globals['_AGREEMENTSERVICE'].methods_by_name['SubmitAct']._serialized_options = b'\352\340\030\010\n\006\002\003\004\005\006\007'
   _globals['_PROPOSEREQUEST']._serialized_start=90
   _globals['_PROPOSEREQUEST']._serialized_end=160
   _globals['_PROPOSERESPONSE']._serialized_start=162
   _globals['_PROPOSERESPONSE']._serialized_end=198
   _globals['_SUBMITSTEPREQUEST']._serialized_start=200
-  _globals['_SUBMITSTEPREQUEST']._serialized_end=277
-  _globals['_SUBMITSTEPRESPONSE']._serialized_start=279
-  _globals['_SUBMITSTEPRESPONSE']._serialized_end=318
-  _globals['_LISTAGREEMENTSREQUEST']._serialized_start=320
-  _globals['_LISTAGREEMENTSREQUEST']._serialized_end=343
-  _globals['_LISTAGREEMENTSRESPONSE']._serialized_start=345
-  _globals['_LISTAGREEMENTSRESPONSE']._serialized_end=418
-  _globals['_AGREEMENTSUMMARY']._serialized_start=421
-  _globals['_AGREEMENTSUMMARY']._serialized_end=568
-  _globals['_GETAGREEMENTREQUEST']._serialized_start=570
-  _globals['_GETAGREEMENTREQUEST']._serialized_end=613
-  _globals['_GETAGREEMENTRESPONSE']._serialized_start=615
-  _globals['_GETAGREEMENTRESPONSE']._serialized_end=701
-  _globals['_AGREEMENTSERVICE']._serialized_start=704
-  _globals['_AGREEMENTSERVICE']._serialized_end=1084
+  _globals['_SUBMITSTEPREQUEST']._serialized_end=305
+  _globals['_SUBMITSTEPRESPONSE']._serialized_start=307
+  _globals['_SUBMITSTEPRESPONSE']._serialized_end=346
+  _globals['_LISTAGREEMENTSREQUEST']._serialized_start=348
+  _globals['_LISTAGREEMENTSREQUEST']._serialized_end=371
+  _globals['_LISTAGREEMENTSRESPONSE']._serialized_start=373
+  _globals['_LISTAGREEMENTSRESPONSE']._serialized_end=446
+  _globals['_AGREEMENTSUMMARY']._serialized_start=449
+  _globals['_AGREEMENTSUMMARY']._serialized_end=596
+  _globals['_GETAGREEMENTREQUEST']._serialized_start=598
+  _globals['_GETAGREEMENTREQUEST']._serialized_end=657
+  _globals['_GETAGREEMENTRESPONSE']._serialized_start=659
+  _globals['_GETAGREEMENTRESPONSE']._serialized_end=745
+  _globals['_SUBMITACTREQUEST']._serialized_start=747
+  _globals['_SUBMITACTREQUEST']._serialized_end=822
+  _globals['_SUBMITACTRESPONSE']._serialized_start=824
+  _globals['_SUBMITACTRESPONSE']._serialized_end=862
+  _globals['_AGREEMENTSERVICE']._serialized_start=865
+  _globals['_AGREEMENTSERVICE']._serialized_end=1333
 # @@protoc_insertion_point(module_scope)

@@ -73,14 +73,25 @@ Global___ProposeResponse: _TypeAlias = ProposeResponse  # noqa: Y015
 
 @_typing.final
 class SubmitStepRequest(_message.Message):
-    """SubmitStepRequest brings a step."""
+    """SubmitStepRequest brings a step, and the text that the step names."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     AGREEMENT_ID_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    SALT_FIELD_NUMBER: _builtins.int
     agreement_id: _builtins.str
     """The agreement."""
+    text: _builtins.bytes
+    """The exact bytes that the step brings: an agreement's text of at most 1 MiB with agreement-counter, -amend and -notes, a
+    caveat of at most 64 KiB with agreement-caveat-add; empty with every other step. A note on a text that is there already
+    may leave it out.
+    """
+    salt: _builtins.bytes
+    """With a caveat the 32 random bytes of its digest, SHA-384(PAE(caveat, salt, text)); else empty. Text and salt of a caveat
+    are shown to its own party only.
+    """
     @_builtins.property
     def step(self) -> _identity_pb2.Statement:
         """The step."""
@@ -90,10 +101,12 @@ class SubmitStepRequest(_message.Message):
         *,
         agreement_id: _builtins.str = ...,
         step: _identity_pb2.Statement | None = ...,
+        text: _builtins.bytes = ...,
+        salt: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_id", b"agreement_id", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_id", b"agreement_id", "salt", b"salt", "step", b"step", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -178,15 +191,17 @@ class AgreementSummary(_message.Message):
     agreement_id: _builtins.str
     """The agreement's id."""
     digest: _builtins.bytes
-    """SHA-384(PAE(agreement, text))."""
+    """SHA-384(PAE(agreement, text)) of the version that governs now; before the first entry into force, of the text on the table."""
     log_origin: _builtins.str
     """The origin of its log."""
     log_size: _builtins.int
     """How many entries that log has."""
     phase: _builtins.str
-    """DRAFT, PROPOSED, REVIEWED, SIGNED, IN_FORCE, SUSPENDED or EXPIRED."""
+    """DRAFT, PROPOSED, COUNTERED, INITIALLED, REVIEWED, SIGNED, COMPLETED, PROVISIONAL, IN_FORCE, NOTICE_GIVEN, SUSPENDED, EXPIRED
+    or TERMINATED.
+    """
     title: _builtins.str
-    """The text's title."""
+    """That text's title."""
     frozen_reason: _builtins.str
     """The log is frozen: nothing is accepted or handed over; empty when it is not."""
     def __init__(
@@ -215,16 +230,20 @@ class GetAgreementRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AGREEMENT_ID_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
     agreement_id: _builtins.str
     """The agreement."""
+    digest: _builtins.bytes
+    """SHA-384(PAE(agreement, text)) of any text that a step of this agreement brought; empty: the text that was proposed first."""
     def __init__(
         self,
         *,
         agreement_id: _builtins.str = ...,
+        digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_id", b"agreement_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_id", b"agreement_id", "digest", b"digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -232,7 +251,9 @@ Global___GetAgreementRequest: _TypeAlias = GetAgreementRequest  # noqa: Y015
 
 @_typing.final
 class GetAgreementResponse(_message.Message):
-    """GetAgreementResponse holds the text; its steps are in the agreement's log."""
+    """GetAgreementResponse holds the text; its steps are in the agreement's log. No caveat is given out here: a party finds its own
+    in its own parts of the log.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -257,3 +278,53 @@ class GetAgreementResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetAgreementResponse: _TypeAlias = GetAgreementResponse  # noqa: Y015
+
+@_typing.final
+class SubmitActRequest(_message.Message):
+    """SubmitActRequest brings an act."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGREEMENT_ID_FIELD_NUMBER: _builtins.int
+    ACT_FIELD_NUMBER: _builtins.int
+    agreement_id: _builtins.str
+    """The agreement."""
+    @_builtins.property
+    def act(self) -> _identity_pb2.Statement:
+        """The act, signed by the caller and by every witness that it names."""
+
+    def __init__(
+        self,
+        *,
+        agreement_id: _builtins.str = ...,
+        act: _identity_pb2.Statement | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["act", b"act"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["act", b"act", "agreement_id", b"agreement_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitActRequest: _TypeAlias = SubmitActRequest  # noqa: Y015
+
+@_typing.final
+class SubmitActResponse(_message.Message):
+    """SubmitActResponse says where the act stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    """The act's index in the agreement's log."""
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_index", b"log_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitActResponse: _TypeAlias = SubmitActResponse  # noqa: Y015

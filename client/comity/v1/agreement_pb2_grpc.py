@@ -55,6 +55,11 @@ class AgreementServiceStub:
                 request_serializer=comity_dot_v1_dot_agreement__pb2.GetAgreementRequest.SerializeToString,
                 response_deserializer=comity_dot_v1_dot_agreement__pb2.GetAgreementResponse.FromString,
                 _registered_method=True)
+        self.SubmitAct = channel.unary_unary(
+                '/comity.v1.AgreementService/SubmitAct',
+                request_serializer=comity_dot_v1_dot_agreement__pb2.SubmitActRequest.SerializeToString,
+                response_deserializer=comity_dot_v1_dot_agreement__pb2.SubmitActResponse.FromString,
+                _registered_method=True)
 
 
 class AgreementServiceServicer:
@@ -89,6 +94,15 @@ class AgreementServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SubmitAct(self, request, context):
+        """SubmitAct brings an act of an officer that is no step of the agreement's life: an emergency declaration, its review, a
+        certificate of destruction, a step of a breach's case, an attestation, a contact. One that is there already is answered
+        with its entry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgreementServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +125,11 @@ def add_AgreementServiceServicer_to_server(servicer, server):
                     servicer.GetAgreement,
                     request_deserializer=comity_dot_v1_dot_agreement__pb2.GetAgreementRequest.FromString,
                     response_serializer=comity_dot_v1_dot_agreement__pb2.GetAgreementResponse.SerializeToString,
+            ),
+            'SubmitAct': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitAct,
+                    request_deserializer=comity_dot_v1_dot_agreement__pb2.SubmitActRequest.FromString,
+                    response_serializer=comity_dot_v1_dot_agreement__pb2.SubmitActResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +241,33 @@ class AgreementService:
             '/comity.v1.AgreementService/GetAgreement',
             comity_dot_v1_dot_agreement__pb2.GetAgreementRequest.SerializeToString,
             comity_dot_v1_dot_agreement__pb2.GetAgreementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitAct(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/comity.v1.AgreementService/SubmitAct',
+            comity_dot_v1_dot_agreement__pb2.SubmitActRequest.SerializeToString,
+            comity_dot_v1_dot_agreement__pb2.SubmitActResponse.FromString,
             options,
             channel_credentials,
             insecure,

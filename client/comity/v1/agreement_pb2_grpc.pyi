@@ -26,6 +26,11 @@ class AgreementServiceStub:
     """ListAgreements names the agreements of the caller's party."""
     GetAgreement: _aio.UnaryUnaryMultiCallable[_agreement_pb2.GetAgreementRequest, _agreement_pb2.GetAgreementResponse]
     """GetAgreement gives the exact text of one agreement of the caller's party."""
+    SubmitAct: _aio.UnaryUnaryMultiCallable[_agreement_pb2.SubmitActRequest, _agreement_pb2.SubmitActResponse]
+    """SubmitAct brings an act of an officer that is no step of the agreement's life: an emergency declaration, its review, a
+    certificate of destruction, a step of a breach's case, an attestation, a contact. One that is there already is answered
+    with its entry.
+    """
 
 class AgreementServiceServicer(metaclass=_abc_1.ABCMeta):
     """AgreementService takes texts and steps, and gives them out to the agreement's parties."""
@@ -61,5 +66,16 @@ class AgreementServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_agreement_pb2.GetAgreementRequest, _abc.Awaitable[_agreement_pb2.GetAgreementResponse]],
     ) -> _abc.Awaitable[_agreement_pb2.GetAgreementResponse]:
         """GetAgreement gives the exact text of one agreement of the caller's party."""
+
+    @_abc_1.abstractmethod
+    def SubmitAct(
+        self,
+        request: _agreement_pb2.SubmitActRequest,
+        context: _aio.ServicerContext[_agreement_pb2.SubmitActRequest, _abc.Awaitable[_agreement_pb2.SubmitActResponse]],
+    ) -> _abc.Awaitable[_agreement_pb2.SubmitActResponse]:
+        """SubmitAct brings an act of an officer that is no step of the agreement's life: an emergency declaration, its review, a
+        certificate of destruction, a step of a breach's case, an attestation, a contact. One that is there already is answered
+        with its entry.
+        """
 
 def add_AgreementServiceServicer_to_server(servicer: AgreementServiceServicer, server: _aio.Server) -> None: ...

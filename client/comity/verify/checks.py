@@ -130,10 +130,11 @@ class Verification:
         profile, agreement, portions = core["profile"], log.terms["agreement"], len(manifest["portions"])
         urgency = (0 if profile["kind"] == _RECALL else profile["precedence"]) + 5 * profile["exercise"]
         lane = (one["origin_epoch"].hex(), one["class"], one["first"], one["leaves"])
+        text = profile["agreement_digest"].hex()
         for what, said, due in (
             ("lane", (body["origin_epoch"], body["class"], body["first_origin_sequence"], body["slots"]), lane),
             ("agreement", (batch["agreement"], profile["agreement"]), (agreement, agreement)),
-            ("text", profile["agreement_digest"].hex(), log.terms["agreement_digest"]),
+            ("text", text, body["agreement_digest"] if slot in segment.admitted else text),
             ("key set", (profile["suite"], profile["key_set"]), (batch["suite"], batch["key_set"])),
             ("originator", (profile["party"], profile["node"]), node),
             ("sender", (body["actor"]["party"], body["actor"]["node"]), node),

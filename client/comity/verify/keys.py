@@ -25,7 +25,7 @@ _BODIES: Final = {
     "directory-key": f"suite public issuing_certificate {_VALIDITY}",
     "node-bundle": f"node region offices communities keys accreditation {_VALIDITY}",
     "broker-bundle": f"broker region keys {_VALIDITY}",
-    "officer-accreditation": f"officer keys roles agreements clearance {_VALIDITY}",
+    "officer-accreditation": f"officer keys roles agreements offices communities clearance {_VALIDITY}",
     "revocation": "key reason compromised_at issued_at",
 }
 _NAMES: Final = {"node-bundle": "node", "broker-bundle": "broker", "officer-accreditation": "officer"}

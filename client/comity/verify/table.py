@@ -14,9 +14,15 @@ from comity.verify.records import FormError, require
 
 _TABLE: Final = """
 agreement  LOG_OPENED: STEP statements origin log_vkeys anchor_slot anchor_key |
-agreement  AGREEMENT_PROPOSED AGREEMENT_REVIEWED AGREEMENT_SIGNED AGREEMENT_SUSPENDED AGREEMENT_RESUMED: STEP statement |
+agreement  AGREEMENT_PROPOSED AGREEMENT_COUNTERED AGREEMENT_INITIALLED AGREEMENT_REVIEWED AGREEMENT_OBJECTED AGREEMENT_SIGNED
+           AGREEMENT_COMPLETED AGREEMENT_RECEIVED AGREEMENT_ACCEDED AGREEMENT_AMENDED AGREEMENT_NOTED AGREEMENT_RENEWED
+           AGREEMENT_RENEWAL_OBJECTED AGREEMENT_NOTICE_GIVEN AGREEMENT_WITHDRAWN AGREEMENT_SUSPENDED AGREEMENT_RESUMED
+           AGREEMENT_CAVEAT_WITHDRAWN DISPUTE_OPENED DISPUTE_CLOSED: STEP statement |
+agreement  AGREEMENT_CAVEAT_ADDED: STEP statement | caveat salt
+agreement  UMBRELLA_CHANGED: CALL state_epoch umbrella umbrella_origin umbrella_log_index |
 agreement  SUBMIT_ACCEPTED SUBMIT_REJECTED: CALL received_at key_log_size state_epoch class origin_epoch first_origin_sequence segment_id
-           slots first_agreement_sequence count records agreement_digest engine duplicates refusals | decisions
+           slots first_agreement_sequence count records agreement_digest engine under duplicates
+           refusals | decisions
 agreement  ABANDONED: CALL key_log_size class origin_epoch first_origin_sequence count statement |
 agreement  HELD HELD_CONFIRMED HELD_WITHDRAWN: time | actor certificate request recipient segments reason
 agreement  PARKED PARKED_REPLAYED PARKED_DROPPED: time | actor certificate request recipient consumer segments reason
@@ -24,6 +30,9 @@ agreement  DELIVERED: time | certificate request recipient consumer session segm
 agreement  ACKNOWLEDGED: time key_log_size | certificate request recipient consumer ack signature
 agreement  EXPIRED: time | recipient segments
 agreement  ID_REUSED: time | actor certificate request report_id leaf known_leaf known_log_index
+agreement  EMERGENCY_DECLARED REVIEWED BREACH_OPENED BREACH_UPDATED BREACH_CLOSED MEASURES_ATTESTED CONTACT_SET: STEP statement |
+agreement  SHREDDED RETURNED HOLDER_RELEASED: time key_log_size | actor certificate request agreement agreement_digest statement
+agreement  DUTY_DUE DUTY_OVERDUE DUTY_DONE: time | duties
 agreement  KEY_REVOKED: CALL statement state_epoch key_log_index |
 keys       KEY_ENROLLED KEY_ROTATED KEY_REVOKED: CALL statement |
 operations AUTHN_FAILED: time certificate peer identity reason count since |
@@ -37,6 +46,23 @@ agreement keys operations LOG_FROZEN: CALL reason |
 agreement keys operations AUDIT_FAILURE: time reason |
 """
 SHARED: Final = "shared"
+_CASES: Final = ("liaison", "security-authority", "plenipotentiary")
+# Per kind of entry that holds an act: the types of statement it may hold, with the roles of officers who may take each.
+ACTS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "EMERGENCY_DECLARED": {"emergency-declaration": ("duty-officer",)},
+    "REVIEWED": {
+        "emergency-review": ("liaison", "release-authority", "plenipotentiary"),
+        "personal-data-review": ("legal-reviewer", "release-authority"),
+    },
+    "SHREDDED": {"destruction-certificate": ("liaison", "security-authority")},
+    "RETURNED": {"destruction-certificate": ("liaison", "security-authority")},
+    "HOLDER_RELEASED": {"holder-release": ("release-authority", "plenipotentiary")},
+    "BREACH_OPENED": {"breach-open": _CASES},
+    "BREACH_UPDATED": {"breach-update": _CASES},
+    "BREACH_CLOSED": {"breach-close": _CASES},
+    "MEASURES_ATTESTED": {"measures-attest": ("security-authority",)},
+    "CONTACT_SET": {"contact-set": _CASES},
+}
 TABLE: Final[dict[str, dict[str, tuple[frozenset[str], ...]]]] = {"agreement": {}, "keys": {}, "operations": {}}
 for _kinds, _keys in re.findall(r"^(\w[^:]*):((?:.|\n )*)$", _TABLE, re.MULTILINE):
     _keys = _keys.replace("STEP", "CALL key_log_size state_epoch agreement agreement_digest")
@@ -47,20 +73,27 @@ for _kinds, _keys in re.findall(r"^(\w[^:]*):((?:.|\n )*)$", _TABLE, re.MULTILIN
 _SHAPES: Final = """{
 "actor": {"party": "text", "node": "text", "officer": "text"}, "recipient": {"party": "text", "node": "text"},
 "segments": [{"segment_id": "hex48", "slots": "pairs", "attempt": "int"}],
-"decisions": [{"slots": "pairs", "profile": "hex48", "moment": {"now": "int", "broker": "text?", "broker_region": "text?",
-  "key_log_age": "signed?", "sender_roles": "texts?", "sender_key_since": "int?", "direct": "bool", "onward_grant": "bool"},
+"decisions": [{"slots": "pairs", "profile": "hex48?", "content": "hex", "times": [["int"]], "moment": {"now": "int", "broker": "text?", "broker_region": "text?",
+  "key_log_age": "signed?", "sender_roles": "texts?", "sender_key_since": "int?", "direct": "bool?", "onward_grant": "bool",
+  "size": "int?", "usage": "usages?", "approvals": "texts?", "overdue": "texts?", "log_available": "bool?", "emergency_declared": "bool",
+  "hops": "int?", "disputed": "bool?"},
   "recipients": [{"party": "text", "node": "text", "portions": ["int"],
     "violations": [{"clause": "text", "reason": "text", "portions": ["int"]}],
     "facts": {"region": "text?", "offices": ["text"], "communities": ["text"], "accreditation_level": "text?",
-      "accreditation_until": "int?", "oldest_key_since": "int?", "valid": "bool"}}]}],
+      "accreditation_until": "int?", "oldest_key_since": "int?", "valid": "bool?", "officers": "texts?"}}]}],
+"under": {"vocabularies": "hex48", "umbrella": "text", "umbrella_digest": "hex48?",
+  "state": {"in_force": "bool", "reason": "text", "suspended_clauses": ["text"], "unbound": ["text"]},
+  "umbrella_state": {"in_force": "bool", "reason": "text", "suspended_clauses": ["text"], "unbound": ["text"]},
+  "caveats": [{"party": "text", "id": "text", "digest": "hex48"}]},
 "statement": {"body": "hex", "signatures": [{"key": "hex48", "signature": "hex"}]},
+"duties": [{"duty": "text", "kind": "text", "clause": "text", "owner": "text", "subject": "text", "due": "int", "done": "int?"}],
 "seen": {"incarnation": "hex16", "size": "int", "root": "hex32"},
-"log_vkeys": ["text"], "duplicates": "pairs", "refusals": "pairs", "ranges": "pairs", "anchor_key": "hex32",
+"log_vkeys": ["text"], "duplicates": "pairs", "refusals": "pairs", "ranges": "pairs", "anchor_key": "hex32", "caveat": "hex", "salt": "hex32",
 "certificate": "hex48?", "request": "hex16?", "ack": "hex", "signature": "hex"}"""
 _PLAIN: Final = {
     "int": """time received_at key_log_size key_log_index known_log_index state_epoch class first_origin_sequence slots
-        first_agreement_sequence count anchor_slot since before after""",
-    "text": "engine consumer reason agreement origin broker peer identity action object outcome",
+        first_agreement_sequence count anchor_slot umbrella_log_index since before after""",
+    "text": "engine consumer reason agreement origin broker peer identity action object outcome umbrella umbrella_origin",
     "hex48": "segment_id records agreement_digest leaf known_leaf",
     "hex16": "origin_epoch session report_id",
 }
@@ -104,6 +137,8 @@ def has_shape(value: Any, shape: Any) -> bool:
             return isinstance(value, str)
         case "texts":
             return has_shape(value, ["text"])
+        case "usages":
+            return has_shape(value, [{"clause": "text", "reports": "int", "size": "int"}])
         case "pairs":
             return has_shape(value, [["int"]]) and all(len(pair) == 2 for pair in value)
     size = word.removeprefix("hex")

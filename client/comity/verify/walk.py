@@ -6,7 +6,6 @@ receipts and envelopes are held against afterwards stays in `segments`.
 
 from __future__ import annotations
 
-import tomllib
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -15,26 +14,43 @@ from pathlib import Path
 from typing import Any, Final
 
 from comity.verify.bundle import Code, Entry, Log, read_file
-from comity.verify.crypto import digest
 from comity.verify.keys import Key, KeyLog, Listing, Statement
 from comity.verify.records import read, require
-from comity.verify.table import SHARED, read_json
+from comity.verify.table import ACTS, SHARED, read_json
+from comity.verify.texts import STEP_TYPES, Texts, needed
 
 Node = tuple[str, str]
 _LIAISON: Final = ("liaison", "plenipotentiary")
+_REVIEWER: Final = ("legal-reviewer",)
+_FULL: Final = ("plenipotentiary",)
+_CAVEATS: Final = ("release-authority", "security-authority", "plenipotentiary")
+# The types of step that a kind of entry may hold, and the roles that may take them.
 _STEPS: Final = {
-    "AGREEMENT_PROPOSED": ("agreement-propose", _LIAISON),
-    "AGREEMENT_REVIEWED": ("agreement-review", ("legal-reviewer",)),
-    "AGREEMENT_SIGNED": ("agreement-sign", ("plenipotentiary",)),
-    "AGREEMENT_SUSPENDED": ("agreement-suspend", _LIAISON),
-    "AGREEMENT_RESUMED": ("agreement-resume", _LIAISON),
-    "LOG_OPENED": ("agreement-log-opened", ("plenipotentiary",)),
+    "LOG_OPENED": (("log-opened",), _FULL),
+    "AGREEMENT_PROPOSED": (("propose",), _LIAISON),
+    "AGREEMENT_COUNTERED": (("counter",), _LIAISON),
+    "AGREEMENT_INITIALLED": (("initial",), _LIAISON),
+    "AGREEMENT_REVIEWED": (("review", "review-clauses"), _REVIEWER),
+    "AGREEMENT_OBJECTED": (("object",), _REVIEWER),
+    "AGREEMENT_SIGNED": (("sign",), _FULL),
+    "AGREEMENT_COMPLETED": (("notify-completion",), _LIAISON),
+    "AGREEMENT_RECEIVED": (("receive",), _LIAISON),
+    "AGREEMENT_ACCEDED": (("accede",), _FULL),
+    "AGREEMENT_AMENDED": (("amend",), _LIAISON),
+    "AGREEMENT_NOTED": (("notes",), ("liaison", *_CAVEATS)),
+    "AGREEMENT_RENEWED": (("renew",), _FULL),
+    "AGREEMENT_RENEWAL_OBJECTED": (("object-renewal",), _FULL),
+    "AGREEMENT_NOTICE_GIVEN": (("notice",), _FULL),
+    "AGREEMENT_WITHDRAWN": (("withdraw",), _FULL),
+    "AGREEMENT_SUSPENDED": (("suspend",), _LIAISON),
+    "AGREEMENT_RESUMED": (("resume",), _LIAISON),
+    "AGREEMENT_CAVEAT_ADDED": (("caveat-add",), _CAVEATS),
+    "AGREEMENT_CAVEAT_WITHDRAWN": (("caveat-withdraw",), _CAVEATS),
+    "DISPUTE_OPENED": (("dispute-open",), _LIAISON),
+    "DISPUTE_CLOSED": (("dispute-close",), _LIAISON),
 }
-_TERMS: Final = ("agreement", "agreement_digest", "origin", "log_vkeys", "anchor_slot", "anchor_key")
-_BASELINE: Final = """in-force parties agreement addressee broker node marking vocabulary access national-only releasable
-    originator-control times grant"""
+_TERMS: Final = ("agreement", "origin", "log_vkeys", "anchor_slot", "anchor_key")
 _LANE: Final = ("origin_epoch", "class", "first_origin_sequence")
-_REASONS: Final = ("DENIED", "FACT_MISSING", "CLAUSE_SUSPENDED")
 _SUBMITS: Final = ("SUBMIT_ACCEPTED", "SUBMIT_REJECTED")
 _REPLAYED, _GAP, _CAME_PRUNED, _GRACE_MS = 3, 9, 6, 30_000
 
@@ -78,13 +94,15 @@ class AgreementLog:
         self._delivered: dict[tuple[Node, str, str], set[int]] = {}
         self._lanes: dict[tuple[Any, ...], tuple[int, set[int]]] = {}
         self._next, self._time, self.blind, self._deaf = 1, 0, False, False
+        self._logs = tuple(logs)
+        self._umbrella_at: int | None = None
         found = len(log.report.findings)
         with self.expect(Code.AGREEMENT):
             self._read_agreement()
             with self.expect(Code.ROOTS):
                 self._read_roots(roots)
                 with self.expect(Code.KEY_LOG):
-                    (self.key_log,) = (one for one in logs if one.origin.startswith(f"{self.host}/keys/"))
+                    (self.key_log,) = (one for one in self._logs if one.origin.startswith(f"{self.host}/keys/"))
                     self._fold()
         self.judged = len(log.report.findings) == found
         if not self.judged:
@@ -120,18 +138,14 @@ class AgreementLog:
         opened, self.host = self.log.entries[0], self.log.origin.split("/")[0]
         require(opened.kind == "LOG_OPENED" and opened.shared, "entry 0 does not open the log, or was not presented")
         self.terms = opened.shared
-        texts = (read_file(path, 1 << 20) or b"" for path in self.folder.glob("agreements/*.toml"))
-        named = (text for text in texts if digest("agreement", text).hex() == self.terms["agreement_digest"])
-        document = self.document = tomllib.loads(next(named, b"").decode())
-        require(document, "no text has the digest that entry 0 names")
+        self.texts = Texts(self.folder, self.terms["agreement_digest"], self.log.report)
+        document = self.document = self.texts.document
         name = self.host.split(".")[0]
         self.broker = document["brokers"][name]["operator"], name
         hosted = f"{name}.{document['parties'][self.broker[0]]['trust_domain']}" == self.host
         same = document["agreement"]["id"] == self.terms["agreement"] == self.log.origin.split("/")[2]
         same = same and sorted(document["parties"]) == self.log.parties
         require(same and hosted, "the text is of another agreement, names another broker, or other parties")
-        self.clauses = {clause["id"] for clause in document["clause"]}
-        self.clauses |= {f"baseline/{word}" for word in _BASELINE.split()}
 
     def _read_roots(self, roots: Mapping[str, str]) -> None:
         for party, said in self.document["parties"].items():
@@ -158,9 +172,9 @@ class AgreementLog:
             opened = log.entries[0].shared
             same = opened["origin"] == log.origin and sorted(opened["log_vkeys"]) == sorted(map(str, log.policy.logs))
             require(same, f"entry 0 of {log.origin} names another origin or other keys than its checkpoint")
-        signed: set[str] = set()
+        signed, enough = set[str](), needed(self.document)
         for entry in self.log.entries:
-            early = entry.kind in _SUBMITS and signed != set(self.log.parties)
+            early = entry.kind in _SUBMITS and not enough(signed)
             require(not early, "a report was submitted before every party had signed the log")
             if entry.kind == "LOG_OPENED":
                 said = [entry.shared, *(Statement(one).fields for one in entry.shared["statements"])]
@@ -193,10 +207,14 @@ class AgreementLog:
                 self._number(entry.kind, body)
         with self.expect(Code.KEY_STATUS, entry):
             self._check_order(entry.index, body["time"], body.get("key_log_size"))
-        if entry.kind in _STEPS or entry.kind == "ABANDONED":
-            for one in body["statements"] if entry.kind == "LOG_OPENED" else [body["statement"]]:
+        said = {**told, **body}
+        if entry.kind in _STEPS or entry.kind == "ABANDONED" or (entry.kind in ACTS and "statement" in said):
+            for one in body["statements"] if entry.kind == "LOG_OPENED" else [said["statement"]]:
                 with self.expect(Code.STATEMENT, entry):
-                    self._check_statement(entry, Statement(one))
+                    self._check_statement(entry, Statement(one), own)
+        if "umbrella" in body:
+            with self.expect(Code.UMBRELLA, entry):
+                self._follow(body)
         if entry.kind in _SUBMITS:
             self._take_segment(entry, own)
         elif own:
@@ -249,43 +267,81 @@ class AgreementLog:
                 following += 1
         self._lanes[lane] = following, ahead
 
-    def _check_statement(self, entry: Entry, one: Statement) -> None:
-        body, fields = entry.shared, one.fields
+    def _follow(self, body: dict[str, Any]) -> None:
+        """Hold a change of the umbrella against the text, against the one before, and against the umbrella's log where that is here."""
+        place, before = body["umbrella_log_index"], self._umbrella_at
+        require(body["umbrella"] == self.texts.umbrella != "", "the agreement is under no such umbrella")
+        require(before is None or place > before, "an older state of the umbrella than before")
+        self._umbrella_at = place
+        for log in (one for one in self._logs if one.origin == body["umbrella_origin"]):
+            (at,) = (one for one in log.entries if one.index == place)
+            good = at.kind in _STEPS or at.kind == "KEY_REVOKED"
+            require(good and at.shared.get("time", 0) <= body["time"], "no step of the umbrella, or a later one")
+
+    def _check_statement(self, entry: Entry, one: Statement, own: dict[str, dict[str, Any]]) -> None:
+        body, fields = {**next(iter(own.values()), {}), **entry.shared}, one.fields
         same = fields["agreement"] == self.terms["agreement"] and fields["party"] in self.log.parties
         require(same, "a statement about another agreement, or by no party")
         officer = "officer" in fields
         if officer:
-            kind, roles = _STEPS[entry.kind]
-            same = (fields["type"], fields["agreement_digest"]) == (kind, self.terms["agreement_digest"])
-            require(same and fields["role"] in roles, f"not a statement that {entry.kind} can hold")
-            require(self.clauses.issuperset(fields.get("clauses", ())), "it names a clause that the text does not have")
+            word = str(fields["type"]).removeprefix("agreement-")
+            if entry.kind in ACTS:
+                same = fields["role"] in ACTS[entry.kind].get(fields["type"], ())
+            else:
+                types, roles = _STEPS[entry.kind]
+                same = f"agreement-{word}" == fields["type"] and word in types and fields["role"] in roles
+            require(same, f"not a statement that {entry.kind} can hold")
+            known = body["agreement_digest"] in self.texts.known
+            if word in STEP_TYPES:
+                self.texts.name(fields["agreement_digest"])
+            known = known and fields["agreement_digest"] in self.texts.known
+            require(known or self.blind, "it is about a text that no step brought")
+            good = self.texts.has(fields.get("clauses", [])) or self.blind
+            require(good, "it names a clause that the text does not have")
+            if word == "caveat-add":
+                require(
+                    entry.bodies.get(fields["party"]) != {}, "the body that tells a caveat to its own party is empty"
+                )
+                self.texts.add_caveat(fields, own)
+            if word == "caveat-withdraw":
+                self.texts.withdraw_caveat(fields)
         else:
             same = entry.kind == "ABANDONED" and fields["type"] == "report-abandoned"
             same = same and (fields["node"], len(fields["leaves"])) == (body["actor"]["node"], body["count"])
             same = same and all(fields[name] == body[name] for name in _LANE)
             require(same, "the statement abandons other reports than the body says")
-        identity = fields["officer"] if officer else f"{fields['party']}/{fields['node']}"
+        due = {fields["officer"], *fields.get("witnesses", ())} if officer else {f"{fields['party']}/{fields['node']}"}
         for print_ in one.signatures:
             listing, key = self.counting(entry, print_, "officer-signing" if officer else "node-signing")
-            same = "/".join(listing.identity) == identity and one.by(key)
-            require(same, "a signature is another's, or does not verify")
-            if officer:
+            name = "/".join(listing.identity)
+            require(name in due and one.by(key), "a signature is another's, or does not verify")
+            due.remove(name)
+            if name == fields.get("officer"):
                 scope = listing.fields["agreements"] or [fields["agreement"]]
                 accredited = fields["role"] in listing.fields["roles"] and fields["agreement"] in scope
-                require(accredited, f"{identity} is not accredited for this")
+                require(accredited, f"{name} is not accredited for this")
             self.judge(entry, key)
+        require(not due, "somebody whom it names did not sign it")
 
     def _take_segment(self, entry: Entry, own: dict[str, dict[str, Any]]) -> None:
         body = entry.shared
         ended = {slot for slot, _ in body["duplicates"] + body["refusals"]}
         admitted = set(range(min(body["slots"], 256))) - ended
         segment = self.segments[body["segment_id"]] = Segment(entry, admitted, {})
+        with self.expect(Code.UMBRELLA, entry):
+            named = not self.texts.umbrella or self._umbrella_at is not None or self.blind
+            require(named, "decided before the umbrella was named")
         with self.expect(Code.CLAUSES, entry):
+            known = body["agreement_digest"] in self.texts.known
+            require(known or self.blind, "decided under a text that no step brought")
+            caveats = {(one["party"], one["id"]): one["digest"] for one in body["under"]["caveats"]}
+            require(caveats == self.texts.in_force or self.blind, "decided under other caveats than are in force")
             for party, told in own.items():
                 for decision in told["decisions"]:
                     for violated in (one for recipient in decision["recipients"] for one in recipient["violations"]):
-                        known = violated["clause"] in self.clauses and violated["reason"] in _REASONS
-                        require(known, f"the agreement has no clause {violated['clause']}, or the reason is unknown")
+                        # What an entry that was not presented may have brought is not missed.
+                        if not self.blind:
+                            self.texts.check_cited(party, violated["clause"], violated["reason"])
                     portions = {(one["party"], one["node"]): one["portions"] for one in decision["recipients"]}
                     segment.told.setdefault(party, []).append((set(slots_of(decision["slots"])), portions))
 

@@ -9,6 +9,7 @@ Rules in order:
 3. Suspension only subtracts: what is permitted while a clause (or the whole agreement) is suspended was permitted before.
    So does a national caveat. An emergency lifts what it may lift and nothing else; an arrangement permits nothing that a
    clause of its umbrella refuses.
+4. What the parties hold the agreement to (`[[invariant]]`, the umbrella's too) is proved like rule 1; see `agreed`.
 
     for proof in prove(source):
         proof.invariant, proof.outcome, proof.counterexample
@@ -21,6 +22,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from comity_policy.analysis import attributes as of
+from comity_policy.analysis.agreed import promises
 from comity_policy.analysis.concrete import wishes, within, witness
 from comity_policy.analysis.conditions import Section, directions, sections
 from comity_policy.analysis.relaxations import newly_permitted
@@ -38,6 +40,7 @@ from comity_policy.analysis.terms import (
 )
 from comity_policy.analysis.verdicts.parts import applies, is_lifted_onward
 from comity_policy.analysis.witness import Witness
+from comity_policy.check_finding import Finding, error
 from comity_policy.clauses import (
     Acknowledge,
     Ceiling,
@@ -66,7 +69,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One invariant and what came of it; `clause_id` is what was suspended, empty for the whole agreement or for none."""
+    """One invariant and what came of it; `clause_id` is what was suspended, or the name of what the parties agreed on."""
 
     invariant: str
     statement: str
@@ -138,7 +141,7 @@ INVARIANTS: Mapping[str, tuple[str, Never]] = {
     "originator-control": ("nothing originator-controlled goes on without its originator's consent to it", _passed_on),
     "grant": ("nothing leaves that no clause in force grants", _not_granted),
 }
-SUSPENSION, CAVEAT, EMERGENCY, UMBRELLA = "suspension", "caveat", "emergency", "umbrella"
+SUSPENSION, CAVEAT, EMERGENCY, UMBRELLA, AGREED = "suspension", "caveat", "emergency", "umbrella", "agreed"
 _LIFTABLE = (Quota, Acknowledge, DualControl, Embargo, Onward, OriginatorControl)
 _LIFTABLE_ROWS = {Baseline.ONWARD, Baseline.ORIGINATOR_CONTROL, Baseline.TIMES}
 # Facts about these are named by the clause's id, which is another one under an arrangement than alone.
@@ -148,11 +151,12 @@ _BY_ID = (Quota, Acknowledge, UseRule)
 def prove(source: Source) -> Iterator[Proof]:
     """Prove every invariant of an agreement in its state, then that suspending any clause, or all of it, only subtracts.
 
-    Where there are any: that caveats only subtract, what an emergency lifts, that the umbrella holds. Raises UnsolvedError
-    where z3 gives up, and UnconfirmedError where the engine decides a counterexample otherwise.
+    Where there are any: what the parties agreed on, that caveats only subtract, what an emergency lifts, that the umbrella
+    holds. Raises UnsolvedError where z3 gives up, and UnconfirmedError where the engine decides a counterexample otherwise.
     """
     for invariant, (statement, never) in INVARIANTS.items():
         yield Proof(invariant, statement, counterexample=_permitted(source, never))
+    yield from prove_agreed(source)
     yield from _suspensions(source)
     for caveat in source.caveats:
         others = tuple(one for one in source.caveats if one is not caveat)
@@ -162,6 +166,20 @@ def prove(source: Source) -> Iterator[Proof]:
         yield _emergency(source)
     if source.umbrella is not None:
         yield _umbrella(source, source.umbrella)
+
+
+def prove_agreed(source: Source) -> Iterator[Proof]:
+    """Prove what the parties hold the agreement to, and its umbrella; raises as `prove` does."""
+    for promise in promises(source):
+        yield Proof(AGREED, promise.statement, promise.name, _permitted(source, promise.broken))
+
+
+def broken_promises(source: Source) -> Iterator[Finding]:
+    """Give an error for each thing that the parties hold the agreement to and that its clauses do not keep."""
+    for proof in prove_agreed(source):
+        if proof.counterexample is not None:
+            case = proof.counterexample.words
+            yield error("", f"invariant {proof.clause_id} does not hold, this is permitted all the same: {case}")
 
 
 def _suspensions(source: Source) -> Iterator[Proof]:

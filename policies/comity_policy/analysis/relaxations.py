@@ -7,11 +7,12 @@ the one version or the other is left out on both sides. Every case is confirmed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from comity_policy.analysis.concrete import wishes, within, witness
-from comity_policy.analysis.conditions import Section, directions, sections, without_baseline
+from comity_policy.analysis.conditions import Section, Window, directions, sections, without_baseline
 from comity_policy.analysis.solver import Example, Search, find
 from comity_policy.analysis.terms import FALSE, Term, no, some
 from comity_policy.analysis.witness import UnconfirmedError, Witness
@@ -61,6 +62,41 @@ def newly_permitted(before: Source, after: Source, counts: Callable[[str], bool]
                 _refused_by(case, before)
                 return case
     return None
+
+
+def case_of(permitted: Sequence[Source], refused: Sequence[Source]) -> Witness | None:
+    """Give one case that each of some versions permits and each of others refuses; None: there is none.
+
+    `permitted` is not empty; its first version says between whom.
+    """
+    for pair in directions(permitted[0]):
+        for held in product(*(sections(one, *pair) for one in (*permitted, *refused))):
+            window = _common(held)
+            if window is None:
+                continue
+            permit = tuple(
+                no(one.term)
+                for section in held[: len(permitted)]
+                for one in without_baseline(section, Baseline.AGREEMENT)
+            )
+            wanted = (within(window), *permit, *(some(*_refusals(one).values()) for one in held[len(permitted) :]))
+            found = find(wanted, wishes(pair, window))
+            if found is not None:
+                case = witness(found, pair, held[0].point, permitted[0])
+                for one in permitted:
+                    case.permitted_by(one)
+                for one in refused:
+                    _refused_by(case, one)
+                return case
+    return None
+
+
+def _common(held: Sequence[Section]) -> Window | None:
+    """Give the window that sections of one point have in common; None: they have none, or are of several points."""
+    window: Window | None = held[0].window
+    for one in held[1:]:
+        window = window.common(one.window) if window is not None and one.point is held[0].point else None
+    return window
 
 
 @dataclass(frozen=True, slots=True)

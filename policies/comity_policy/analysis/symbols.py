@@ -92,8 +92,10 @@ def domains(terms: Iterable[Term]) -> Mapping[str, Domain]:
 
 def _domain(name: str, constants: tuple[frozenset[str], ...]) -> Domain:
     alike: dict[tuple[bool, ...], list[str]] = {}
+    # The empty word is what a fact has that is not known: no other word stands with it.
+    told = (*constants, frozenset({""}))
     for word in sorted(frozenset(CLOSED.get(name, ())).union(*constants)):
-        alike.setdefault(tuple(word in one for one in constants), []).append(word)
+        alike.setdefault(tuple(word in one for one in told), []).append(word)
     return Domain(name, (*map(tuple, alike.values()), ()))
 
 
@@ -208,6 +210,9 @@ class Symbols:
         for attribute in self.attributes:
             if attribute.known in self._symbols:
                 yield z3.Or(self.symbol(attribute.known), self._is_neutral(attribute))
+                if attribute.sort is Sort.WORD and "" in CLOSED.get(attribute.domain, ()):
+                    # The empty word of a closed domain stands for what is not known, and is no value of its own.
+                    yield z3.Implies(self.symbol(attribute.known), z3.Not(self._is_neutral(attribute)))
             if attribute.domain in CLOSED:
                 yield z3.Not(self._has_other(attribute))
 

@@ -68,6 +68,21 @@ class Window(StrEnum):
     DAY = "day"
     WEEK = "week"
 
+    def around(self, at_ms: int) -> tuple[int, int]:
+        """Give the window that a time lies in: its first millisecond, and the first that is no longer in it."""
+        length, first = _WINDOWS[self]
+        starts_at = (at_ms - first) // length * length + first
+        return starts_at, starts_at + length
+
+
+_HOUR_MS = 3_600_000
+# Length and the start of one window, in Unix milliseconds: the first Monday is the fifth day of 1970.
+_WINDOWS = {
+    Window.HOUR: (_HOUR_MS, 0),
+    Window.DAY: (24 * _HOUR_MS, 0),
+    Window.WEEK: (7 * 24 * _HOUR_MS, 4 * 24 * _HOUR_MS),
+}
+
 
 class Quota(BaseClause, frozen=True, tag="quota", rename={"from_party": "from", "to_party": "to"}):
     """At most so many reports and bytes of a direction in each window."""

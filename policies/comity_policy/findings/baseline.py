@@ -137,7 +137,11 @@ def _agreement(case: Case) -> Finding:
 
 def _addressee(case: Case) -> Finding:
     mine = [one for one in case.profile.addressees if one.party == case.node.party]
-    named = ["/".join(filter(None, (one.party, one.office, one.community, one.officer))) for one in mine]
+    # An officer's name begins with the party already.
+    named = [
+        "/".join(filter(None, ("" if one.officer else one.party, one.office, one.community, one.officer)))
+        for one in mine
+    ]
     node, reader = case.node, case.moment.reader
     nearest = f"address {node.party}, or an office, community or officer of {node.party}/{node.node}"
     holders = (node.offices, node.communities, node.officers)
@@ -145,6 +149,8 @@ def _addressee(case: Case) -> Finding:
     wanted = f"one that matches a node in {member_of}"
     if case.moment.point is Point.OPENING and any(one.officer for one in mine):
         wanted += f" and its reader ({NOT_ATTESTED if reader is None else reader.officer})"
+        (officer, *_) = sorted(one.officer for one in mine if one.officer)
+        return Finding("addressees", listed(named), wanted, f"opened by {officer}", case.open_as(officer))
     return Finding("addressees", listed(named), wanted, nearest, NO_REMEDY)
 
 

@@ -92,6 +92,11 @@ class Case:
         """Give what somebody of the recipient's party can do: at opening that party decides."""
         return Remedy(action, command, f"{role.word} of {self.node.party}")
 
+    def open_as(self, officer: str = "") -> Remedy:
+        """Give what opens it: another officer of the recipient's party, named where one is."""
+        command = f"comity receive --reader {officer or f'{self.node.party}/OFFICER'}"
+        return self.recipients_remedy(RemedyAction.SECOND_OFFICER, command, Role.SECURITY_AUTHORITY)
+
     def ask_consent(self) -> Remedy:
         # No command asks for consent yet: people do, and the remedy says who.
         return self.recipients_remedy(RemedyAction.ASK_CONSENT, "", Role.LIAISON)
@@ -121,6 +126,11 @@ class Case:
     def state_otherwise(self, option: str) -> Remedy:
         command = f"comity send FILE --agreement {self.document.id} {option}"
         return self.remedy(RemedyAction.MARK, command, Role.LIAISON)
+
+    def approved_by(self, officers: int) -> str:
+        """Give the command that sends with so many officers' approvals; who they are their party's directory says."""
+        approving = f" --approve-as {self.originator}/OFFICER" * officers
+        return f"comity send FILE --agreement {self.document.id}{approving}"
 
     def released_also(self, *, sanitised: bool = False) -> str:
         """Give the banner that would release the portion to the recipient: what a release authority may decide."""

@@ -19,7 +19,7 @@ from comity_policy.clauses import (
 )
 from comity_policy.decision import Reason
 from comity_policy.facts import Point, Role
-from comity_policy.findings.case import NOT_ATTESTED, Case, Finding, Remedy, RemedyAction, listed, when
+from comity_policy.findings.case import NOT_ATTESTED, Case, Finding, RemedyAction, listed, when
 from comity_policy.findings.handling import of_handling
 from comity_policy.sources import AnyClause
 
@@ -140,7 +140,7 @@ def _reader_cleared(case: Case) -> Finding:
         got,
         _able(case),
         "opened by an officer whose clearance covers the level",
-        case.recipients_remedy(RemedyAction.SECOND_OFFICER, "comity officer list", Role.SECURITY_AUTHORITY),
+        case.open_as(),
     )
 
 
@@ -167,7 +167,7 @@ def _purpose(case: Case, clause: Purpose) -> Finding:
             asked or "none stated",
             stated,
             f"state {stated}, or ask the originator's consent to another use",
-            Remedy(RemedyAction.ASK_CONSENT, "", f"{Role.LIAISON.word} of {case.node.party}"),
+            case.recipients_remedy(RemedyAction.ASK_CONSENT, f"comity receive --purpose {stated}", Role.LIAISON),
         )
     one_of = listed(clause.purposes)
     return Finding(
@@ -190,6 +190,9 @@ def _need_to_know(case: Case, clause: NeedToKnow) -> Finding:
         return Finding(
             fact, got, f"a row for {party}", "after the parties agree who needs to know", case.raise_with_partner()
         )
+    if case.moment.point is Point.OPENING:
+        officers = sorted(officer for row in rows for officer in row.officers)
+        return Finding(fact, got, f"one of {named}", nearest, case.open_as(officers[0] if officers else ""))
     return Finding(fact, got, f"one of {named}", nearest, case.raise_with_partner())
 
 

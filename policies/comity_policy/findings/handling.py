@@ -102,7 +102,7 @@ def _precedence(case: Case, clause: PrecedenceRule) -> Finding:
         NOT_ATTESTED if roles is None else listed(tuple(role.word for role in roles)),
         f"one of {allowed}",
         f"{Precedence.PRIORITY.name}, or sent by one of {allowed}",
-        Remedy(RemedyAction.SECOND_OFFICER, "", f"{allowed} of {case.originator}"),
+        Remedy(RemedyAction.SECOND_OFFICER, case.approved_by(1), f"{allowed} of {case.originator}"),
     )
 
 
@@ -134,7 +134,8 @@ def _reproduction(case: Case, clause: Reproduction) -> Finding:
     known = [row for row in rows if case.table.ranks.get(row.level, 0) <= (case.rank or 0)]
     if known and known[-1].copies is Copies.REGISTERED:
         registered = attested(moment.registered, "registered", "not registered")
-        remedy = case.recipients_remedy(RemedyAction.NONE, "", Role.SECURITY_AUTHORITY)
+        command = f"comity report register REPORT_ID --use {moment.use} --reader {case.node.party}/OFFICER"
+        remedy = case.recipients_remedy(RemedyAction.NONE, command, Role.SECURITY_AUTHORITY)
         return Finding(
             f"{moment.use} of {case.label.classification}", registered, told, "entered in the register", remedy
         )
@@ -155,11 +156,12 @@ def _quota(case: Case, clause: Quota) -> Finding:
     usage, size = case.moment.usage, case.moment.size
     used = None if usage is None else usage.get(case.clause_id)
     got = NOT_ATTESTED if used is None else f"{used.reports} reports and {used.size} bytes"
+    _, ends_at = clause.window.around(case.moment.now)
     return Finding(
         f"used in this {clause.window}",
         f"{got}, and this report of {NOT_ATTESTED if size is None else f'{size} bytes'}",
         f"at most {clause.reports} reports and {clause.bytes} bytes in a {clause.window}",
-        f"in the next {clause.window}, or as an emergency that a duty officer declares",
+        f"from {when(ends_at)} on, when the next {clause.window} begins, or as an emergency that a duty officer declares",
         case.remedy(RemedyAction.SECOND_OFFICER, "", Role.DUTY_OFFICER),
     )
 
@@ -172,7 +174,7 @@ def _dual_control(case: Case, clause: DualControl) -> Finding:
         f"{NOT_ATTESTED if approvals is None else listed(approvals)}; the report asks for {required}",
         f"{clause.officers} different officers of {case.originator} from {levels[0]} on, and a report that asks for as many",
         f"approved by {clause.officers} officers",
-        case.remedy(RemedyAction.SECOND_OFFICER, "", Role.RELEASE_AUTHORITY),
+        case.remedy(RemedyAction.SECOND_OFFICER, case.approved_by(clause.officers), Role.RELEASE_AUTHORITY),
     )
 
 
@@ -195,7 +197,8 @@ def _use(case: Case, clause: UseRule) -> Finding:
     acknowledged = moment.caveats_acknowledged
     if acknowledged is None or case.clause_id not in acknowledged:
         got = NOT_ATTESTED if acknowledged is None else "not acknowledged"
-        return Finding("caveat", got, "acknowledged before opening", "after its caveat is acknowledged", NO_REMEDY)
+        remedy = case.recipients_remedy(RemedyAction.NONE, "comity receive --accept-caveats", Role.LIAISON)
+        return Finding("caveat", got, "acknowledged before opening", "after its caveat is acknowledged", remedy)
     by_consent = [
         use
         for use, rule in ((Use.EVIDENCE, clause.evidence), (Use.ACTION, clause.action_on))

@@ -136,4 +136,5 @@ _MISPLACED: Final = (
     ("inbox rows without their segment", "inbox", _NO_SEGMENT),
     ("bodies without their entry", "body", _NO_ENTRY),
     ("statements without their entry", "statement", _NO_ENTRY),
+    ("umbrellas without their entry", "umbrella", _NO_ENTRY),
 )

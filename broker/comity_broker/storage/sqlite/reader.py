@@ -28,10 +28,12 @@ from comity_broker.storage.protocol import (
     InboxRow,
     Known,
     LaneRow,
+    QuotaRow,
     Reads,
     ReportRow,
     SegmentRow,
     StatementRow,
+    UmbrellaRow,
     Usage,
 )
 from comity_broker.storage.sqlite.check import check_store
@@ -51,10 +53,12 @@ from comity_broker.storage.sqlite.schema import (
     INBOX,
     LANE,
     PACKET,
+    QUOTA,
     REPORT,
     SEGMENT,
     STATEMENT,
     TILE,
+    UMBRELLA,
     Table,
     lane_of,
     numbered_of,
@@ -145,6 +149,10 @@ class SqliteReader:
         """Give the words on held reports, ascending by (item, slot)."""
         return self._rows(HOLDING, HoldingRow._make, shard, "TRUE ORDER BY item, slot")
 
+    async def quotas(self, shard: str) -> list[QuotaRow]:
+        """Give what the windows of an agreement's quotas hold, ascending by key."""
+        return self._rows(QUOTA, QuotaRow._make, shard, f"TRUE ORDER BY {', '.join(QUOTA.key)}")
+
     async def consumers(self) -> list[ConsumerRow]:
         """Give every consumer, by node and name."""
         rows = self._all(f"SELECT {CONSUMER.selected} FROM consumer ORDER BY node, consumer")  # noqa: S608 - names come from `schema`
@@ -173,9 +181,13 @@ class SqliteReader:
         """Give a shard's statements from a log index on, ascending."""
         return self._rows(STATEMENT, StatementRow._make, shard, "log_index >= ? ORDER BY log_index", first)
 
-    async def document(self, shard: str) -> DocumentRow | None:
-        """Give an agreement's text."""
-        return next(iter(self._rows(DOCUMENT, DocumentRow._make, shard, "TRUE")), None)
+    async def documents(self, shard: str) -> list[DocumentRow]:
+        """Give an agreement's texts, in no order."""
+        return self._rows(DOCUMENT, DocumentRow._make, shard, "TRUE")
+
+    async def umbrellas(self, shard: str) -> list[UmbrellaRow]:
+        """Give how far an arrangement's umbrella counted when, ascending."""
+        return self._rows(UMBRELLA, UmbrellaRow._make, shard, "TRUE ORDER BY log_index")
 
     async def usage(self) -> Usage:
         """Say how much room there is."""

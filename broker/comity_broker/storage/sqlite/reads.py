@@ -21,6 +21,8 @@ from comity_broker.storage.protocol import (
     Known,
     LaneKey,
     LaneRow,
+    QuotaKey,
+    QuotaRow,
     Reads,
     ReportRow,
     Rows,
@@ -33,6 +35,7 @@ from comity_broker.storage.sqlite.schema import (
     HOLDING,
     LANE,
     PACKET,
+    QUOTA,
     REPORT,
     SEGMENT,
     Table,
@@ -58,6 +61,7 @@ class Seen:
     holdings: dict[tuple[int, int], HoldingRow] = field(default_factory=dict)
     consumers: dict[tuple[str, str], ConsumerRow] = field(default_factory=dict)
     lane_counts: dict[str, int] = field(default_factory=dict)
+    quotas: dict[QuotaKey, QuotaRow] = field(default_factory=dict)
 
     def known(self, reads: Reads) -> Known:
         """Give what one unit asked for."""
@@ -71,6 +75,7 @@ class Seen:
             holdings=_chosen(self.holdings, reads.holdings),
             consumers=_chosen(self.consumers, reads.consumers),
             lane_counts={node: self.lane_counts.get(node, 0) for node in reads.lanes_of},
+            quotas=_chosen(self.quotas, reads.quotas),
         )
 
     def add(self, rows: Rows[Any]) -> None:
@@ -86,6 +91,7 @@ class Seen:
         self.packets.update(row.packet_id for row in rows.packets)
         self.holdings.update((row[:2], row) for row in rows.holdings)
         self.consumers.update((row[:2], row) for row in rows.consumers)
+        self.quotas.update((row[:5], row) for row in rows.quotas)
         for exception in rows.exceptions:
             if exception.state:
                 self.exceptions[exception[:4]] = exception
@@ -177,6 +183,11 @@ def _put_consumer(seen: Seen, row: Sequence[Any]) -> None:
     seen.consumers[consumer[:2]] = consumer
 
 
+def _put_quota(seen: Seen, row: Sequence[Any]) -> None:
+    quota = QuotaRow(*row)
+    seen.quotas[quota[:5]] = quota
+
+
 _KINDS: Final = (
     _Kind(REPORT, ("report_id",), REPORT.selected, lambda reads: reads.report_ids, _put_report),
     _Kind(SEGMENT, ("segment_id",), SEGMENT.selected, lambda reads: reads.segment_ids, _put_segment),
@@ -192,4 +203,5 @@ _KINDS: Final = (
     _Kind(PACKET, ("packet_id",), "packet.packet_id", lambda reads: reads.packets, _put_packet),
     _Kind(HOLDING, ("item", "slot"), HOLDING.selected, lambda reads: reads.holdings, _put_holding),
     _Kind(CONSUMER, ("node", "consumer"), CONSUMER.selected, lambda reads: reads.consumers, _put_consumer),
+    _Kind(QUOTA, QUOTA.key, QUOTA.selected, lambda reads: reads.quotas, _put_quota),
 )

@@ -1,7 +1,7 @@
 """The tables of design 04, "Data", in SQLite: every key begins with the shard, strict types, 16 KiB pages.
 
 A shard stands in the tables as a small number, and so does an incarnation: `shard` and `incarnation` say which. What a log
-numbers (entries, bodies, tiles, statements, holds) is keyed by the incarnation too, since a restored broker numbers afresh.
+numbers (entries, bodies, tiles, statements, holds, umbrellas) is keyed by the incarnation too, since a restored broker numbers afresh.
 The other columns are the fields of the protocol's rows in their order, so neither can change without the other.
 
 Rows of a kilobyte and more are in ordinary tables, small ones WITHOUT ROWID, in the order in which they are read. A report is
@@ -31,11 +31,13 @@ from comity_broker.storage.protocol import (
     LaneKey,
     LaneRow,
     PacketRow,
+    QuotaRow,
     ReportRow,
     Rows,
     SegmentRow,
     StatementRow,
     TileRow,
+    UmbrellaRow,
 )
 
 APPLICATION_ID: Final = 0x434D5459
@@ -143,7 +145,9 @@ TILE: Final = Table("tile", _fields(TileRow), ("level", "number"), lambda rows: 
 STATEMENT: Final = Table(
     "statement", _fields(StatementRow), ("log_index",), lambda rows: rows.statements, by_incarnation=True, small=False
 )
-DOCUMENT: Final = Table("document", _fields(DocumentRow), (), lambda rows: rows.documents, small=False)
+DOCUMENT: Final = Table(
+    "document", _fields(DocumentRow), ("digest",), lambda rows: rows.documents, small=False, repeats=True
+)
 FLOOR: Final = Table("floor", _fields(FloorRow), ("node", "consumer", "lane"), lambda rows: rows.floors, replaces=True)
 EXCEPTION: Final = Table(
     "exception",
@@ -153,13 +157,23 @@ EXCEPTION: Final = Table(
     replaces=True,
 )
 HOLD: Final = Table("hold", _fields(HoldRow), ("log_index",), lambda rows: rows.holds, by_incarnation=True)
+UMBRELLA: Final = Table(
+    "umbrella", _fields(UmbrellaRow), ("log_index",), lambda rows: rows.umbrellas, by_incarnation=True
+)
 HOLDING: Final = Table("holding", _fields(HoldingRow), ("item", "slot"), lambda rows: rows.holdings, replaces=True)
+QUOTA: Final = Table(
+    "quota",
+    _fields(QuotaRow),
+    ("clause", "from_party", "to_party", "kind", "starts_at"),
+    lambda rows: rows.quotas,
+    replaces=True,
+)
 CONSUMER: Final = Table(
     "consumer", _fields(ConsumerRow), ("node", "consumer"), lambda rows: rows.consumers, replaces=True
 )
 TABLES: Final = (
-    SEGMENT, REPORT, BATCH, PACKET, INBOX, LANE, ENTRY, BODY, TILE, STATEMENT, DOCUMENT, FLOOR, EXCEPTION, HOLD, HOLDING,
-    CONSUMER,
+    SEGMENT, REPORT, BATCH, PACKET, INBOX, LANE, ENTRY, BODY, TILE, STATEMENT, DOCUMENT, FLOOR, EXCEPTION, HOLD, UMBRELLA,
+    HOLDING, QUOTA, CONSUMER,
 )  # fmt: skip
 
 _HEAD_COLUMNS: Final = (

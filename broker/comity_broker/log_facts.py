@@ -1,0 +1,158 @@
+"""Facts for the ledger of duties as an agreement's log has them: hand-overs, answers, and what it was told of duties.
+
+A log names segments and slots; which reports these are, the store says. Bodies are read by the closed table they were written by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from comity.envelope.answering import answered, precedence_of
+from comity.envelope.evidence import decode_ack
+from comity_broker.auditlog.kinds import SHARED, EventKind, LogKind, read_body
+from comity_broker.storage.protocol import Reader, Reads, ReportRow, SegmentRow
+from comity_policy.obligations import Answer, Duty, DutyKind, Handover
+
+_ENDING: Final = frozenset({EventKind.EXPIRED.value, EventKind.PARKED_DROPPED.value})
+_TELLING: Final = frozenset({EventKind.DUTY_DUE.value, EventKind.DUTY_OVERDUE.value, EventKind.DUTY_DONE.value})
+FOLLOWED: Final = frozenset({EventKind.DELIVERED.value, EventKind.ACKNOWLEDGED.value, *_ENDING, *_TELLING})
+
+
+@dataclass(frozen=True, slots=True)
+class ToldOf:
+    """The log was told of a duty."""
+
+    kind: EventKind
+    duty: Duty
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What one entry says; of a hand-over also when the report expires."""
+
+    log_index: int
+    at_ms: int
+    handovers: tuple[tuple[Handover, int], ...] = ()
+    answers: tuple[Answer, ...] = ()
+    told: tuple[ToldOf, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Segments:
+    """Segments by id, their reports by (item, slot), and the party that sent each, by lane."""
+
+    rows: Mapping[bytes, SegmentRow]
+    reports: Mapping[tuple[int, int], ReportRow]
+    originators: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LogFacts:
+    """The reader of one agreement's log."""
+
+    reader: Reader
+    agreement_id: str
+    parties: Sequence[str]
+
+    async def read(self, kinds: Mapping[int, str]) -> list[Followed]:
+        """Give what entries of `FOLLOWED` kinds say, by their indices, ascending; raises StorageError."""
+        bodies = await self._bodies(kinds)
+        named = {one for index, kind in kinds.items() for one, _ in _slots(kind, bodies[index])}
+        segments = await self._segments(named)
+        return [self._followed(index, kinds[index], bodies[index], segments) for index in sorted(kinds)]
+
+    async def _bodies(self, kinds: Mapping[int, str]) -> dict[int, dict[str, dict[str, Any]]]:
+        found: dict[int, dict[str, dict[str, Any]]] = {index: {} for index in kinds}
+        for row in await self.reader.bodies(self.agreement_id, sorted(kinds), [SHARED, *self.parties]):
+            body = read_body(LogKind.AGREEMENT, kinds[row.log_index], row.part, row.body)
+            if body:
+                found[row.log_index][row.part] = body
+        return found
+
+    async def _segments(self, named: set[bytes]) -> _Segments:
+        known = await self.reader.known(self.agreement_id, Reads(segment_ids=sorted(named)))
+        rows = await self.reader.reports_of(self.agreement_id, [row.item for row in known.segments.values()])
+        lanes = await self.reader.lanes(self.agreement_id) if named else []
+        return _Segments(
+            known.segments,
+            {(row.item, row.slot): row for found in rows.values() for row in found},
+            {lane.lane: lane.key.node.partition("/")[0] for lane in lanes},
+        )
+
+    def _followed(
+        self, log_index: int, kind: str, bodies: Mapping[str, dict[str, Any]], segments: _Segments
+    ) -> Followed:
+        at_ms: int = bodies[SHARED]["time"]
+        if kind in _TELLING:
+            return Followed(log_index, at_ms, told=tuple(_told(EventKind(kind), bodies)))
+        recipient: str = _own(bodies)["recipient"]["party"]
+        there = tuple(_reports(_slots(kind, bodies), segments))
+        if kind == EventKind.DELIVERED:
+            handovers = ((_handover(one, segments, recipient, at_ms), one[1].expires_at) for one in there)
+            return Followed(log_index, at_ms, handovers=tuple(handovers))
+        answers = tuple(Answer(report.report_id.hex(), recipient, at_ms) for _, report in there)
+        return Followed(log_index, at_ms, answers=answers)
+
+
+def _own(bodies: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Give the body that both parties of an event have."""
+    return next(body for part, body in bodies.items() if part != SHARED)
+
+
+def _slots(kind: str, bodies: Mapping[str, dict[str, Any]]) -> Iterator[tuple[bytes, int]]:
+    """Give the segments and slots an entry speaks of; of an acknowledgement those that it answers."""
+    if kind in _TELLING:
+        return
+    own = _own(bodies)
+    if kind == EventKind.ACKNOWLEDGED:
+        for segment_id, outcomes in decode_ack(bytes.fromhex(own["ack"])).segments:
+            yield from ((segment_id, slot) for slot in answered(outcomes))
+        return
+    for one in own["segments"]:
+        for first, last in one["slots"]:
+            yield from ((bytes.fromhex(one["segment_id"]), slot) for slot in range(first, last + 1))
+
+
+def _reports(slots: Iterator[tuple[bytes, int]], segments: _Segments) -> Iterator[tuple[SegmentRow, ReportRow]]:
+    for segment_id, slot in slots:
+        row = segments.rows.get(segment_id)
+        report = None if row is None else segments.reports.get((row.item, slot))
+        if row is not None and report is not None:
+            yield row, report
+
+
+def _handover(one: tuple[SegmentRow, ReportRow], segments: _Segments, recipient: str, at_ms: int) -> Handover:
+    row, report = one
+    return Handover(
+        report=report.report_id.hex(),
+        leaf=report.leaf.hex(),
+        entry=report.log_index,
+        admitted_at=row.admitted_at,
+        originator=segments.originators[row.lane],
+        recipient=recipient,
+        precedence=precedence_of(row.transport_class),
+        at_ms=at_ms,
+    )
+
+
+def _told(kind: EventKind, bodies: Mapping[str, dict[str, Any]]) -> Iterator[ToldOf]:
+    readers = bodies.keys() - {SHARED}
+    for one in _own(bodies)["duties"]:
+        duty_kind = DutyKind(one["kind"])
+        about = duty_kind.about_reports
+        yield ToldOf(
+            kind,
+            Duty(
+                due_ms=one["due"],
+                id=one["duty"],
+                kind=duty_kind,
+                clause_id=one["clause"],
+                owner=one["owner"],
+                subject=one["subject"],
+                since_ms=0,
+                originator=next(iter(readers - {one["owner"]})) if about else "",
+                leaf=one["duty"].rpartition("/")[2] if about else "",
+            ),
+        )

@@ -1,0 +1,98 @@
+"""The decision of one slot: what its recipients may have, whether its stanzas agree, and why it is refused.
+
+In order: what was found wrong with it before (a view of a log, an approval) refuses it; no portion permitted to anybody; a
+stanza that gives a node other portions than were decided; fewer approvals than its core asks for. The decision is taken in
+every case, since the log records it. Pure: `admitting` takes it once more where only the commit knows a fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from comity.envelope.evidence import SlotCode
+from comity.envelope.reasons import RejectReason
+from comity.envelope.segment import WholeItem
+from comity.errors import ComityError, RefusedError, RejectedError
+from comity.suites import KeyRole
+from comity_broker.deciding import Candidate, Decider
+from comity_policy.decision import ReportDecision
+from comity_policy.engine import CompiledAgreement
+from comity_policy.explanation import ClauseExplanation, explain_report, sender_view
+from comity_policy.facts import Moment, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRefused:
+    """Why a slot does not enter: the code for receipts, and what its sender is told."""
+
+    code: SlotCode
+    error: ComityError
+
+
+@dataclass(frozen=True, slots=True)
+class SlotDecision:
+    """What was decided of one slot; `refused` None lets it in, if the commit finds it new. `unsound` was found before."""
+
+    slot: int
+    item: WholeItem
+    moment: Moment
+    decision: ReportDecision
+    refused: SlotRefused | None
+    unsound: SlotRefused | None = None
+
+    @property
+    def recipients(self) -> frozenset[str]:
+        """Give the parties that have a node which may have something of it."""
+        return frozenset(party for party, _ in self.decision.permitted)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotDecider:
+    """Decides the slots of one segment under one state of its agreement, for the nodes that may be recipients."""
+
+    agreement_id: str
+    compiled: CompiledAgreement
+    candidates: tuple[Candidate, ...]
+    decider: Decider
+
+    def decide(self, slot: int, item: WholeItem, moment: Moment, unsound: SlotRefused | None = None) -> SlotDecision:
+        """Decide one slot."""
+        profile, times = item.core.profile, item.core.times
+        decision = self.decider.decide(self.compiled, profile, times, self.candidates, moment)
+        refused = unsound
+        if refused is None and (not decision.permit or _exceeds(item, self.candidates, decision)):
+            facts = [one.facts for one in self.candidates]
+            explanations = explain_report(self.compiled, profile, times, facts, moment, decision)
+            refused = self._denied(decision, sender_view(explanations, profile.originator.party))
+        if refused is None and len(moment.approvals or ()) < profile.approvals_required:
+            refused = SlotRefused(SlotCode.MALFORMED, RejectedError(RejectReason.APPROVALS_MISSING))
+        return SlotDecision(slot, item, moment, decision, refused, unsound)
+
+    def again(self, one: SlotDecision, usage: Mapping[str, Usage]) -> SlotDecision:
+        """Decide a slot once more, knowing what the windows of quotas hold."""
+        return self.decide(one.slot, one.item, replace(one.moment, usage=usage), one.unsound)
+
+    def _denied(self, decision: ReportDecision, explanations: Sequence[ClauseExplanation]) -> SlotRefused:
+        clauses = ", ".join(dict.fromkeys(one.clause_id for one in explanations))
+        if not decision.permit:
+            message = f"{self.agreement_id} does not permit this report (clauses: {clauses or 'no recipient node'})"
+            what = "Each clause names what would make it pass."
+        else:
+            message = f"a stanza gives a node other portions than {self.agreement_id} permits it ({clauses})"
+            what = "Fetch agreement and key log, then decide and seal again."
+        error = RefusedError(message, what_to_do=what, clauses=tuple(explanations))
+        return SlotRefused(SlotCode.POLICY, error)
+
+
+def _exceeds(item: WholeItem, candidates: Sequence[Candidate], decision: ReportDecision) -> bool:
+    """Say whether a stanza gives a node other portions than were decided for it."""
+    decided = {
+        key.fingerprint: decision.permitted.get((one.record.party, one.record.node), ())
+        for one in candidates
+        for key in one.record.keys_of(KeyRole.NODE_KEM)
+    }
+    own = item.core.profile.originator.party
+    return any(
+        row.party != own and tuple(row.indices) != decided.get(row.fingerprint, ()) for row in item.manifest.rows
+    )

@@ -1,0 +1,175 @@
+"""Consuming: the receivers of one node, one a consumer, each put together for whoever opens (design 04).
+
+Rules in order:
+1. A program receives for a consumer once; a second iteration waits until the first has closed.
+2. A reader's key is proved before anything is asked for; one that does not count raises.
+3. What waited for an opening like this one is asked for again first. What the broker has not parked any more is forgotten: it
+   comes again by itself, or is gone. Where it cannot be asked for now, receiving goes on without it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from itertools import groupby
+from typing import Final
+
+from comity.envelope.evidence import SignedAck
+from comity.errors import ConflictError, ErrorCode, NotFoundError, UnreachableError
+from comity.node.acknowledging import Acknowledging
+from comity.node.backoff import Backoff
+from comity.node.clock import NowMs
+from comity.node.connection import Connection
+from comity.node.delivery import Delivery
+from comity.node.home import Place
+from comity.node.inbox import Inbox
+from comity.node.listing import resolve_parked
+from comity.node.mirror import Mirror
+from comity.node.opening import Opening
+from comity.node.own_keys import OwnKeys
+from comity.node.reading import Reading, Terms
+from comity.node.receiving import Receiver
+from comity.node.register import Register, WaitingLine
+from comity.node.reopening import Reopening
+from comity.node.reports import ParkedAction, SlotRef
+from comity.node.subscribing import Subscription
+from comity.suites import RandomBytes
+
+_AT_ONCE: Final = 1000
+_LOG: Final = logging.getLogger(__name__)
+
+
+class Consuming:
+    """The receivers of a node that is connected."""
+
+    def __init__(
+        self,
+        place: Place,
+        mirror: Mirror,
+        connection: Connection,
+        keys: OwnKeys,
+        *,
+        refresh: Callable[[], Awaitable[None]],
+        now_ms: NowMs,
+        random_bytes: RandomBytes,
+    ) -> None:
+        self._place = place
+        self._mirror = mirror
+        self._connection = connection
+        self._keys = keys
+        self._refresh = refresh
+        self._now_ms = now_ms
+        self._random_bytes = random_bytes
+        self._receivers: dict[str, Receiver] = {}
+
+    @property
+    def receivers(self) -> tuple[Receiver, ...]:
+        """Give the receivers that are open."""
+        return tuple(self._receivers.values())
+
+    async def deliveries(
+        self, consumer: str, terms: Terms, *, follow: bool, take_over: bool
+    ) -> AsyncIterator[Delivery]:
+        """Give reports as `Node.receive` says."""
+        before = self._receivers.get(consumer)
+        if before is not None and not await before.left():
+            raise ConflictError(
+                f"this program receives for the consumer {consumer!r} already",
+                what_to_do="Leave the first iteration, or name another consumer.",
+                code=ErrorCode.LOCKED,
+            )
+        if terms.reader is not None:
+            terms.reader.require(self._now_ms())
+        receiver, reading = await self._receiver(consumer, terms, take_over=take_over)
+        self._receivers[consumer] = receiver
+        try:
+            await self._ask_again(consumer, reading)
+            async for delivery in receiver.deliveries(follow=follow):
+                yield delivery
+        finally:
+            await receiver.close()
+            if self._receivers.get(consumer) is receiver:
+                del self._receivers[consumer]
+
+    def reopening(self, terms: Terms) -> Reopening:
+        """Give what opens kept envelopes by these terms; whoever asks closes it. Raises as `deliveries` for its reader."""
+        if terms.reader is not None:
+            terms.reader.require(self._now_ms())
+        opening, register = self._opening(terms), Register(self._place.register)
+        reading = Reading(opening, register, terms, identity=self._place.identity, consumer="", now_ms=self._now_ms)
+        return Reopening(opening, register, reading)
+
+    def _opening(self, terms: Terms) -> Opening:
+        return Opening(
+            self._mirror,
+            self._place.identity,
+            self._keys.opener(),
+            purpose=terms.purpose,
+            use=terms.use,
+            reader=terms.reader,
+            now_ms=self._now_ms,
+        )
+
+    async def _receiver(self, consumer: str, terms: Terms, *, take_over: bool) -> tuple[Receiver, Reading]:
+        identity, opening = self._place.identity, self._opening(terms)
+        inbox = await Inbox.open(self._place.inbox(consumer))
+        try:
+            inbox.drop_expired(self._now_ms())
+            register = Register(self._place.register)
+            register.drop_expired(self._now_ms())
+        except BaseException:
+            inbox.close()
+            raise
+        reading = Reading(opening, register, terms, identity=identity, consumer=consumer, now_ms=self._now_ms)
+        receiver = Receiver(
+            inbox,
+            mirror=self._mirror,
+            identity=identity,
+            opening=opening,
+            reading=reading,
+            acknowledging=self._acknowledging(inbox, consumer),
+            subscription=lambda listener: Subscription(
+                self._connection,
+                consumer,
+                listener,
+                resume_token=lambda: inbox.resume_token,
+                take_over=take_over,
+                backoff=Backoff(self._random_bytes),
+            ),
+            refresh=self._refresh,
+        )
+        return receiver, reading
+
+    def _acknowledging(self, inbox: Inbox, consumer: str) -> Callable[[Callable[[SignedAck], None]], Acknowledging]:
+        def made(send: Callable[[SignedAck], None]) -> Acknowledging:
+            return Acknowledging(
+                inbox, self._mirror, consumer, signing=self._keys.newest_signer, send=send, now_ms=self._now_ms
+            )
+
+        return made
+
+    async def _ask_again(self, consumer: str, reading: Reading) -> None:
+        """Have what may open now handed over again, by rule 3."""
+        lines = sorted(reading.to_ask_again(), key=lambda one: one.agreement_id)
+        for _, found in groupby(lines, key=lambda one: one.agreement_id):
+            group = list(found)
+            for start in range(0, len(group), _AT_ONCE):
+                some = group[start : start + _AT_ONCE]
+                try:
+                    if not await self._replayed(consumer, some):
+                        # One of them is not parked, which refuses all: each is asked for alone.
+                        for line in some:
+                            await self._replayed(consumer, [line])
+                except (UnreachableError, ConflictError) as error:
+                    # They stay in the register, and the next who receives asks for them.
+                    _LOG.warning("waiting_not_asked_for", extra={"reason": error.message})
+                else:
+                    reading.wait_no_more(some)
+
+    async def _replayed(self, consumer: str, lines: Sequence[WaitingLine]) -> bool:
+        refs = [SlotRef(line.agreement_id, line.segment_id, line.slot) for line in lines]
+        try:
+            await resolve_parked(self._connection, refs, ParkedAction.REPLAY, consumer)
+        except NotFoundError:
+            return False
+        return True

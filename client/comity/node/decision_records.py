@@ -1,0 +1,244 @@
+"""Decision records of a log as the facts they hold: what the broker wrote as JSON, read as a hostile peer's (design 05, "Events").
+
+The table of audit events has checked keys and shapes when a body comes here. What it cannot check is checked here: that words
+are roles and reasons we know, that slots, portions and times add up, that a profile is what its digest says. Whatever is not is
+VerificationError, and says where.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Final
+
+from comity.envelope import limits
+from comity.envelope.profile import ProfileMemo, encode_profile
+from comity.errors import MalformedError, VerificationError
+from comity.verify.table import SHAPES, has_shape
+from comity_policy.decision import Reason
+from comity_policy.facts import AgreementState, Moment, NodeFacts, Point, Profile, Role, Times, Usage
+from comity_policy.recorded import CAVEAT_REASON, Answer, Difference, Folded, Recipient, Recorded, Under, What
+
+_ROLES: Final = {role.word: role for role in Role}
+_REASONS: Final = frozenset({*(reason.value for reason in Reason), CAVEAT_REASON})
+_MEMO_BYTES: Final = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The profile and times of an admitted report, from its signed manifest, with its leaf."""
+
+    leaf: bytes
+    profile: Profile
+    times: Times
+
+
+Manifests = Callable[[int], Evidence | None]
+
+
+class RecordReader:
+    """Reads the decisions of one log; profiles that come again are decoded once."""
+
+    def __init__(self) -> None:
+        self._memo = ProfileMemo(_MEMO_BYTES)
+
+    def under(self, shared: Mapping[str, Any]) -> Under:
+        """Read what all decisions of an entry were made under."""
+        _require(
+            "under" in shared and has_shape(shared["under"], SHAPES["under"]), "it does not say under what it decided"
+        )
+        said = shared["under"]
+        above = None
+        if said["umbrella"]:
+            _require(bool(said["umbrella_digest"]), "it names an umbrella without its digest")
+            above = (said["umbrella"], bytes.fromhex(said["umbrella_digest"]), _state(said["umbrella_state"]))
+        caveats = tuple((one["party"], one["id"], bytes.fromhex(one["digest"])) for one in said["caveats"])
+        _require(len({one[:2] for one in caveats}) == len(caveats), "it names a caveat twice")
+        return Under(
+            engine=shared["engine"],
+            agreement_digest=bytes.fromhex(shared["agreement_digest"]),
+            vocabularies=bytes.fromhex(said["vocabularies"]),
+            state=_state(said["state"]),
+            umbrella=above,
+            caveats=caveats,
+        )
+
+    def decisions(self, own: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """Give the decisions of a party's own body, each of the form it must have; raises VerificationError."""
+        found = own.get("decisions", [])
+        _require(has_shape(found, SHAPES["decisions"]), "its decisions have not the form they must have")
+        return list(found)
+
+    def decision(
+        self,
+        under: Under,
+        said: Mapping[str, Any],
+        manifests: Manifests,
+        folded: Callable[[int], Folded] | None = None,
+    ) -> tuple[Recorded | None, tuple[int, ...]]:
+        """Read one of `decisions`; give it with the reports that can be decided again, and the slots of those that cannot.
+
+        `folded` gives the state by the log's own steps at a time. None where no report can: its manifest was not presented, or its originator alone keeps its profile.
+        Raises VerificationError.
+        """
+        moment = _moment(said["moment"])
+        slots = _slots(said["slots"])
+        faults: list[Difference] = []
+        profile, times, unknown = self._reports(said, slots, manifests, faults)
+        if profile is None:
+            return None, unknown
+        nodes, permitted, refused = _recipients(said["recipients"], len(profile.portions))
+        recorded = Recorded(
+            under=under if folded is None else replace(under, folded=folded(moment.now)),
+            profile=profile,
+            moment=moment,
+            nodes=nodes,
+            permitted=permitted,
+            refused=refused,
+            reports=tuple(sorted(times.items())),
+            faults=tuple(faults),
+        )
+        return recorded, unknown
+
+    def _reports(
+        self, said: Mapping[str, Any], slots: Sequence[int], manifests: Manifests, faults: list[Difference]
+    ) -> tuple[Profile | None, dict[int, Times], tuple[int, ...]]:
+        """Give the profile of all, the times of each report that are known, and the slots whose are not."""
+        profile: Profile | None = None
+        times: dict[int, Times] = {}
+        if said["content"]:
+            encoded = bytes.fromhex(said["content"])
+            profile = self._profile(encoded)
+            _require(len(said["times"]) == len(slots), "it has not the times of every slot it covers")
+            times = {slot: _times(one) for slot, one in zip(slots, said["times"], strict=True)}
+            _compare_profile(said["profile"], encoded, faults)
+        unknown: list[int] = []
+        for slot in slots:
+            found = manifests(slot)
+            if found is None:
+                if slot not in times:
+                    unknown.append(slot)
+                continue
+            if profile is None:
+                _compare_profile(said["profile"], encode_profile(found.profile), faults)
+            elif found.profile is not profile and found.profile != profile:
+                faults.append(Difference(What.FACT, f"slot {slot}: the signed manifest has another profile"))
+            profile = profile or found.profile
+            if slot in times and times[slot] != found.times:
+                faults.append(Difference(What.FACT, f"slot {slot}: the signed manifest has other times"))
+            times[slot] = found.times
+        return profile, times, tuple(unknown)
+
+    def _profile(self, encoded: bytes) -> Profile:
+        try:
+            return self._memo.decode(encoded)
+        except MalformedError as error:
+            raise VerificationError(f"a decision keeps a profile that is none: {error.message}") from error
+
+
+def _compare_profile(said: str, encoded: bytes, faults: list[Difference]) -> None:
+    if said and hashlib.sha384(encoded).hexdigest() != said:
+        faults.append(Difference(What.FACT, "the profile is not the one whose digest was recorded"))
+
+
+def _slots(ranges: Sequence[Sequence[int]]) -> list[int]:
+    slots: list[int] = []
+    for first, last in ranges:
+        _require((slots[-1] + 1 if slots else 0) <= first <= last < limits.SLOTS, "its ranges of slots do not ascend")
+        slots += range(first, last + 1)
+    _require(bool(slots), "it covers no slot")
+    return slots
+
+
+def _times(one: Sequence[int]) -> Times:
+    _require(len(one) == 3 and one[0] <= one[1] < one[2], "times that no report can have")
+    return Times(*one)
+
+
+def _state(said: Mapping[str, Any]) -> AgreementState:
+    return AgreementState(
+        said["in_force"], said["reason"], frozenset(said["suspended_clauses"]), frozenset(said["unbound"])
+    )
+
+
+def _moment(said: Mapping[str, Any]) -> Moment:
+    usage = said["usage"]
+    if usage is not None:
+        _require(len({one["clause"] for one in usage}) == len(usage), "it names a quota twice")
+    return Moment(
+        point=Point.ADMISSION,
+        now=said["now"],
+        broker=said["broker"],
+        broker_region=said["broker_region"],
+        key_log_age=said["key_log_age"],
+        sender_roles=_roles(said["sender_roles"]),
+        direct=said["direct"],
+        onward_grant=said["onward_grant"],
+        sender_key_since=said["sender_key_since"],
+        size=said["size"],
+        usage=None if usage is None else {one["clause"]: Usage(one["reports"], one["size"]) for one in usage},
+        approvals=_words(said["approvals"]),
+        overdue=_words(said["overdue"]),
+        log_available=said["log_available"],
+        emergency_declared=said["emergency_declared"],
+        hops=said["hops"],
+        disputed=said["disputed"],
+    )
+
+
+def _roles(words: Sequence[str] | None) -> frozenset[Role] | None:
+    if words is None:
+        return None
+    unknown = [word for word in words if word not in _ROLES]
+    _require(not unknown, f"{', '.join(unknown)[:80]!r} is no role")
+    return frozenset(_ROLES[word] for word in words)
+
+
+def _words(words: Sequence[str] | None) -> frozenset[str] | None:
+    return None if words is None else frozenset(words)
+
+
+def _node(said: Mapping[str, Any]) -> NodeFacts:
+    facts = said["facts"]
+    return NodeFacts(
+        party=said["party"],
+        node=said["node"],
+        region=facts["region"],
+        offices=frozenset(facts["offices"]),
+        communities=frozenset(facts["communities"]),
+        accreditation_level=facts["accreditation_level"],
+        accreditation_until=facts["accreditation_until"],
+        oldest_key_since=facts["oldest_key_since"],
+        valid=facts["valid"],
+        officers=_words(facts["officers"]),
+    )
+
+
+def _recipients(
+    said: Sequence[Mapping[str, Any]], portions: int
+) -> tuple[tuple[NodeFacts, ...], dict[Recipient, tuple[int, ...]], dict[tuple[str, str, int], Answer]]:
+    nodes = tuple(map(_node, said))
+    _require(len({(node.party, node.node) for node in nodes}) == len(nodes), "it names a recipient twice")
+    permitted: dict[Recipient, tuple[int, ...]] = {}
+    refused: dict[tuple[str, str, int], set[tuple[str, str]]] = {}
+    for one in said:
+        name = (one["party"], one["node"])
+        permitted[name] = _portions(one["portions"], portions)
+        for violation in one["violations"]:
+            _require(violation["reason"] in _REASONS, f"{violation['reason'][:80]!r} is no reason")
+            for portion in _portions(violation["portions"], portions):
+                refused.setdefault((*name, portion), set()).add((violation["clause"], violation["reason"]))
+    return nodes, permitted, {where: frozenset(answer) for where, answer in refused.items()}
+
+
+def _portions(said: Sequence[int], portions: int) -> tuple[int, ...]:
+    ascending = all(first < second for first, second in pairwise(said))
+    _require(ascending and all(one < portions for one in said), "its portions do not ascend, or there are not so many")
+    return tuple(said)
+
+
+def _require(holds: bool, problem: str) -> None:
+    if not holds:
+        raise VerificationError(problem, what_to_do="Keep the log as it is: whoever wrote this is to explain it.")

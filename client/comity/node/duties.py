@@ -1,0 +1,122 @@
+"""The duties of an agreement as a node knows them from its own mirror: nothing here is the broker's word.
+
+Hand-overs, answers and certificates about reports are known to their originator's party and their recipient's: of others' duties
+about reports a party knows nothing. Of everything else each party sees the same. `comity_policy.obligations` says what follows.
+
+    duties_of(mirror, "XAR-XBO-1", now_ms)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from comity.envelope.answering import answered, precedence_of
+from comity.envelope.evidence import decode_ack
+from comity.envelope.receipts import SlotOutcome, decode_slot_record
+from comity.node.acts import acts_of
+from comity.node.entries import SHARED, MirroredEntry
+from comity.node.mirror import Mirror
+from comity_policy.acts import Act
+from comity_policy.obligations import Answer, Handover, Tracked, duties
+from comity_policy.state import State
+
+_ENDING: Final = frozenset({"EXPIRED", "PARKED_DROPPED"})
+_KINDS: Final = frozenset({"SUBMIT_ACCEPTED", "DELIVERED", "ACKNOWLEDGED", *_ENDING})
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What a mirror knows of one agreement: its state, the acts under it, the hand-overs, and every duty."""
+
+    state: State
+    acts: tuple[Act, ...]
+    handovers: tuple[Handover, ...]
+    duties: tuple[Tracked, ...]
+
+    def of(self, party: str) -> tuple[Tracked, ...]:
+        """Give a party's own duties."""
+        return tuple(one for one in self.duties if one.duty.owner == party)
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    entry: int
+    at_ms: int
+    originator: str
+    transport_class: int
+    reports: dict[int, tuple[str, str]]
+
+
+@dataclass(slots=True)
+class _Facts:
+    """What the entries say, in their order."""
+
+    segments: dict[str, _Admitted] = field(default_factory=dict)
+    handovers: list[Handover] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+
+    def take(self, entry: MirroredEntry, party: str) -> None:
+        """Take one entry."""
+        shared = entry.shared()
+        if entry.kind == "SUBMIT_ACCEPTED":
+            self.segments[shared["segment_id"]] = _admitted(entry, shared)
+            return
+        own = entry.own(party)
+        if not own:
+            return
+        recipient, at_ms = own["recipient"]["party"], shared["time"]
+        for admitted, report, leaf in self._reports(_slots(entry.kind, own)):
+            if entry.kind == "DELIVERED":
+                self.handovers.append(_handover(admitted, report, leaf, recipient, at_ms))
+            else:
+                self.answers.append(Answer(report, recipient, at_ms))
+
+    def _reports(self, slots: Iterable[tuple[str, int]]) -> Iterator[tuple[_Admitted, str, str]]:
+        for segment_id, slot in slots:
+            admitted = self.segments.get(segment_id)
+            named = None if admitted is None else admitted.reports.get(slot)
+            if admitted is not None and named is not None:
+                yield admitted, *named
+
+
+def duties_of(mirror: Mirror, agreement_id: str, now_ms: int) -> Owed:
+    """Give what is known of the duties under an agreement at a time; raises as `Mirror.agreement`."""
+    facts = _Facts()
+    for entry in mirror.entries_of(agreement_id, _KINDS):
+        facts.take(entry, mirror.party)
+    acts, state = acts_of(mirror, agreement_id), mirror.fold(agreement_id).state(now_ms)
+    found = duties(state, acts, facts.handovers, facts.answers, now_ms)
+    return Owed(state, acts, tuple(facts.handovers), found)
+
+
+def _admitted(entry: MirroredEntry, shared: dict[str, Any]) -> _Admitted:
+    records = (decode_slot_record(record) for _, record in entry.parts[SHARED].records)
+    reports = {
+        one.slot: (one.report_id.hex(), one.leaf.hex()) for one in records if one.outcome is SlotOutcome.ADMITTED
+    }
+    return _Admitted(entry.log_index, shared["time"], shared["actor"]["party"], shared["class"], reports)
+
+
+def _slots(kind: str, own: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    if kind == "ACKNOWLEDGED":
+        for segment_id, outcomes in decode_ack(bytes.fromhex(own["ack"])).segments:
+            yield from ((segment_id.hex(), slot) for slot in answered(outcomes))
+        return
+    for one in own["segments"]:
+        for first, last in one["slots"]:
+            yield from ((one["segment_id"], slot) for slot in range(first, last + 1))
+
+
+def _handover(admitted: _Admitted, report: str, leaf: str, recipient: str, at_ms: int) -> Handover:
+    return Handover(
+        report=report,
+        leaf=leaf,
+        entry=admitted.entry,
+        admitted_at=admitted.at_ms,
+        originator=admitted.originator,
+        recipient=recipient,
+        precedence=precedence_of(admitted.transport_class),
+        at_ms=at_ms,
+    )

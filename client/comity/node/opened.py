@@ -1,0 +1,120 @@
+"""What opening gives: a segment that is judged, a slot as this opening may have it, or why it is not shown. Values of `opening`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from comity.envelope.checks import OfficerLookup, VerifiedSegment
+from comity.envelope.evidence import AckOutcome, BatchSignature
+from comity.envelope.exported import Exported, export
+from comity.envelope.segment import Segment, WholeItem
+from comity.identity.verdicts import Verdict
+from comity.node.agreements import AgreementFold
+from comity.node.permitting import Occasion, Opened
+from comity.report import ReceivedReport
+from comity_policy.engine import CompiledAgreement
+from comity_policy.explanation import ClauseExplanation
+from comity_policy.facts import NodeFacts, Role
+from comity_policy.readers import Lack, UseCaveat
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where the agreement's log has the admission of a segment: the entry and its time (Unix ms)."""
+
+    log_index: int
+    admitted_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a slot is not shown: the outcome to acknowledge, the reason for our own log, whether it is an alarm, and the clauses."""
+
+    outcome: AckOutcome
+    reason: str
+    fork: bool = False
+    clauses: tuple[ClauseExplanation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSlot:
+    """A report as this opening may have it, with what acknowledging it needs.
+
+    `report` is None where it is not to be shown: it waits whole. `lacks` says what another opening would bring for what waits,
+    `caveats` which were not acknowledged and keep something closed.
+    """
+
+    report: ReceivedReport | None
+    report_id: bytes
+    leaf: bytes
+    expires_at: int
+    approved_by: frozenset[str]
+    refused: tuple[ClauseExplanation, ...] = ()
+    lacks: frozenset[Lack] = frozenset()
+    caveats: tuple[UseCaveat, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """One of the two times to decide at: the agreement as it was, our node as it was (None: not enrolled), the time."""
+
+    compiled: CompiledAgreement
+    node: NodeFacts | None
+    now: int
+    key_log_age: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What decides from `since` until `until`, Unix ms, as the mirror stands in its `version`: all agreements, and our node."""
+
+    version: int
+    since: int
+    until: int
+    compiled: tuple[CompiledAgreement, ...]
+    node: NodeFacts | None
+
+
+# What a pair of decisions of one segment depends on, beside the report: roles, what the opening brings, time, the versions
+# of mirror and text.
+Question = tuple[frozenset[Role], Opened, str, int, int, bytes]
+
+
+@dataclass(slots=True)
+class OpenSegment:
+    """A segment whose signature holds, and everything its slots are judged by. `registered`: who opens it is written down."""
+
+    verified: VerifiedSegment
+    fold: AgreementFold
+    packets: Mapping[bytes, bytes]
+    officers: OfficerLookup
+    log_index: int
+    admitted_at: int
+    key_verdict: Verdict
+    admission: Time
+    sender_key_since: int
+    forked: Mapping[int, str]
+    batch: BatchSignature
+    batch_index: int
+    batch_path: tuple[bytes, ...]
+    registered: bool
+    decided_by: tuple[Question, tuple[Occasion, ...]] | None = None
+
+    @property
+    def segment(self) -> Segment:
+        """Give the parsed segment."""
+        return self.verified.segment
+
+    def exported(self, slot: int) -> Exported:
+        """Give one slot as an envelope alone; raises UsageError for one that came pruned."""
+        item = self.segment.items[slot]
+        named = {row.packet_id for row in item.manifest.rows} if isinstance(item, WholeItem) else set()
+        return export(
+            self.segment,
+            slot,
+            batch=self.batch,
+            index=self.batch_index,
+            batch_path=self.batch_path,
+            key_packets=[self.packets[name] for name in named if name in self.packets],
+        )

@@ -1,0 +1,62 @@
+"""What is signed of a report besides its marking: its times, what it refers to, and the suite its keys are of.
+
+Pure; an agreement bounds each.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from comity.envelope.core import Reference, Relation
+from comity.errors import ErrorCode, KeyFault, MalformedError
+from comity.identity.records import NodeRecord
+from comity.node.agreement_view import AgreementView
+from comity.report import Report, milliseconds
+from comity.suites import KeyRole, Suite
+from comity_policy.clauses import Retention, Suites
+from comity_policy.facts import Times
+
+DEFAULT_KEEP_MS: Final = 30 * 86_400_000
+
+
+def suite_of(view: AgreementView, own: NodeRecord) -> Suite:
+    """Give the first suite the agreement allows that our node has keys of; without a clause the default one."""
+    clauses = [clause for clause in view.document.clauses if isinstance(clause, Suites)]
+    allowed = clauses[0].allowed if clauses else (int(Suite.HYBRID),)
+    for suite in allowed:
+        if own.key(KeyRole.NODE_SIGNING, suite) is not None:
+            return Suite(suite)
+    raise KeyFault(
+        f"{own.identity} has no key of a suite that {view.agreement_id} allows",
+        what_to_do=f"comity node rotate {own.identity}",
+        code=ErrorCode.SUITE_NOT_ALLOWED,
+    )
+
+
+def longest_keeping(view: AgreementView) -> int:
+    """Give how long a report under an agreement may be kept, in milliseconds; without a clause 30 days."""
+    kept = [clause.longest.milliseconds for clause in view.document.clauses if isinstance(clause, Retention)]
+    return min([DEFAULT_KEEP_MS, *kept])
+
+
+def times_of(report: Report, keep_ms: int, now: int) -> Times:
+    """Give the signed times: `not_before` never before now, `expires_at` as late as the agreement lets it."""
+    not_before = now if report.not_before is None else max(now, milliseconds(report.not_before))
+    expires_at = now + keep_ms if report.expires_at is None else milliseconds(report.expires_at)
+    if expires_at <= not_before:
+        raise MalformedError(
+            "the report would expire before it may be handed over",
+            what_to_do="Give an expires_at after not_before, or leave both out.",
+        )
+    return Times(now, not_before, expires_at)
+
+
+def references_of(report: Report) -> tuple[Reference, ...]:
+    """Give the references as a core holds them; raises MalformedError for a relation that is none."""
+    relations = {relation.name.lower().replace("_", "-"): relation for relation in Relation}
+    found: list[Reference] = []
+    for word, report_id, leaf in report.refers_to:
+        if word not in relations:
+            raise MalformedError(f"{word!r} is not one of: {', '.join(relations)}")
+        found.append(Reference(relations[word], report_id.bytes, leaf))
+    return tuple(found)

@@ -1,0 +1,293 @@
+"""Acts of officers under an agreement that are no steps of its life, and the exact JSON objects that they sign.
+
+Written as steps are (`steps.py`): a closed table of keys per kind, every key is there, no other is; canonical JSON makes the body
+bytes, whose SHA-384 is the act's `digest`; `log_index` and `at_ms` are where and when the agreement's log took it. Acts stand in
+no chain: what one may refer to, it names by digest.
+
+Common keys: type, agreement, agreement_digest, party, officer, role, made_at. ``agreement_digest`` is that of the version that
+governs then; ``made_at`` (Unix ms) is when the officer signed, so that the same words said again are another act.
+
+| type | further keys | clause |
+|---|---|---|
+| emergency-declaration | basis (THREAT_TO_LIFE), reason, valid_until (ms) | emergency |
+| emergency-review | names (the declaration), finding (justified, unjustified), reason | emergency |
+| destruction-certificate | originator, reports, leaves, outcome (destroyed, returned), cause (end, emergency), means, witnesses | retention |
+| holder-release | holder, reports, leaves, reason | retention |
+| personal-data-review | reason | personal-data |
+| breach-open | subject (report, decision, entry), subject_id, discovered_at (ms), reason | breach |
+| breach-update | names (the opening), stage (initial-report, measures), reason | breach |
+| breach-close | names (the opening), reason | breach |
+| measures-attest | reason | security-measures |
+| contact-set | contact_role, name, contact | authorities |
+
+``reports`` and ``leaves`` are as long as one another: report ids and the leaves of their envelopes, pair by pair. When each act
+may be taken is `act_rules.py`; what follows from them is `obligations.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from comity_policy import clauses as kinds
+from comity_policy.calendar import LATEST_MS
+from comity_policy.facts import Role
+
+REASON_LIMIT: Final = 1000
+REPORTS_LIMIT: Final = 256
+# A statement has eight signatures, one of which is the officer's own.
+WITNESSES_LIMIT: Final = 7
+THREAT_TO_LIFE: Final = "THREAT_TO_LIFE"
+
+JsonValue = str | int | list[str]
+
+
+class ActError(ValueError):
+    """A body that is not exactly one of the table above."""
+
+
+class ActKind(StrEnum):
+    """What an act does; the value is the body's type."""
+
+    DECLARE = "emergency-declaration"
+    REVIEW = "emergency-review"
+    CERTIFY = "destruction-certificate"
+    RELEASE = "holder-release"
+    REVIEW_PERSONAL = "personal-data-review"
+    BREACH_OPEN = "breach-open"
+    BREACH_UPDATE = "breach-update"
+    BREACH_CLOSE = "breach-close"
+    ATTEST = "measures-attest"
+    CONTACT = "contact-set"
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        """Give the roles of officers who may take it."""
+        return _ROLES[self]
+
+    @property
+    def clause(self) -> type[kinds.Clause]:
+        """Give the kind of clause that an agreement must have for it."""
+        return _CLAUSES[self]
+
+    @property
+    def between(self) -> bool:
+        """Say whether it names reports: then only their originator's party and their holder's may read it."""
+        return self in {ActKind.CERTIFY, ActKind.RELEASE}
+
+
+_CASES = frozenset({Role.LIAISON, Role.SECURITY_AUTHORITY, Role.PLENIPOTENTIARY})
+_ROLES: Final[Mapping[ActKind, frozenset[Role]]] = {
+    ActKind.DECLARE: frozenset({Role.DUTY_OFFICER}),
+    ActKind.REVIEW: frozenset({Role.LIAISON, Role.RELEASE_AUTHORITY, Role.PLENIPOTENTIARY}),
+    ActKind.CERTIFY: frozenset({Role.LIAISON, Role.SECURITY_AUTHORITY}),
+    ActKind.RELEASE: frozenset({Role.RELEASE_AUTHORITY, Role.PLENIPOTENTIARY}),
+    ActKind.REVIEW_PERSONAL: frozenset({Role.LEGAL_REVIEWER, Role.RELEASE_AUTHORITY}),
+    ActKind.BREACH_OPEN: _CASES,
+    ActKind.BREACH_UPDATE: _CASES,
+    ActKind.BREACH_CLOSE: _CASES,
+    ActKind.ATTEST: frozenset({Role.SECURITY_AUTHORITY}),
+    ActKind.CONTACT: _CASES,
+}
+_CLAUSES: Final[Mapping[ActKind, type[kinds.Clause]]] = {
+    ActKind.DECLARE: kinds.Emergency,
+    ActKind.REVIEW: kinds.Emergency,
+    ActKind.CERTIFY: kinds.Retention,
+    ActKind.RELEASE: kinds.Retention,
+    ActKind.REVIEW_PERSONAL: kinds.PersonalDataRule,
+    ActKind.BREACH_OPEN: kinds.Breach,
+    ActKind.BREACH_UPDATE: kinds.Breach,
+    ActKind.BREACH_CLOSE: kinds.Breach,
+    ActKind.ATTEST: kinds.SecurityMeasures,
+    ActKind.CONTACT: kinds.Authorities,
+}
+_ROLE_OF = {role.word: role for role in Role}
+
+_COMMON: Final = ("type", "agreement", "agreement_digest", "party", "officer", "role", "made_at")
+_FURTHER: Final[Mapping[ActKind, tuple[str, ...]]] = {
+    ActKind.DECLARE: ("basis", "reason", "valid_until"),
+    ActKind.REVIEW: ("names", "finding", "reason"),
+    ActKind.CERTIFY: ("originator", "reports", "leaves", "outcome", "cause", "means", "witnesses"),
+    ActKind.RELEASE: ("holder", "reports", "leaves", "reason"),
+    ActKind.REVIEW_PERSONAL: ("reason",),
+    ActKind.BREACH_OPEN: ("subject", "subject_id", "discovered_at", "reason"),
+    ActKind.BREACH_UPDATE: ("names", "stage", "reason"),
+    ActKind.BREACH_CLOSE: ("names", "reason"),
+    ActKind.ATTEST: ("reason",),
+    ActKind.CONTACT: ("contact_role", "name", "contact"),
+}
+_DIGEST = re.compile(r"[0-9a-f]{96}")
+_REPORT = re.compile(r"[0-9a-f]{32}")
+_PARTY = re.compile(r"[A-Z]{3}")
+_OFFICER = re.compile(r"[A-Z]{3}/[a-z0-9][a-z0-9-]{0,62}")
+_FOR_PEOPLE = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]{1,200}")
+_REASON = re.compile(rf"(?=.*\S)[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]{{1,{REASON_LIMIT}}}")
+_TEXTS: Final[Mapping[str, re.Pattern[str]]] = {
+    "basis": re.compile(THREAT_TO_LIFE),
+    "names": _DIGEST,
+    "finding": re.compile(r"justified|unjustified"),
+    "originator": _PARTY,
+    "holder": _PARTY,
+    "outcome": re.compile(r"destroyed|returned"),
+    "cause": re.compile(r"end|emergency"),
+    "means": _FOR_PEOPLE,
+    "subject": re.compile(r"report|decision|entry"),
+    "subject_id": re.compile(r"[A-Za-z0-9./:_-]{1,128}"),
+    "stage": re.compile(r"initial-report|measures"),
+    "contact_role": _FOR_PEOPLE,
+    "name": _FOR_PEOPLE,
+    "contact": _FOR_PEOPLE,
+    "reason": _REASON,
+}
+_LISTS: Final[Mapping[str, tuple[re.Pattern[str], int]]] = {
+    "reports": (_REPORT, REPORTS_LIMIT),
+    "leaves": (_DIGEST, REPORTS_LIMIT),
+    "witnesses": (_OFFICER, WITNESSES_LIMIT),
+}
+_NUMBERS: Final = ("valid_until", "discovered_at")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One signed act and its place in the log. `digest` is the SHA-384 of the body's canonical bytes, in hex.
+
+    From `basis` on, a field is empty unless the act's kind has it; times are Unix milliseconds.
+    """
+
+    kind: ActKind
+    agreement_id: str
+    agreement_digest: str
+    party: str
+    officer: str
+    role: Role
+    made_at: int
+    basis: str = ""
+    reason: str = ""
+    valid_until: int = 0
+    names: str = ""
+    finding: str = ""
+    originator: str = ""
+    holder: str = ""
+    reports: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
+    outcome: str = ""
+    cause: str = ""
+    means: str = ""
+    witnesses: tuple[str, ...] = ()
+    subject: str = ""
+    subject_id: str = ""
+    discovered_at: int = 0
+    stage: str = ""
+    contact_role: str = ""
+    name: str = ""
+    contact: str = ""
+    digest: str = ""
+    log_index: int = 0
+    at_ms: int = 0
+
+    @property
+    def signers(self) -> frozenset[str]:
+        """Give who must have signed it, and nobody else: its officer and the witnesses."""
+        return frozenset({self.officer, *self.witnesses})
+
+    @property
+    def readers(self) -> frozenset[str] | None:
+        """Give the parties that may read it; None for every party of the agreement."""
+        return frozenset({self.party, self.originator or self.holder}) if self.kind.between else None
+
+    def to_body(self) -> dict[str, JsonValue]:
+        """Give the object an officer signs; raises ActError for an act whose fields its kind does not have."""
+        body: dict[str, JsonValue] = {
+            "type": self.kind.value,
+            "agreement": self.agreement_id,
+            "agreement_digest": self.agreement_digest,
+            "party": self.party,
+            "officer": self.officer,
+            "role": self.role.word,
+            "made_at": self.made_at,
+        }
+        has = _FURTHER[self.kind]
+        for key in (*_TEXTS, *_NUMBERS, *_LISTS):
+            value: str | int | tuple[str, ...] = getattr(self, key)
+            if key in has or value:
+                body[key] = list(value) if isinstance(value, tuple) else value
+        Act.from_body(body)
+        return body
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, object], *, digest: str = "", log_index: int = 0, at_ms: int = 0) -> Act:
+        """Give the act a body says, taken by the log at that index and Unix millisecond; raises ActError."""
+        kind = _kind(body)
+        _exact_keys(body, kind)
+        role = _ROLE_OF.get(_text(body, "role"))
+        if role is None:
+            raise ActError(f"{kind.value}: unknown role")
+        has = _FURTHER[kind]
+        act = cls(
+            kind=kind,
+            agreement_id=_text(body, "agreement", re.compile(r"[A-Z0-9][A-Z0-9-]{1,63}")),
+            agreement_digest=_text(body, "agreement_digest", _DIGEST),
+            party=_text(body, "party", _PARTY),
+            officer=_text(body, "officer", _OFFICER),
+            role=role,
+            made_at=_number(body, "made_at"),
+            **{key: _text(body, key, _TEXTS[key]) for key in has if key in _TEXTS},  # type: ignore[arg-type]  # by their names
+            **{key: _number(body, key) for key in has if key in _NUMBERS},  # type: ignore[arg-type]  # by their names
+            **{key: _texts(body, key) for key in has if key in _LISTS},  # type: ignore[arg-type]  # by their names
+            digest=digest,
+            log_index=log_index,
+            at_ms=at_ms,
+        )
+        if kind.between and not 0 < len(act.reports) == len(act.leaves):
+            raise ActError(f"{kind.value}: 'reports' and 'leaves' name the same reports, at least one")
+        return act
+
+
+def act_kind(named: object) -> ActKind | None:
+    """Give the kind of act that a body's type names, None where it names another kind of statement."""
+    return _KIND_OF.get(named) if isinstance(named, str) else None
+
+
+_KIND_OF: Final = {kind.value: kind for kind in ActKind}
+
+
+def _kind(body: Mapping[str, object]) -> ActKind:
+    kind = act_kind(body.get("type"))
+    if kind is None:
+        raise ActError("unknown type of act")
+    return kind
+
+
+def _exact_keys(body: Mapping[str, object], kind: ActKind) -> None:
+    wanted = {*_COMMON, *_FURTHER[kind]}
+    if set(body) != wanted:
+        odd = sorted(map(str, set(body) ^ wanted))
+        raise ActError(f"{kind.value}: missing or unknown {', '.join(odd[:8])}")
+
+
+def _text(body: Mapping[str, object], key: str, shape: re.Pattern[str] | None = None) -> str:
+    value = body[key]
+    if not isinstance(value, str) or (shape is not None and not shape.fullmatch(value)):
+        raise ActError(f"{key!r} has not the shape it must have")
+    return value
+
+
+def _number(body: Mapping[str, object], key: str) -> int:
+    value = body[key]
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < LATEST_MS:
+        raise ActError(f"{key!r} must be a time in Unix milliseconds")
+    return value
+
+
+def _texts(body: Mapping[str, object], key: str) -> tuple[str, ...]:
+    shape, limit = _LISTS[key]
+    values = body[key]
+    if not isinstance(values, list) or len(values) > limit:
+        raise ActError(f"{key!r} must be a list of at most {limit}")
+    texts = tuple(value for value in values if isinstance(value, str) and shape.fullmatch(value))
+    if len(texts) != len(values) or len(set(texts)) != len(texts):
+        raise ActError(f"{key!r} holds something twice, or what it must not hold")
+    return texts

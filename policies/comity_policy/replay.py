@@ -1,0 +1,348 @@
+"""Replay: what a log says was decided, decided again from what it says it was decided from (design of policy, "The decision").
+
+Rules in order:
+
+1. What a decision was made under is compared first: engine, agreement, vocabularies, umbrella, caveats, and the state that the
+   log's own steps amount to. Each that is not what is held here is named, and what cannot be decided without it is not decided.
+2. Every report of a recorded decision is decided by the engine with its own times, and the first by the reference interpreter
+   too (or every one, or none: `Second`). The answer is compared whole: portions, and every violated clause with its reason.
+3. Where the answers differ, the difference names clause, recipient, portion, and the fact that the clause was decided on.
+4. A violation by another party's caveat is told as ``PARTY/CAVEAT`` with the reason CAVEAT. Who cannot read that caveat takes it
+   as given where it was in force: the rest of the answer has to be the same, and such answers are counted apart.
+5. Nothing here reads a log: `Recorded` is made by whoever does. Everything in it is of its right type, and nothing else is taken
+   for granted.
+
+    replayer = Replayer(held)
+    for told in replayer.replay(recorded):
+        told.slot, told.verdict, told.differences
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from comity_policy import reference
+from comity_policy.companions import Umbrella
+from comity_policy.decision import ENGINE, Decision, Reason, ReportDecision, Violation
+from comity_policy.document import Document
+from comity_policy.engine import CompiledAgreement, CompositionError, decide_report
+from comity_policy.explanation import explain
+from comity_policy.facts import AgreementState, NodeFacts, Times
+from comity_policy.recorded import CAVEAT_REASON, Answer, Difference, Folded, Held, Recipient, Recorded, Under, What
+from comity_policy.sources import source_of
+from comity_policy.vocabulary import Vocabularies
+
+_CAVEAT_PREFIX = "caveat/"
+_KEPT = 64
+
+
+class Second(StrEnum):
+    """Of which reports the reference interpreter is asked too; it is much slower than the engine."""
+
+    NONE = "none"
+    FIRST = "first"
+    EVERY = "every"
+
+
+class Verdict(StrEnum):
+    """What came of one report's decision."""
+
+    IDENTICAL = "identical"
+    DIFFERENT = "different"
+    UNKNOWN = "not replayed"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What came of one report; `withheld` says that a caveat nobody showed was taken as given."""
+
+    slot: int
+    verdict: Verdict
+    differences: tuple[Difference, ...] = ()
+    withheld: bool = False
+
+
+class Replayer:
+    """Decides recorded decisions again, under what is held here."""
+
+    def __init__(self, held: Held, second: Second = Second.FIRST) -> None:
+        self._held = held
+        self._second = second
+        self._compiled: dict[Under, tuple[CompiledAgreement | None, tuple[Difference, ...], bool]] = {}
+
+    def replay(self, recorded: Recorded) -> Iterator[Told]:
+        """Give what came of each report of a recorded decision, in their order."""
+        compiled, differences, withheld = self._under(recorded.under)
+        differences = (*differences, *recorded.faults)
+        if compiled is None:
+            for slot, _ in recorded.reports:
+                yield Told(slot, Verdict.DIFFERENT, differences, withheld)
+            return
+        hidden = _hidden(recorded) if withheld else frozenset()
+        expected = _Expected.of(recorded, hidden)
+        for position, (slot, times) in enumerate(recorded.reports):
+            told = differences
+            if not expected.holds(compiled, recorded, times):
+                told += tuple(_compared(compiled, recorded, times, hidden))
+            if self._second is Second.EVERY or (self._second is Second.FIRST and position == 0):
+                told += tuple(_second(compiled, self._held.vocabularies, recorded, times))
+            verdict = Verdict.DIFFERENT if told else Verdict.IDENTICAL
+            yield Told(slot, verdict, told, bool(hidden))
+
+    def _under(self, under: Under) -> tuple[CompiledAgreement | None, tuple[Difference, ...], bool]:
+        if under not in self._compiled:
+            if len(self._compiled) >= _KEPT:
+                self._compiled.clear()
+            self._compiled[under] = self._made(under)
+        return self._compiled[under]
+
+    def _made(self, under: Under) -> tuple[CompiledAgreement | None, tuple[Difference, ...], bool]:
+        held, document = self._held, self._held.documents.get(under.agreement_digest)
+        differences = [*self._compared_under(under, document)]
+        umbrella: Umbrella | None = None
+        if under.umbrella is not None:
+            name, digest, state = under.umbrella
+            text = held.documents.get(digest)
+            if text is None:
+                differences.append(
+                    _named(What.UMBRELLA, f"no text held here is {name} {_short(digest)}, which was above it")
+                )
+                document = None
+            else:
+                umbrella = Umbrella(text, digest, state)
+        known = [held.caveats[digest] for _, _, digest in under.caveats if digest in held.caveats]
+        withheld = len(known) < len(under.caveats)
+        if document is None:
+            return None, tuple(differences), withheld
+        try:
+            source = source_of(
+                document, under.agreement_digest, under.state, held.vocabularies, umbrella=umbrella, caveats=known
+            )
+            return CompiledAgreement(source), tuple(differences), withheld
+        except (CompositionError, KeyError) as error:
+            differences.append(_named(What.AGREEMENT, f"the text cannot be decided by as it was recorded: {error}"))
+            return None, tuple(differences), withheld
+
+    def _compared_under(self, under: Under, document: Document | None) -> Iterator[Difference]:
+        held = self._held
+        if under.engine != ENGINE:
+            yield _named(What.ENGINE, f"decided by {under.engine}, replayed by {ENGINE}")
+        if document is None:
+            yield _named(
+                What.AGREEMENT, f"no text held here has the digest {_short(under.agreement_digest)} that was decided by"
+            )
+        else:
+            for name, digest in document.vocabularies.items():
+                if held.vocabularies.digests.get(name) != digest:
+                    yield _named(What.VOCABULARY, f"{name}: held here is another version than the agreement names")
+        if under.vocabularies != held.vocabularies_digest:
+            yield _named(What.VOCABULARY, "what was decided by is not all of what is held here")
+        for party, caveat_id, named in under.caveats:
+            caveat = held.caveats.get(named)
+            if caveat is not None and (caveat.party, caveat.id) != (party, caveat_id):
+                yield _named(What.CAVEAT, f"{party}/{caveat_id}: the text is that of {caveat.party}/{caveat.id}")
+        if under.folded is not None:
+            yield from _compared_with_steps(under, under.folded)
+
+
+def _compared_with_steps(under: Under, folded: Folded) -> Iterator[Difference]:
+    """Hold what a decision says it was made under against what the log's own steps amount to."""
+    if folded.state != under.state:
+        yield _named(What.STATE, _state_words(under.state, folded.state))
+    if folded.agreement_digest != under.agreement_digest:
+        said, governs = _short(under.agreement_digest), _short(folded.agreement_digest)
+        yield _named(What.AGREEMENT, f"decided by {said}, while {governs} governs by the log's steps")
+    recorded = frozenset(under.caveats)
+    for party, caveat_id, _ in sorted(folded.caveats - recorded):
+        yield _named(What.CAVEAT, f"{party}/{caveat_id}: in force by the log's steps, and not decided by")
+    for party, caveat_id, _ in sorted(recorded - folded.caveats):
+        yield _named(What.CAVEAT, f"{party}/{caveat_id}: decided by, and not in force by the log's steps")
+
+
+# --- comparing --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """What a record says of each portion for each addressed node, ready to be compared: none refused is a permit.
+
+    `is_whole` is false where the record tells of a node or portion that is not decided: that is a difference by itself.
+    """
+
+    cells: tuple[tuple[int, NodeFacts, Answer], ...]
+    masked: frozenset[str]
+    is_whole: bool
+    # By cell what was found to be as recorded: the engine gives the same objects again, which compare at once.
+    known: list[tuple[Violation, ...]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, recorded: Recorded, hidden: frozenset[tuple[str, str, int]]) -> _Expected:
+        profile = recorded.profile
+        own = (profile.originator.party, profile.originator.node)
+        addressed = {one.party for one in profile.addressees}
+        cells, is_whole = [], True
+        decided = set[tuple[str, str, int]]()
+        for node in recorded.nodes:
+            name = (node.party, node.node)
+            if node.party not in addressed or name == own:
+                continue
+            for index in range(len(profile.portions)):
+                where = (*name, index)
+                answer = recorded.refused.get(where, frozenset())
+                is_whole = is_whole and (index in recorded.permitted.get(name, ())) is not bool(answer)
+                if where in hidden:
+                    answer = frozenset(one for one in answer if one[1] != CAVEAT_REASON)
+                cells.append((index, node, answer))
+                decided.add(where)
+        said = {(*name, portion) for name, portions in recorded.permitted.items() for portion in portions}
+        return cls(tuple(cells), _masked_names(recorded), is_whole and decided.issuperset({*said, *recorded.refused}))
+
+    def holds(self, compiled: CompiledAgreement, recorded: Recorded, times: Times) -> bool:
+        """Say whether the engine answers the same for one report."""
+        profile, moment = recorded.profile, recorded.moment
+        if not self.known:
+            self.known.extend(() for _ in self.cells)
+        for number, (index, node, expected) in enumerate(self.cells):
+            violations = compiled.decide(profile, times, index, node, moment).violations
+            if violations and violations == self.known[number]:
+                continue
+            if frozenset(_masked(one, self.masked) for one in violations) != expected:
+                return False
+            self.known[number] = violations
+        return self.is_whole
+
+
+def _hidden(recorded: Recorded) -> frozenset[tuple[str, str, int]]:
+    """Give the portions whose answer rests on a caveat in force that is not read here."""
+    names = {f"{party}/{name}" for party, name, _ in recorded.under.caveats}
+    return frozenset(
+        where
+        for where, answer in recorded.refused.items()
+        if any(reason == CAVEAT_REASON and clause in names for clause, reason in answer)
+    )
+
+
+def _answers(found: ReportDecision, masked: AbstractSet[str]) -> dict[tuple[str, str, int], Answer]:
+    """Give the violated clauses as a record has them; those of a caveat in `masked` under its name alone."""
+    return {
+        where: frozenset(_masked(one, masked) for one in violations) for where, violations in found.violations.items()
+    }
+
+
+def _masked(one: Violation, masked: AbstractSet[str]) -> tuple[str, str]:
+    if masked and one.clause_id.startswith(_CAVEAT_PREFIX):
+        name = "/".join(one.clause_id.split("/")[1:3])
+        if name in masked:
+            return name, CAVEAT_REASON
+    return one.clause_id, one.reason.value
+
+
+def _masked_names(recorded: Recorded) -> frozenset[str]:
+    """Give the caveats that a record tells by their names alone."""
+    return frozenset(
+        clause for answer in recorded.refused.values() for clause, reason in answer if reason == CAVEAT_REASON
+    )
+
+
+def _compared(
+    compiled: CompiledAgreement,
+    recorded: Recorded,
+    times: Times,
+    hidden: frozenset[tuple[str, str, int]],
+) -> Iterator[Difference]:
+    """Tell every difference between the recorded answer and the one found, clause by clause."""
+    found = decide_report(compiled, recorded.profile, times, recorded.nodes, recorded.moment)
+    answers = _answers(found, _masked_names(recorded))
+    nodes = {(node.party, node.node): node for node in recorded.nodes}
+    said = {(party, name, portion) for (party, name), portions in recorded.permitted.items() for portion in portions}
+    got = {(party, name, portion) for (party, name), portions in found.permitted.items() for portion in portions}
+    for where in sorted({*said, *got, *answers, *recorded.refused}):
+        told, now = recorded.refused.get(where, frozenset()), answers.get(where, frozenset())
+        if where in hidden:
+            told = frozenset(one for one in told if one[1] != CAVEAT_REASON)
+            if where not in said and told == now:
+                continue
+        place = f"{where[0]}/{where[1]}, portion {where[2] + 1}"
+        for clause, reason in sorted(told - now):
+            fact = _fact(compiled, recorded, times, nodes, where, Violation(clause, _reason(reason)))
+            yield _named(What.FACT, f"{place}: clause {clause} was violated ({reason}) and is not{fact}")
+        for clause, reason in sorted(now - told):
+            fact = _fact(compiled, recorded, times, nodes, where, Violation(clause, _reason(reason)))
+            yield _named(What.FACT, f"{place}: clause {clause} is violated ({reason}) and was not{fact}")
+        if told == now and (where in said) != (where in got):
+            was, is_now = ("permitted", "refused") if where in said else ("refused", "permitted")
+            yield _named(What.FACT, f"{place} was {was} and is {is_now}")
+
+
+def _fact(  # noqa: PLR0917 - the arguments of explain, but for its answer
+    compiled: CompiledAgreement,
+    recorded: Recorded,
+    times: Times,
+    nodes: Mapping[Recipient, NodeFacts],
+    where: tuple[str, str, int],
+    violation: Violation,
+) -> str:
+    """Give the fact a clause is decided on, what it is and what it should be; nothing where the clause is not known here."""
+    node = nodes.get(where[:2])
+    if node is None or not 0 <= where[2] < len(recorded.profile.portions):
+        return ""
+    decision = Decision(permit=False, violations=(violation,))
+    try:
+        (one,) = explain(compiled, recorded.profile, times, where[2], node, recorded.moment, decision)
+    except KeyError:
+        return ""
+    return f"; {one.fact} is {one.got}, wanted {one.wanted}"
+
+
+def _reason(word: str) -> Reason:
+    return Reason(word) if word in set(Reason) else Reason.DENIED
+
+
+def _second(
+    compiled: CompiledAgreement, vocabularies: Vocabularies, recorded: Recorded, times: Times
+) -> Iterator[Difference]:
+    """Ask the reference interpreter."""
+    source = compiled.source
+    found = decide_report(compiled, recorded.profile, times, recorded.nodes, recorded.moment)
+    second = reference.decide_report(
+        source.document,
+        source.digest,
+        source.state,
+        vocabularies,
+        recorded.profile,
+        times,
+        recorded.nodes,
+        recorded.moment,
+        umbrella=source.umbrella,
+        caveats=source.caveats,
+    )
+    if second != found:
+        yield _named(What.REFERENCE, "engine and reference interpreter do not agree: one of the two is wrong")
+
+
+def _state_words(said: AgreementState, folded: AgreementState) -> str:
+    odd = [
+        f"{name} {_plain(getattr(said, name))}, by the log's steps {_plain(getattr(folded, name))}"
+        for name in ("in_force", "reason", "suspended_clauses", "unbound")
+        if getattr(said, name) != getattr(folded, name)
+    ]
+    return "; ".join(odd)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, frozenset):
+        return ", ".join(sorted(value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) or "none"
+
+
+def _named(what: What, words: str) -> Difference:
+    return Difference(what, words)
+
+
+def _short(digest: bytes) -> str:
+    return f"sha384:{digest.hex()[:16]}..."

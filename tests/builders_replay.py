@@ -1,0 +1,199 @@
+"""Logs of mixed decisions: taken by the engine, recorded by the broker's own code, without a network.
+
+log = MixedLog.of(segments=100, seed=1)       # 10,000 reports, permitted and refused for many reasons
+for entry in log.entries: LogReplay(log.texts()).take(entry)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.resources import files
+from random import Random
+from typing import Any
+
+from comity.envelope.evidence import SlotCode
+from comity.envelope.profile import encode_profile
+from comity.node.decision_records import Evidence
+from comity.node.replaying import LoggedEntry, Texts
+from comity.texts import agreement_digest
+from comity.verify import table
+from comity_broker.auditlog.bodies import Caller
+from comity_broker.auditlog.submissions import DecidedUnder, LoggedDecision, SegmentAdmission, submitted
+from comity_policy.companions import Caveat
+from comity_policy.decision import ReportDecision
+from comity_policy.document import Document, load
+from comity_policy.engine import CompiledAgreement, compile_agreement, decide_report
+from comity_policy.facts import AgreementState, Moment, NodeFacts, Point, Profile, Times, Usage
+from comity_policy.table_facts import Facts, build
+from comity_policy.vocabulary import bundled
+
+PER_DECISION, DECISIONS = 5, 20
+IN_FORCE = AgreementState(in_force=True)
+CALLER = Caller("XAR", "n1", "", bytes(48), bytes(16))
+_CHOICES: Mapping[str, Sequence[Any]] = {
+    "level": ("SECRET", "RESTRICTED", "UNCLASSIFIED", "TOP-SECRET"),
+    "categories": (["terrorism"], ["terrorism"], ["cyber"], ["sanctions"]),
+    "purpose": ("counter-terrorism", "counter-terrorism", "threat-to-life", "cyber-defence"),
+    "kind": ("report", "report", "rfi", "plan"),
+    "precedence": ("ROUTINE", "ROUTINE", "PRIORITY", "FLASH"),
+    "releasable_to": (["XAR", "XBO"], ["XAR", "XBO"], ["XAR", "XDE"]),
+    "expires": ("5d", "20d", "29d", "40d"),
+    "region": ("xbo", "xbo", "xde"),
+    "accreditation": ("TOP-SECRET", "TOP-SECRET", "SECRET"),
+    "sender_roles": (["node"], ["node", "liaison"], ["duty-officer"]),
+    "valid": (True, True, True, False),
+}
+
+
+@cache
+def text(name: str = "xar-xbo-ct") -> bytes:
+    return (files("comity_policy") / "examples" / f"{name}.toml").read_bytes()
+
+
+@cache
+def document() -> Document:
+    return load(text())
+
+
+@cache
+def digest() -> bytes:
+    return agreement_digest(text())
+
+
+@cache
+def compiled(state: AgreementState = IN_FORCE) -> CompiledAgreement:
+    return compile_agreement(document(), digest(), state, bundled())
+
+
+def narrowed(*caveats: Caveat) -> CompiledAgreement:
+    return compile_agreement(document(), digest(), IN_FORCE, bundled(), caveats=caveats)
+
+
+def under(state: AgreementState = IN_FORCE) -> DecidedUnder:
+    return DecidedUnder.of(compiled(state).source, bundled().digests, {})
+
+
+def mixed_facts(rng: Random) -> Facts:
+    """Give facts of which most fields are such as pass, and one to three may not."""
+    fields = {name: choices[0] for name, choices in _CHOICES.items()}
+    for name in rng.sample(list(_CHOICES), rng.randint(1, 3)):
+        fields[name] = rng.choice(_CHOICES[name])
+    return build(document(), digest(), {"from": "XAR", "to": "XBO", **fields}, Point.ADMISSION)
+
+
+@dataclass
+class MixedLog:
+    """Entries with the bodies of both parties, and by entry the manifests of what was admitted."""
+
+    entries: list[LoggedEntry] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, *, segments: int, seed: int, state: AgreementState = IN_FORCE) -> MixedLog:
+        rng, log = Random(seed), cls()
+        for number in range(segments):
+            log.add([mixed_facts(rng) for _ in range(DECISIONS)], rng=rng, log_index=number + 1, state=state)
+        return log
+
+    def texts(self) -> Texts:
+        return Texts([text()])
+
+    def add(
+        self, facts: Sequence[Facts], *, rng: Random, log_index: int = 1, state: AgreementState = IN_FORCE
+    ) -> LoggedEntry:
+        decisions, manifests, refusals = [], {}, []
+        for number, one in enumerate(facts):
+            moment = with_broker_facts(one.moment, rng)
+            slots = range(number * PER_DECISION, (number + 1) * PER_DECISION)
+            times = [later(one.times, rng.randrange(60_000)) for _ in slots]
+            results = [decide_report(compiled(state), one.profile, each, [one.node], moment) for each in times]
+            # As the broker does: what has another result is another decision.
+            for result in unique(results):
+                of = [at for at, each in enumerate(results) if each == result]
+                decisions.append(
+                    LoggedDecision(
+                        [slots[at] for at in of],
+                        encode_profile(one.profile),
+                        moment,
+                        [one.node],
+                        result,
+                        [times[at] for at in of],
+                    )
+                )
+            for slot, each, result in zip(slots, times, results, strict=True):
+                if result.permit:
+                    manifests[slot] = Evidence(bytes(48), one.profile, each)
+                else:
+                    refusals.append((slot, SlotCode.POLICY))
+        entry = logged(
+            decisions, log_index, len(facts) * PER_DECISION, refusals, made_under=under(state), manifests=manifests
+        )
+        self.entries.append(entry)
+        return entry
+
+
+def with_broker_facts(moment: Moment, rng: Random) -> Moment:
+    return replace(
+        moment,
+        size=rng.choice((None, 1000)),
+        usage=rng.choice((None, {}, {"9": Usage(1, 10)})),
+        approvals=rng.choice((None, frozenset({"XAR/officer1"}))),
+        overdue=rng.choice((None, frozenset[str]())),
+        log_available=True,
+    )
+
+
+def later(times: Times, milliseconds: int) -> Times:
+    return replace(times, expires_at=times.expires_at + milliseconds)
+
+
+def unique(results: Sequence[ReportDecision]) -> list[ReportDecision]:
+    found: list[ReportDecision] = []
+    for one in results:
+        if one not in found:
+            found.append(one)
+    return found
+
+
+def logged(
+    decisions: Sequence[LoggedDecision],
+    log_index: int,
+    slots: int,
+    refusals: Sequence[tuple[int, SlotCode]] = (),
+    *,
+    made_under: DecidedUnder | None = None,
+    manifests: Mapping[int, Evidence] | None = None,
+) -> LoggedEntry:
+    """Give an entry as a party reads it, its bodies written by the broker's code and read by the verifier's."""
+    admission = SegmentAdmission(
+        time=2,
+        received_at=1,
+        key_log_size=1,
+        state_epoch=1,
+        transport_class=4,
+        origin_epoch=bytes(16),
+        first_origin_sequence=1,
+        segment_id=bytes(48),
+        slots=slots,
+        first_agreement_sequence=1,
+        records=bytes(48),
+        agreement_digest=digest(),
+        under=made_under or under(),
+        refusals=tuple(refusals),
+    )
+    event = submitted(admission, CALLER, decisions)
+    kind = event.kind.value
+    shared = table.read_body("agreement", kind, "shared", event.shared)
+    own = {party: table.read_body("agreement", kind, party, body) for party, body in event.own.items()}
+    return LoggedEntry(log_index, kind, shared, own, dict(manifests or {}))
+
+
+def copied(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+def one_decision(profile: Profile, times: Times, node: NodeFacts, moment: Moment) -> LoggedDecision:
+    result = decide_report(compiled(), profile, times, [node], moment)
+    return LoggedDecision([0], encode_profile(profile), moment, [node], result, [times])

@@ -1,0 +1,121 @@
+"""The ledger of duties at a broker that runs: what is late stops what is not urgent, and is told once each way."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+
+from builders_acting import Officers, wall_ms
+from builders_approvals import approver
+from builders_every_kind import clause_text
+from builders_sdk import AGREEMENT, report, sharing
+from comity.errors import RefusedError
+from comity.node.duties import duties_of
+from comity_policy.acts import ActKind
+from comity_policy.obligations import DutyKind, DutyState
+
+MINUTE = 60_000
+DAY = 24 * 60 * MINUTE
+ACKNOWLEDGE = clause_text("27", "acknowledge", "within = { ROUTINE = { minutes = 10 } }\nstop_after = { minutes = 5 }")
+LATE = [("DUTY_OVERDUE", "acknowledge", "XBO")]
+
+
+async def handed(reader):
+    """Let XBO be handed a report and not answer for it."""
+    async for _ in reader.receive():
+        return
+
+
+async def answering(reader):
+    """Let XBO answer for everything it is handed."""
+    async for delivery in reader.receive(follow=False):
+        async with delivery:
+            pass
+
+
+async def test_a_late_answer_stops_what_is_not_urgent_until_it_is_given(tmp_path):
+    async with sharing(tmp_path, into_force=False) as shared:
+        shared.treaty.text += ACKNOWLEDGE.encode()
+        await shared.treaty.into_force()
+        officers = await Officers(shared).accredit()
+        awake = [approver(officers.held(shared.world.xar, "duty1"))]
+        broker, clock = shared.world.broker, shared.world.clock
+        asked = broker.monitor.duties.overdue
+        async with shared.node("XAR") as sender, shared.node("XBO") as reader:
+            await sender.send(report(), agreement=AGREEMENT)
+            await handed(reader)
+            await broker.monitor.look()
+            assert asked(AGREEMENT, "XBO", wall_ms()) == frozenset()
+            later = wall_ms() + 16 * MINUTE
+            assert asked(AGREEMENT, "XBO", later) == {"27"}
+            assert asked(AGREEMENT, "XAR", later) == frozenset()
+            clock.committed(later)
+            with pytest.raises(RefusedError) as caught:
+                await sender.send(report("three boats"), agreement=AGREEMENT)
+            assert {one.clause_id for one in caught.value.clauses} == {"27"}
+            await sender.send(report("four boats", precedence="flash"), agreement=AGREEMENT, approved_by=awake)
+            await broker.monitor.look()
+            await broker.monitor.look()
+            assert await officers.told(DutyKind.ACKNOWLEDGE) == LATE
+            await answering(reader)
+            await broker.monitor.look()
+            assert asked(AGREEMENT, "XBO", later) == frozenset()
+            await sender.send(report("three boats"), agreement=AGREEMENT)
+            await broker.monitor.look()
+            told = await officers.told(DutyKind.ACKNOWLEDGE)
+            assert told == [*LATE, ("DUTY_DONE", "acknowledge", "XBO")]
+
+
+async def test_what_is_owed_is_known_before_anything_is_admitted_after_a_start(tmp_path):
+    async with sharing(tmp_path, into_force=False) as shared:
+        shared.treaty.text += ACKNOWLEDGE.encode()
+        await shared.treaty.into_force()
+        async with shared.node("XAR") as sender, shared.node("XBO") as reader:
+            await sender.send(report(), agreement=AGREEMENT)
+            await handed(reader)
+        world = shared.world
+    async with sharing(tmp_path, into_force=False, world=world) as again:
+        assert again.world.broker.monitor.duties.overdue(AGREEMENT, "XBO", wall_ms() + DAY) == {"27"}
+
+
+async def test_an_ended_keeping_is_told_of_once_and_done_by_its_certificate(tmp_path):
+    async with sharing(tmp_path, into_force=False) as shared:
+        shared.treaty.text = re.sub(rb"longest = {[^}]*}", b"longest = { days = 3 }", shared.treaty.text)
+        await shared.treaty.into_force()
+        officers = await Officers(shared).accredit()
+        broker, clock = shared.world.broker, shared.world.clock
+        async with shared.node("XAR") as sender, shared.node("XBO") as reader:
+            sent = await sender.send(report(), agreement=AGREEMENT)
+            await answering(reader)
+            await broker.monitor.look()
+            kept = next(
+                one
+                for one in duties_of(await refreshed(reader, broker), AGREEMENT, wall_ms()).of("XBO")
+                if one.duty.kind is DutyKind.END_KEEPING
+            )
+            assert (kept.state, kept.duty.due_ms) == (DutyState.OPEN, kept.duty.since_ms + 3 * DAY)
+            clock.committed(kept.duty.due_ms)
+            await broker.monitor.look()
+            assert await officers.told(DutyKind.END_KEEPING) == []
+            clock.committed(kept.duty.due_ms + 1)
+            for _ in range(3):
+                await broker.monitor.look()
+            over = ("DUTY_OVERDUE", "end-keeping", "XBO")
+            assert await officers.told(DutyKind.END_KEEPING) == [over]
+            security = officers.held(shared.world.xbo, "security1")
+            about = {"originator": "XAR", "reports": (sent.report_id.hex,), "leaves": (sent.leaf.hex(),)}
+            await officers.take(ActKind.CERTIFY, security, **about, made_at=clock.now_ms())
+            for _ in range(2):
+                await broker.monitor.look()
+            assert await officers.told(DutyKind.END_KEEPING) == [over, ("DUTY_DONE", "end-keeping", "XBO")]
+
+
+async def refreshed(node, broker):
+    """Refresh a node's mirror to what is logged; give it."""
+    (head,) = [one for one in await broker.logs._reader.shards() if one.shard == AGREEMENT]
+    while (pin := node.mirror.pin(AGREEMENT)) is None or pin.size < head.leaf_next:
+        await node.refresh()
+        await asyncio.sleep(0)
+    return node.mirror

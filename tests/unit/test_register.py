@@ -1,0 +1,82 @@
+"""The register of a node: lines stay across processes, a number is taken once, envelopes go when their report expires."""
+
+import pytest
+
+from comity.errors import NotFoundError
+from comity.node.register import AcknowledgedLine, KeptEnvelope, OpenedLine, Register, WaitingLine
+from comity_policy.facts import Use
+from comity_policy.readers import Lack
+
+REPORT, LEAF = b"r" * 16, b"l" * 48
+OPENED = OpenedLine(REPORT, LEAF, "XAR-XBO-1", "XBO/analyst1", "analysis", Use.READ, 10)
+KEPT = KeptEnvelope(REPORT, "XAR-XBO-1", 7, 5, 100, b"sealed")
+WAITS = WaitingLine("default", REPORT, "XAR-XBO-1", b"s" * 48, 3, frozenset({Lack.READER, Lack.CAVEATS}), "", 10)
+
+
+@pytest.fixture
+def place(tmp_path):
+    return tmp_path / "register.sqlite"
+
+
+@pytest.fixture
+def register(place):
+    made = Register(place)
+    yield made
+    made.close()
+
+
+def test_what_was_opened_is_known_to_the_next_process(register, place):
+    assert not register.was_opened(REPORT, LEAF)
+    register.open_report(OPENED, KEPT)
+    again = Register(place)
+    assert again.was_opened(REPORT, LEAF)
+    assert not again.was_opened(REPORT, b"m" * 48)
+    assert (again.openings(REPORT), again.envelope(REPORT)) == ((OPENED,), KEPT)
+    again.close()
+
+
+def test_an_envelope_stays_the_first_one_and_goes_when_its_report_expires(register):
+    register.open_report(OPENED, KEPT)
+    register.open_report(OPENED, KeptEnvelope(REPORT, "XAR-XBO-1", 8, 6, 100, b"another"))
+    assert register.envelope(REPORT) == KEPT
+    register.drop_expired(99)
+    assert register.envelope(REPORT) == KEPT
+    register.drop_expired(100)
+    with pytest.raises(NotFoundError):
+        register.envelope(REPORT)
+    assert len(register.openings(REPORT)) == 2
+
+
+def test_what_one_reader_acknowledged_under_one_text_counts_for_no_other(register):
+    line = AcknowledgedLine(REPORT, frozenset({"9", "8"}), "XBO/analyst1", "XAR-XBO-1", b"d" * 48, 10)
+    register.acknowledge(line)
+    register.acknowledge(line)
+    assert register.acknowledged(REPORT, "XBO/analyst1", b"d" * 48) == {"8", "9"}
+    for other in (
+        (b"q" * 16, "XBO/analyst1", b"d" * 48),
+        (REPORT, "XBO/n1", b"d" * 48),
+        (REPORT, "XBO/analyst1", b"e" * 48),
+    ):
+        assert register.acknowledged(*other) == frozenset()
+
+
+def test_a_number_is_taken_once_by_whichever_process_is_first(register, place):
+    again = Register(place)
+    numbers = [one.enter_copy(REPORT, "XAR-XBO-1", Use.COPY, "XBO/analyst1", 10) for one in (register, again)]
+    assert numbers == [1, 2]
+    assert register.unmade_copy(REPORT, Use.COPY, "XBO/analyst1").number == 1
+    assert register.unmade_copy(REPORT, Use.TRANSLATION, "XBO/analyst1") is None
+    assert register.unmade_copy(REPORT, Use.COPY, "XBO/analyst2") is None
+    assert [one.make_copy(1, 11) for one in (again, register)] == [True, False]
+    assert again.unmade_copy(REPORT, Use.COPY, "XBO/analyst1").number == 2
+    assert [one.made_at for one in register.copies(REPORT)] == [11, None]
+    again.close()
+
+
+def test_what_waits_has_one_line_until_it_waits_no_more(register):
+    register.wait(WAITS)
+    newer = WaitingLine("default", REPORT, "XAR-XBO-1", b"t" * 48, 0, frozenset({Lack.READER}), "XBO/analyst1 1", 12)
+    register.wait(newer)
+    assert (register.waiting("default"), register.waiting("archive")) == ((newer,), ())
+    register.wait_no_more([newer])
+    assert register.waiting("default") == ()
