@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -11,8 +12,9 @@ from builders_acting import Officers, wall_ms
 from builders_approvals import approver
 from builders_every_kind import clause_text
 from builders_sdk import AGREEMENT, report, sharing
+from comity import canonical
 from comity.errors import RefusedError
-from comity.node.duties import duties_of
+from comity.node.duties import Facts, duties_of
 from comity_policy.acts import ActKind
 from comity_policy.obligations import DutyKind, DutyState
 
@@ -119,3 +121,28 @@ async def refreshed(node, broker):
         await node.refresh()
         await asyncio.sleep(0)
     return node.mirror
+
+
+async def test_an_acknowledgement_that_the_recipients_node_did_not_sign_ends_no_duty(tmp_path):
+    async with sharing(tmp_path, into_force=False) as shared:
+        shared.treaty.text += ACKNOWLEDGE.encode()
+        await shared.treaty.into_force()
+        async with shared.node("XAR") as sender, shared.node("XBO") as reader:
+            await sender.send(report(), agreement=AGREEMENT)
+            await answering(reader)
+            mirror = await refreshed(sender, shared.world.broker)
+            owed = duties_of(mirror, AGREEMENT, wall_ms()).of("XBO")
+            assert [one.state for one in owed if one.duty.kind is DutyKind.ACKNOWLEDGE] == [DutyState.DONE]
+            honest, forged = Facts(mirror.directory, AGREEMENT), Facts(mirror.directory, AGREEMENT)
+            for entry in mirror.entries_of(AGREEMENT, frozenset({"SUBMIT_ACCEPTED", "ACKNOWLEDGED"})):
+                honest.take(entry, "XAR")
+                forged.take(signed_by_nobody(entry) if entry.kind == "ACKNOWLEDGED" else entry, "XAR")
+    assert len(honest.answers) == 1
+    assert forged.answers == []
+
+
+def signed_by_nobody(entry):
+    own = entry.own("XAR")
+    flipped = f"{int(own['signature'][:2], 16) ^ 1:02x}{own['signature'][2:]}"
+    body = canonical.dumps({**own, "signature": flipped})
+    return replace(entry, parts={**entry.parts, "XAR": replace(entry.parts["XAR"], body=body)})

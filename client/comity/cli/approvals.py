@@ -90,9 +90,13 @@ class Asking:
 def _lines(report: SealedReport) -> tuple[str, ...]:
     return (
         f"[{report.banner}]",
-        f"report      {report.report_id} under {report.agreement_id}",
-        f"precedence  {report.precedence.name}",
-        f"addressees  {'; '.join(report.addressees)}",
+        f"report      {report.report_id} under {report.agreement_id}: {report.kind}",
+        f"precedence  {report.precedence.name}" + (", under a declared emergency" if report.emergency else ""),
+        f"addressees  {'; '.join(report.addressees)}; keys for {report.keys_for} of their nodes",
+        f"purpose     {report.purpose}; about {', '.join(report.categories)}",
+        *(f"portion {number}   [{each}]" for number, each in enumerate(report.portions, 1)),
+        *(f"refers to   {each}" for each in report.refers_to),
+        f"expires     {rfc3339(report.expires_at)}",
         f"leaf        {report.leaf.hex()}",
     )
 

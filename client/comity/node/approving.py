@@ -43,13 +43,25 @@ _PRECEDENCE: Final = "precedence"
 
 @dataclass(frozen=True, slots=True)
 class SealedReport:
-    """What the sealed bytes of a report say to its own party. `addressees` are as people write them, `leaf` names the bytes."""
+    """What the sealed bytes of a report say to its own party, but for the text, which they hide from whoever has no key.
+
+    `addressees` and `refers_to` are as people write them, `portions` the banner of each, `leaf` names the bytes; `expires_at` is
+    Unix ms, `keys_for` how many nodes of other parties have keys.
+    """
 
     report_id: UUID
     agreement_id: str
     banner: str
+    kind: str
     precedence: Precedence
+    purpose: str
+    categories: tuple[str, ...]
+    emergency: bool
     addressees: tuple[str, ...]
+    portions: tuple[str, ...]
+    keys_for: int
+    refers_to: tuple[str, ...]
+    expires_at: int
     leaf: bytes
 
 

@@ -76,11 +76,22 @@ def sealed_report(one: Waiting, mirror: Mirror) -> SealedReport:
     party = profile.originator.party
     levels = mirror.agreement(profile.agreement_id).document.levels_of(party)
     return SealedReport(
-        report_id=one.report_id,
+        report_id=UUID(bytes=item.core.report_id),
         agreement_id=profile.agreement_id,
         banner=banner_of(profile, range(len(profile.portions)), levels, party),
+        kind=profile.kind.word,
         precedence=profile.precedence,
+        purpose=profile.purpose,
+        categories=profile.categories,
+        emergency=bool(profile.emergency),
         addressees=tuple(_addressee(each) for each in profile.addressees),
+        portions=tuple(banner_of(profile, [index], levels, party) for index in range(len(profile.portions))),
+        keys_for=sum(row.party != party for row in item.manifest.rows),
+        refers_to=tuple(
+            f"{each.relation.name.lower().replace('_', '-')} {UUID(bytes=each.report_id)}"
+            for each in item.core.refers_to
+        ),
+        expires_at=item.core.expires_at,
         leaf=item.leaf,
     )
 

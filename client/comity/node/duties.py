@@ -1,4 +1,7 @@
-"""The duties of an agreement as a node knows them from its own mirror: nothing here is the broker's word.
+"""The duties of an agreement as a node knows them from its own mirror.
+
+An acknowledgement ends a duty where the recipient's node signed it, and not on the broker's word. That a report expired, or was
+given up by its reader, the broker says in the log; whoever sent it can hold that against the report.
 
 Hand-overs, answers and certificates about reports are known to their originator's party and their recipient's: of others' duties
 about reports a party knows nothing. Of everything else each party sees the same. `comity_policy.obligations` says what follows.
@@ -13,8 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from comity.envelope.answering import answered, precedence_of
-from comity.envelope.evidence import decode_ack
+from comity.envelope.evidence import SignedAck, decode_ack, verify_ack
 from comity.envelope.receipts import SlotOutcome, decode_slot_record
+from comity.errors import KeyFault, MalformedError, RejectedError
+from comity.identity.directory import KeyDirectory
 from comity.node.acts import acts_of
 from comity.node.entries import SHARED, MirroredEntry
 from comity.node.mirror import Mirror
@@ -50,9 +55,11 @@ class _Admitted:
 
 
 @dataclass(slots=True)
-class _Facts:
+class Facts:
     """What the entries say, in their order."""
 
+    directory: KeyDirectory
+    agreement_id: str
     segments: dict[str, _Admitted] = field(default_factory=dict)
     handovers: list[Handover] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
@@ -64,7 +71,7 @@ class _Facts:
             self.segments[shared["segment_id"]] = _admitted(entry, shared)
             return
         own = entry.own(party)
-        if not own:
+        if not own or (entry.kind == "ACKNOWLEDGED" and not self._is_signed(shared, own)):
             return
         recipient, at_ms = own["recipient"]["party"], shared["time"]
         for admitted, report, leaf in self._reports(_slots(entry.kind, own)):
@@ -72,6 +79,19 @@ class _Facts:
                 self.handovers.append(_handover(admitted, report, leaf, recipient, at_ms))
             else:
                 self.answers.append(Answer(report, recipient, at_ms))
+
+    def _is_signed(self, shared: dict[str, Any], own: dict[str, Any]) -> bool:
+        """Say whether the node that an acknowledgement is said to be of signed it, with a key that counted then."""
+        signed = SignedAck(bytes.fromhex(own["ack"]), bytes.fromhex(own["signature"]))
+        try:
+            said = decode_ack(signed.record)
+            at_ms, log_size = shared["time"], shared["key_log_size"]
+            record, key = self.directory.signing_node(said.key_set, said.suite, at_ms, log_size)
+            verify_ack(signed, key.suite, key.public)
+        except (KeyFault, MalformedError, RejectedError):
+            return False
+        named = (own["recipient"]["party"], own["recipient"]["node"], own["consumer"], self.agreement_id)
+        return (record.party, record.node, said.consumer, said.agreement_id) == named
 
     def _reports(self, slots: Iterable[tuple[str, int]]) -> Iterator[tuple[_Admitted, str, str]]:
         for segment_id, slot in slots:
@@ -83,7 +103,7 @@ class _Facts:
 
 def duties_of(mirror: Mirror, agreement_id: str, now_ms: int) -> Owed:
     """Give what is known of the duties under an agreement at a time; raises as `Mirror.agreement`."""
-    facts = _Facts()
+    facts = Facts(mirror.directory, agreement_id)
     for entry in mirror.entries_of(agreement_id, _KINDS):
         facts.take(entry, mirror.party)
     acts, state = acts_of(mirror, agreement_id), mirror.fold(agreement_id).state(now_ms)
