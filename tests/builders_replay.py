@@ -14,10 +14,19 @@ from importlib.resources import files
 from random import Random
 from typing import Any
 
+from builders_audit import good_audit
 from comity.envelope.evidence import SlotCode
 from comity.envelope.profile import encode_profile
 from comity.node.decision_records import Evidence
-from comity.node.replaying import LoggedEntry, Texts
+from comity.node.replaying import (
+    LoggedEntry,
+    LogReplay,
+    Texts,
+    bundle_entries,
+    bundle_evidence,
+    bundle_logs,
+    bundle_texts,
+)
 from comity.texts import agreement_digest
 from comity.verify import table
 from comity_broker.auditlog.bodies import Caller
@@ -197,3 +206,23 @@ def copied(value: Any) -> Any:
 def one_decision(profile: Profile, times: Times, node: NodeFacts, moment: Moment) -> LoggedDecision:
     result = decide_report(compiled(), profile, times, [node], moment)
     return LoggedDecision([0], encode_profile(profile), moment, [node], result, [times])
+
+
+def bundle(tmp_path, *, under: Mapping[str, object] | None = None, agreement_digest: str = "", **state: object):
+    audit = good_audit()
+    index = audit.find("SUBMIT_ACCEPTED")
+    if state or under:
+        said = audit.body(index)["under"]
+        audit.change(index, under=said | dict(under or {}) | {"state": said["state"] | state})
+    if agreement_digest:
+        audit.change(index, agreement_digest=agreement_digest)
+    audit.write(tmp_path)
+    return tmp_path
+
+
+def replayed_bundle(folder):
+    (log,) = bundle_logs(folder)
+    replaying = LogReplay(bundle_texts(folder))
+    return [
+        done for entry in bundle_entries(log, bundle_evidence(folder)) if (done := replaying.take(entry)) is not None
+    ]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
 
-from builders_audit import good_audit
 from builders_replay import (
     MixedLog,
+    bundle,
     copied,
     digest,
     document,
@@ -21,6 +20,7 @@ from builders_replay import (
     mixed_facts,
     narrowed,
     one_decision,
+    replayed_bundle,
     text,
     under,
 )
@@ -33,10 +33,6 @@ from comity.node.replaying import (
     LogReplay,
     Replayed,
     Texts,
-    bundle_entries,
-    bundle_evidence,
-    bundle_logs,
-    bundle_texts,
 )
 from comity_policy.caveat import load_caveat
 from comity_policy.clauses import Ceiling
@@ -251,26 +247,6 @@ def test_a_caveat_of_which_the_record_says_nothing_refused_nothing_is_a_differen
 
 
 # state
-
-
-def bundle(tmp_path, *, under: Mapping[str, object] | None = None, agreement_digest: str = "", **state: object):
-    audit = good_audit()
-    index = audit.find("SUBMIT_ACCEPTED")
-    if state or under:
-        said = audit.body(index)["under"]
-        audit.change(index, under=said | dict(under or {}) | {"state": said["state"] | state})
-    if agreement_digest:
-        audit.change(index, agreement_digest=agreement_digest)
-    audit.write(tmp_path)
-    return tmp_path
-
-
-def replayed_bundle(folder):
-    (log,) = bundle_logs(folder)
-    replaying = LogReplay(bundle_texts(folder))
-    return [
-        done for entry in bundle_entries(log, bundle_evidence(folder)) if (done := replaying.take(entry)) is not None
-    ]
 
 
 def test_a_bundle_is_replayed_with_the_state_that_its_own_steps_amount_to(tmp_path):
