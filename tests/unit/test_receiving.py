@@ -1,6 +1,7 @@
 """Receiving from a broker that repeats, forgets and lies: nothing acknowledged is shown again, nothing false is shown at all."""
 
 import asyncio
+import threading
 
 from builders_delivery import cut
 from builders_envelope import report_id
@@ -54,6 +55,34 @@ async def test_an_answer_that_nobody_confirmed_is_sent_again_in_the_next_session
         await until(waiting.done)
         await deliveries.aclose()
         await receiver.close()
+
+
+async def test_an_acknowledgement_is_written_though_receiving_is_broken_off_before_that_began(tmp_path):
+    async with receiving(tmp_path) as world:
+        frame = world.hand.frame(1)
+        world.hand_over(frame)
+        receiver = await world.receiver()
+        busy = threading.Event()
+        acknowledging = receiver._acks
+        deliveries = receiver.deliveries(follow=True)
+        delivery = await anext(deliveries)
+        other = asyncio.create_task(acknowledging.in_worker(busy.wait))
+        await asyncio.sleep(0.01)
+        delivery.acknowledge()
+        acknowledging.flush()
+        await asyncio.sleep(0.01)
+        ending = asyncio.create_task(receiver.close())
+        await asyncio.sleep(0.01)
+        # The loop itself may wait for that thread at the end.
+        threading.Timer(0.1, busy.set).start()
+        ending.cancel()
+        await asyncio.wait([ending])
+        await other
+        await deliveries.aclose()
+        world.drop()
+        world.hand_over(frame)
+        world.catch_up()
+        assert await world.texts() == []
 
 
 async def test_a_report_in_the_applications_hands_is_not_shown_a_second_time_by_a_new_session(tmp_path):

@@ -1,6 +1,7 @@
 """Runs, numbers and order: what shares a segment, what is urgent, and that a number is used once or not at all."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -10,7 +11,7 @@ from comity.envelope.segment import parse_segment
 from comity.errors import ErrorCode, MalformedError
 from comity.node.background import Background
 from comity.node.egress import CONTENT_BYTES
-from comity.node.outbox import Lane, Outbox
+from comity.node.outbox import Lane, Outbox, StoredReceipt, StoredSegment
 from comity.node.pipeline import Pipeline
 from comity.node.sealing import ReportIds
 from comity.report import Portion
@@ -254,3 +255,34 @@ async def test_what_is_signed_for_a_lane_that_broke_meanwhile_is_handed_back(pip
     piping.signing.gate.set()
     await until(lambda: piping.handed_back)
     assert piping.published.outgoing == []
+
+
+async def test_an_answer_whose_writing_has_not_begun_at_the_end_is_written_all_the_same(tmp_path):
+    async with clearing(tmp_path) as world:
+        outbox = await Outbox.open(tmp_path / "outbox", wait=False)
+        piping = Piping(world, outbox)
+        piping.signing.gate.set()
+        background = Background(lambda error: pytest.fail(str(error)))
+        piping.pipeline.start(background)
+        piping.add(report(), flush=True)
+        await until(lambda: piping.published.outgoing)
+        sent = piping.published.outgoing[0].segment
+        busy = threading.Event()
+        other = asyncio.create_task(piping.pipeline.on_disk(busy.wait))
+        await asyncio.sleep(0.01)
+        piping.pipeline.accept(receipt_of(sent))
+        await asyncio.sleep(0.01)
+        ending = asyncio.create_task(background.close())
+        await asyncio.sleep(0.01)
+        busy.set()
+        await ending
+        await other
+        await piping.pipeline.on_disk(lambda: None)
+        await piping.pipeline.close()
+        assert not outbox.waits()
+        assert outbox.receipt(sent.segment_id) == receipt_of(sent)
+        outbox.close()
+
+
+def receipt_of(segment: StoredSegment) -> StoredReceipt:
+    return StoredReceipt(segment.segment_id, segment.lane.agreement_id, 7, b"l" * 32, b"signed", b"k" * 48, b"entry")

@@ -21,6 +21,7 @@ from comity.envelope import limits
 from comity.envelope.evidence import Ack, AckOutcome, SignedAck, sign_ack
 from comity.errors import ComityError
 from comity.keys.signer import Signer
+from comity.node.background import to_its_end
 from comity.node.claims import Claim
 from comity.node.clock import NowMs
 from comity.node.inbox import Inbox, InboxLane, Settlement
@@ -140,7 +141,7 @@ class Acknowledging:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            await self._flush_once()
+            await to_its_end(self._flush_once())
 
     async def close(self) -> None:
         """Write what is left, and let go of the thread; `run` has ended."""

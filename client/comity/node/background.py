@@ -1,4 +1,8 @@
-"""Tasks that one object owns: started together, ended together, and a failure of one is told once (design 06, "Concurrency")."""
+"""Tasks that one object owns: started together, ended together, and a failure of one is told once (design 06, "Concurrency").
+
+What was handed to a thread and has not begun there is dropped without a word when whoever waits for it is cancelled. What must
+not be lost that way is awaited through `to_its_end`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,20 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 _LOG: Final = logging.getLogger(__name__)
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await work that is finished though this task is cancelled meanwhile; raises what it raised, else the cancellation."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled
 
 
 class Background:

@@ -21,7 +21,7 @@ from typing import Final, TypeVar
 from comity.envelope import limits
 from comity.envelope.evidence import encode_batch_signature, sign_batch
 from comity.keys.signer import Signer
-from comity.node.background import Background
+from comity.node.background import Background, to_its_end
 from comity.node.outbox import Lane, Outbox, StoredBatch, StoredReceipt
 from comity.node.publishing import Outgoing, Publisher
 from comity.node.sealing import KeySet, Sealed, Sealing, is_urgent
@@ -215,7 +215,7 @@ class Pipeline:
         while True:
             await self._settle.wait()
             self._settle.clear()
-            await self.on_disk(self._outbox.settle, *self._answers())
+            await to_its_end(self.on_disk(self._outbox.settle, *self._answers()))
 
     def _answers(self) -> tuple[list[StoredReceipt], list[bytes]]:
         receipts, self._receipts = self._receipts, []
