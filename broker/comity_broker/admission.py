@@ -40,7 +40,7 @@ from comity.identity.records import NodeRecord, RecordedKey
 from comity.suites import KeyRole
 from comity_broker.access import Caller
 from comity_broker.auditlog.submissions import DecidedUnder
-from comity_broker.deciding import NOBODY, Approved, Candidate, Circumstances, Decider
+from comity_broker.deciding import Approved, Candidate, Circumstances, Decider
 from comity_broker.frames import PreparedFrame
 from comity_broker.ledger import Ledger
 from comity_broker.logs import Logs
@@ -165,7 +165,9 @@ class Admission:
             usage=dict.fromkeys((one.clause_id for one in quotas), UNUSED),
         )
         base = self._decider.moment(now_ms, key)
-        slots = [await self._slot(deciding, base, within, slot, item) for slot, item in enumerate(items)]
+        base = self._decider.within(base, within)
+        unseen = await self._unseen(standing.agreement_id, items)
+        slots = [self._slot(deciding, base, within, slot, item, unseen[slot]) for slot, item in enumerate(items)]
         return Admissible(
             segment=segment,
             standing=standing,
@@ -281,16 +283,32 @@ class Admission:
 
     # --- one slot ---------------------------------------------------------------------------------------------------
 
-    async def _slot(
-        self, deciding: SlotDecider, base: Moment, within: Circumstances, slot: int, item: WholeItem
+    async def _unseen(self, agreement_id: str, items: Sequence[WholeItem]) -> list[SlotRefused | None]:
+        """Say of each slot whether the views of the logs that it signs are no parts of ours; most slots have the same ones."""
+        found: list[SlotRefused | None] = []
+        before: tuple[LogSeen, LogSeen] | None = None
+        refused: SlotRefused | None = None
+        for item in items:
+            seen = (item.core.agreement_log_seen, item.core.key_log_seen)
+            if seen != before:
+                before, refused = seen, None
+                try:
+                    await self._logs.check_seen(agreement_id, seen[0])
+                    await self._logs.check_seen(KEYS, seen[1])
+                except VerificationError as error:
+                    refused = SlotRefused(SlotCode.LOG_SEEN, error)
+            found.append(refused)
+        return found
+
+    def _slot(  # noqa: PLR0917 - everything a slot is decided by
+        self,
+        deciding: SlotDecider,
+        base: Moment,
+        within: Circumstances,
+        slot: int,
+        item: WholeItem,
+        unsound: SlotRefused | None,
     ) -> SlotDecision:
-        unsound: SlotRefused | None = None
-        approved = NOBODY
-        try:
-            await self._check_seen(within.agreement_id, item.core.agreement_log_seen)
-            await self._check_seen(KEYS, item.core.key_log_seen)
-        except VerificationError as error:
-            unsound = SlotRefused(SlotCode.LOG_SEEN, error)
         if item.approvals:
             try:
                 approved = self._approved(within.agreement_id, item, base.now)
@@ -304,9 +322,6 @@ class Admission:
         size = carried_size(item) if within.usage else None
         moment = self._decider.admission(base, within, item.core.profile, item.core.report_id, size=size)
         return deciding.decide(slot, item, moment, unsound)
-
-    async def _check_seen(self, shard: str, seen: LogSeen) -> None:
-        await self._logs.check_seen(shard, seen)
 
     def _approved(self, agreement_id: str, item: WholeItem, now_ms: int) -> Approved:
         def officer(fingerprint: bytes) -> OfficerKey | None:

@@ -128,22 +128,28 @@ class Decider:
         late = [self._attested.overdue(agreement_id, one.party, now_ms) for one in profile.addressees]
         return Circumstances(agreement_id, state, log_available, frozenset().union(*late), usage)
 
-    def admission(
-        self, moment: Moment, within: Circumstances, profile: Profile, report_id: bytes, *, size: int | None
-    ) -> Moment:
-        """Give the moment of one report's admission; `size` is asked for where a quota counts it."""
-        declared = bool(profile.emergency) and self._attested.emergency(
-            within.agreement_id, profile.emergency, profile.originator.party, moment.now
-        )
+    def within(self, moment: Moment, within: Circumstances) -> Moment:
+        """Give the moment of a report's admission as it is for each one of a segment that nothing else is known of."""
         return replace(
             moment,
-            size=size,
             usage=within.usage,
             overdue=within.overdue,
             log_available=within.log_available,
-            emergency_declared=declared,
-            disputed=bool(within.state.disputes) and within.state.disputed("report", report_id.hex()),
+            emergency_declared=False,
+            disputed=False,
         )
+
+    def admission(
+        self, moment: Moment, within: Circumstances, profile: Profile, report_id: bytes, *, size: int | None
+    ) -> Moment:
+        """Give the moment of one report's admission out of the segment's (`within`); `size` is asked for where a quota counts it."""
+        declared = bool(profile.emergency) and self._attested.emergency(
+            within.agreement_id, profile.emergency, profile.originator.party, moment.now
+        )
+        disputed = bool(within.state.disputes) and within.state.disputed("report", report_id.hex())
+        if size is None and not declared and not disputed:
+            return moment
+        return replace(moment, size=size, emergency_declared=declared, disputed=disputed)
 
     def candidates(
         self, agreement_id: str, parties: Sequence[str], originator: str, suite: int, now_ms: int

@@ -8,7 +8,8 @@ every case, since the log records it. Pure: `admitting` takes it once more where
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from comity.envelope.evidence import SlotCode
 from comity.envelope.reasons import RejectReason
@@ -20,6 +21,8 @@ from comity_policy.decision import ReportDecision
 from comity_policy.engine import CompiledAgreement
 from comity_policy.explanation import ClauseExplanation, explain_report, sender_view
 from comity_policy.facts import Moment, Usage
+
+_NOBODY: Final = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +58,20 @@ class SlotDecider:
     compiled: CompiledAgreement
     candidates: tuple[Candidate, ...]
     decider: Decider
+    _owners: dict[bytes, tuple[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Work out once whose keys the candidates' are: every slot asks."""
+        for one in self.candidates:
+            for key in one.record.keys_of(KeyRole.NODE_KEM):
+                self._owners[key.fingerprint] = (one.record.party, one.record.node)
 
     def decide(self, slot: int, item: WholeItem, moment: Moment, unsound: SlotRefused | None = None) -> SlotDecision:
         """Decide one slot."""
         profile, times = item.core.profile, item.core.times
         decision = self.decider.decide(self.compiled, profile, times, self.candidates, moment)
         refused = unsound
-        if refused is None and (not decision.permit or _exceeds(item, self.candidates, decision)):
+        if refused is None and (not decision.permit or self._exceeds(item, decision)):
             facts = [one.facts for one in self.candidates]
             explanations = explain_report(self.compiled, profile, times, facts, moment, decision)
             refused = self._denied(decision, sender_view(explanations, profile.originator.party))
@@ -73,6 +83,14 @@ class SlotDecider:
         """Decide a slot once more, knowing what the windows of quotas hold."""
         return self.decide(one.slot, one.item, replace(one.moment, usage=usage), one.unsound)
 
+    def _exceeds(self, item: WholeItem, decision: ReportDecision) -> bool:
+        """Say whether a stanza gives a node other portions than were decided for it."""
+        own, permitted = item.core.profile.originator.party, decision.permitted
+        return any(
+            row.party != own and row.indices != permitted.get(self._owners.get(row.fingerprint, _NOBODY), ())
+            for row in item.manifest.rows
+        )
+
     def _denied(self, decision: ReportDecision, explanations: Sequence[ClauseExplanation]) -> SlotRefused:
         clauses = ", ".join(dict.fromkeys(one.clause_id for one in explanations))
         if not decision.permit:
@@ -83,16 +101,3 @@ class SlotDecider:
             what = "Fetch agreement and key log, then decide and seal again."
         error = RefusedError(message, what_to_do=what, clauses=tuple(explanations))
         return SlotRefused(SlotCode.POLICY, error)
-
-
-def _exceeds(item: WholeItem, candidates: Sequence[Candidate], decision: ReportDecision) -> bool:
-    """Say whether a stanza gives a node other portions than were decided for it."""
-    decided = {
-        key.fingerprint: decision.permitted.get((one.record.party, one.record.node), ())
-        for one in candidates
-        for key in one.record.keys_of(KeyRole.NODE_KEM)
-    }
-    own = item.core.profile.originator.party
-    return any(
-        row.party != own and tuple(row.indices) != decided.get(row.fingerprint, ()) for row in item.manifest.rows
-    )

@@ -88,6 +88,13 @@ class CompiledAgreement:
             return Decision(permit=False, violations=tuple(violations), deferred=program.permits[point].deferred)
         return program.permits[point]
 
+    def deferred(self, from_party: str, to_parties: Sequence[str], point: Point) -> tuple[str, ...]:
+        """Give the ids of the clauses decided on what a party sends to any of these, but not at this point."""
+        programs = self._programs.get((from_party, to_parties[0]), ()) if len(to_parties) == 1 else ()
+        if programs:
+            return programs[0].permits[point].deferred
+        return lowering.deferred(self.source, from_party, to_parties, point)
+
     def _program(self, from_party: str, to_party: str, created_at: int) -> _Program:
         try:
             for program in self._programs.get((from_party, to_party), ()):
@@ -200,5 +207,5 @@ def decide_report(
         permitted=permitted,
         violations=violations,
         refused_parties=tuple(party for party in addressed if party not in served),
-        deferred=lowering.deferred(compiled.source, profile.originator.party, addressed, moment.point),
+        deferred=compiled.deferred(profile.originator.party, addressed, moment.point),
     )

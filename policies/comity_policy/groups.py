@@ -21,8 +21,8 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from functools import cache
+from datetime import date, timedelta
+from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import pairwise
 from types import MappingProxyType
@@ -36,6 +36,9 @@ from comity_policy.vocabulary import VocabularyError, digest_of
 NAME: Final = "groups"
 NO_GROUPS: Final[Mapping[str, frozenset[str]]] = MappingProxyType({})
 _CODE = re.compile(r"[A-Z][A-Z0-9]{3,15}")
+_EPOCH: Final = date(1970, 1, 1)
+# Markings are few and short; a node meets the same ones all day.
+_TEXTS_KEPT: Final = 256
 _LISTS = ("REL TO ", "DISPLAY ONLY ", "FGI ", "JOINT ")
 
 
@@ -117,7 +120,7 @@ def is_group_code(code: str) -> bool:
 
 def day_of(unix_ms: int) -> date:
     """Give the UTC day of a time in Unix milliseconds."""
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=unix_ms)).date()
+    return _EPOCH + timedelta(milliseconds=unix_ms)
 
 
 def expanded(
@@ -140,10 +143,13 @@ def expanded(
 
 def group_codes(text: str, known: Iterable[str]) -> frozenset[str]:
     """Give the `known` group codes that stand in a party list of a banner line or portion mark."""
-    written = {
-        code for part in text.strip("()").split("/") if part.startswith(_LISTS) for code in re.split(r"[\s,]+", part)
-    }
-    return frozenset(written & set(known))
+    return _listed(text).intersection(known)
+
+
+@lru_cache(maxsize=_TEXTS_KEPT)
+def _listed(text: str) -> frozenset[str]:
+    parts = (part for part in text.strip("()").split("/") if part.startswith(_LISTS))
+    return frozenset(code for part in parts for code in re.split(r"[\s,]+", part))
 
 
 def _memberships(code: str, group: _Group) -> tuple[Membership, ...]:

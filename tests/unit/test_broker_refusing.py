@@ -64,8 +64,8 @@ async def test_each_refused_slot_of_a_segment_counts(tmp_path, frames):
         admission = world.world.broker.publishing._admission
         honest = admission._slot
 
-        async def refusing(*given):
-            return replace(await honest(*given), refused=SlotRefused(SlotCode.POLICY, RefusedError("not this one")))
+        def refusing(*given):
+            return replace(honest(*given), refused=SlotRefused(SlotCode.POLICY, RefusedError("not this one")))
 
         admission._slot = refusing
         before = left(world, world.nodes["XBO"])

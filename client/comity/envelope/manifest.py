@@ -9,15 +9,19 @@ from __future__ import annotations
 import hashlib
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from comity.envelope import limits
 from comity.envelope.core import CORE_BYTES
+from comity.envelope.limits import TEXT_BYTES
 from comity.envelope.records import PAE_LENGTH, Reader, bounded, fixed, listed, pae_head, text, u32, u64, variable
 from comity.errors import MalformedError
 
 _LEAF: Final = b"\x00" + pae_head("manifest", 1)
 _FINGERPRINT_PACKET: Final = struct.Struct(f">{limits.DIGEST}s{limits.DIGEST}s")
+_HEADS_KEPT: Final = 512
 _PORTION: Final = struct.Struct(f">{limits.DIGEST}sQ")
 
 
@@ -103,26 +107,43 @@ def leaf(manifest_bytes: bytes) -> bytes:
     return hashlib.sha384(b"".join((_LEAF, PAE_LENGTH(len(manifest_bytes)), manifest_bytes))).digest()
 
 
+# Rows of one lane differ in their digests alone, so what stands before it is worked out once for a run of reports.
+
+
 def _row(row: StanzaRow) -> bytes:
-    indices = row.indices
-    if len(indices) > 1 and any(indices[i] >= indices[i + 1] for i in range(len(indices) - 1)):
+    return _row_head(row.party, row.fingerprint, row.packet_id, row.indices) + fixed(row.digest, limits.DIGEST)
+
+
+@lru_cache(maxsize=_HEADS_KEPT)
+def _row_head(party: str, fingerprint: bytes, packet_id: bytes, indices: tuple[int, ...]) -> bytes:
+    if any(index >= after for index, after in pairwise(indices)):
         raise MalformedError("manifest: portion indices are not strictly ascending")
     return b"".join(
         (
-            text(row.party),
-            fixed(row.fingerprint, limits.DIGEST),
-            fixed(row.packet_id, limits.DIGEST),
+            text(party),
+            fixed(fingerprint, limits.DIGEST),
+            fixed(packet_id, limits.DIGEST),
             listed([u32(index) for index in indices], limits.PORTIONS, least=1),
-            fixed(row.digest, limits.DIGEST),
         )
     )
 
 
 def _read_row(reader: Reader) -> StanzaRow:
+    start = reader.position
+    reader.variable(TEXT_BYTES, "a text")
+    reader.raw(_FINGERPRINT_PACKET.size)
+    reader.raw(4 * reader.count(limits.PORTIONS, 4, "portion indices", least=1))
+    party, fingerprint, packet_id, indices = _read_row_head(reader.data[start : reader.position])
+    return StanzaRow(party, fingerprint, packet_id, indices, reader.raw(limits.DIGEST))
+
+
+@lru_cache(maxsize=_HEADS_KEPT)
+def _read_row_head(data: bytes) -> tuple[str, bytes, bytes, tuple[int, ...]]:
+    reader = Reader(data, "manifest row")
     party = reader.text()
     fingerprint, packet_id = _FINGERPRINT_PACKET.unpack(reader.raw(_FINGERPRINT_PACKET.size))
     count = reader.count(limits.PORTIONS, 4, "portion indices", least=1)
     indices = struct.unpack(f">{count}I", reader.raw(4 * count))
-    if count > 1 and any(indices[i] >= indices[i + 1] for i in range(count - 1)):
+    if any(index >= after for index, after in pairwise(indices)):
         raise reader.malformed("portion indices are not strictly ascending")
-    return StanzaRow(party, fingerprint, packet_id, indices, reader.raw(limits.DIGEST))
+    return party, fingerprint, packet_id, indices

@@ -12,6 +12,7 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -23,8 +24,9 @@ from comity.envelope.records import PAE_LENGTH, pae_head
 from comity.errors import RejectedError
 from comity.pae import pae
 
-_PAE: Final = pae_head("stanza", 5)
 _LENGTH_48: Final = PAE_LENGTH(limits.DIGEST)
+_HEAD: Final = pae_head("stanza", 5) + _LENGTH_48
+_TAILS_KEPT: Final = 512
 _ROW: Final = struct.Struct(f">I{limits.CEK}s")
 
 
@@ -67,15 +69,17 @@ def stanza_size(portions: int) -> int:
 
 
 def stanza_context(
-    core_hash: bytes, packet: bytes, recipient_party: str, recipient_fingerprint: bytes, indices: Sequence[int]
+    core_hash: bytes, packet: bytes, recipient_party: str, recipient_fingerprint: bytes, indices: tuple[int, ...]
 ) -> bytes:
     """Give the additional data of a stanza."""
+    return b"".join((_HEAD, core_hash, _context_tail(packet, recipient_party, recipient_fingerprint, indices)))
+
+
+@lru_cache(maxsize=_TAILS_KEPT)
+def _context_tail(packet: bytes, recipient_party: str, recipient_fingerprint: bytes, indices: tuple[int, ...]) -> bytes:
     party = recipient_party.encode()
     return b"".join(
         (
-            _PAE,
-            _LENGTH_48,
-            core_hash,
             _LENGTH_48,
             packet,
             PAE_LENGTH(len(party)),

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from comity import canonical
@@ -24,6 +25,7 @@ from comity.errors import MalformedError
 _U32: Final = struct.Struct(">I")
 _U64: Final = struct.Struct(">Q")
 _LEAST: Final = 1024
+_SMALL_HEADER: Final = 512
 _ZEROS: Final = bytes(64 << 10)
 
 Header = dict[str, Json]
@@ -82,7 +84,20 @@ def decode_portion(plaintext: bytes) -> tuple[Header, bytes]:
         raise MalformedError("portion: the padded length does not fit the content")
     if plaintext[used:].strip(b"\x00"):
         raise MalformedError("portion: the padding is not zero")
-    return canonical.load_object(plaintext[4 : start - 8], limit=limits.HEADER_BYTES), plaintext[start:used]
+    return _header(plaintext[4 : start - 8]), plaintext[start:used]
+
+
+def _header(data: bytes) -> Header:
+    """Give a header of its own for each portion; portions of one kind have the same few bytes."""
+    members = _plain_members(data) if len(data) <= _SMALL_HEADER else None
+    return canonical.load_object(data, limit=limits.HEADER_BYTES) if members is None else dict(members)
+
+
+@lru_cache(maxsize=256)
+def _plain_members(data: bytes) -> tuple[tuple[str, Json], ...] | None:
+    """Give the members of a header that holds nothing that could be changed; None for any other."""
+    header = canonical.load_object(data, limit=limits.HEADER_BYTES)
+    return None if any(isinstance(value, list | dict) for value in header.values()) else tuple(header.items())
 
 
 class PortionStream:
@@ -136,6 +151,6 @@ class PortionStream:
         self._used = before_content + self.length
         if self._used > self._total or self._total != padded_size(self._used):
             raise MalformedError("portion: the padded length does not fit the content")
-        self.header = canonical.load_object(self._buffer[4 : 4 + header_length], limit=limits.HEADER_BYTES)
+        self.header = _header(self._buffer[4 : 4 + header_length])
         self._content_left = self.length
         return True

@@ -131,13 +131,13 @@ class _Decided:
     def refusal(self) -> RefusedError | None:
         """Give the error that says why it does not go; None where it goes."""
         view, profile = self.facts.view, self.profile
-        in_force = view.state.policy().in_force
         if not self.decision.permit:
+            in_force = view.state.policy().in_force
             return refused(view.agreement_id, self.decision.refused_parties, self.explanations, in_force=in_force)
         if self.lacking:
             parties = tuple(dict.fromkeys(one.recipient_party for one in self.lacking))
             told = self.approving.with_officers(self.lacking, self.suited)
-            return refused(view.agreement_id, parties, told, in_force=in_force)
+            return refused(view.agreement_id, parties, told, in_force=view.state.policy().in_force)
         there = len(self.approving.identities)
         if there < profile.approvals_required and not self.approving.awaited:
             return RefusedError(

@@ -17,6 +17,7 @@ from comity_policy.clauses import Retention, Suites
 from comity_policy.facts import Times
 
 DEFAULT_KEEP_MS: Final = 30 * 86_400_000
+_RELATIONS: Final = {relation.name.lower().replace("_", "-"): relation for relation in Relation}
 
 
 def suite_of(view: AgreementView, own: NodeRecord) -> Suite:
@@ -53,10 +54,9 @@ def times_of(report: Report, keep_ms: int, now: int) -> Times:
 
 def references_of(report: Report) -> tuple[Reference, ...]:
     """Give the references as a core holds them; raises MalformedError for a relation that is none."""
-    relations = {relation.name.lower().replace("_", "-"): relation for relation in Relation}
     found: list[Reference] = []
     for word, report_id, leaf in report.refers_to:
-        if word not in relations:
-            raise MalformedError(f"{word!r} is not one of: {', '.join(relations)}")
-        found.append(Reference(relations[word], report_id.bytes, leaf))
+        if word not in _RELATIONS:
+            raise MalformedError(f"{word!r} is not one of: {', '.join(_RELATIONS)}")
+        found.append(Reference(_RELATIONS[word], report_id.bytes, leaf))
     return tuple(found)
