@@ -47,6 +47,13 @@ ALL = list(commands())
 NAMES = [" ".join(path) for path, _ in ALL]
 
 
+def test_no_library_writes_beside_the_one_line_of_an_error():
+    """The core of gRPC logs by itself, at any time, and to standard error."""
+    script = "import os, sys; sys.argv[1:] = ['--version']; from comity.cli.main import main; main(); import grpc; print(os.environ['GRPC_VERBOSITY'])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "NONE"
+
+
 def test_help_names_every_group_and_loads_none_of_them():
     script = (
         "import sys; from comity.cli.main import main; main(['--help']); print(*sorted(sys.modules), file=sys.stderr)"

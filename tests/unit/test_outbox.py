@@ -8,6 +8,7 @@ import pytest
 
 from builders_identity import fails
 from comity.errors import ConflictError, ErrorCode, StorageError, UsageError
+from comity.node.database import storing
 from comity.node.outbox import Lane, Outbox, StoredBatch, StoredReceipt, StoredSegment
 
 AGREEMENT = "XAR-XBO-1"
@@ -241,3 +242,24 @@ async def test_a_file_of_a_later_version_is_refused(tmp_path):
         connection.execute("PRAGMA user_version=99")
     with pytest.raises(StorageError, match="version 99"):
         await opened(tmp_path)
+
+
+async def test_a_disk_that_filled_up_is_told_as_such_though_sqlite_rolled_back_by_itself(tmp_path):
+    outbox = await opened(tmp_path)
+    pages = 64
+    outbox._db.execute(f"PRAGMA max_page_count={pages}")
+    outbox._db.execute("PRAGMA cache_size=1")
+    large = replace(segment(lane(outbox), 1), data=bytes(pages << 14))
+    fails(lambda: outbox.append([batch(large)]), ErrorCode.STORAGE_FULL, StorageError)
+    outbox.close()
+
+
+def test_what_failed_first_is_told_and_not_the_rollback_that_failed_after_it(tmp_path):
+    def write() -> None:
+        with storing(tmp_path / "outbox.sqlite"):
+            try:
+                raise apsw.IOError("disk I/O error")
+            finally:
+                raise apsw.SQLError("cannot rollback - no transaction is active")
+
+    assert "disk I/O error" in fails(write, ErrorCode.STORAGE_FAILED, StorageError).message

@@ -78,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seal_process()
         # What a library logs is for whoever configures logging; a command says what happened in its one line.
         logging.getLogger().addHandler(logging.NullHandler())
+        # gRPC's core writes to standard error by itself; it reads this when it is loaded, which no command has done yet.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         share_memory()
     words = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in words

@@ -6,6 +6,7 @@ refused, never repaired. One thread at a time uses a connection.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -65,19 +66,30 @@ def storing(path: Path) -> Iterator[None]:
     """Turn every failure of SQLite and the file system within into StorageError."""
     try:
         yield
-    except _FULL as error:
-        raise StorageError(
+    except (apsw.Error, OSError) as error:
+        raise _meaning(path, _first(error)) from error
+
+
+def _first(error: BaseException) -> BaseException:
+    """Give the failure that came first: after some, SQLite has rolled back by itself, and the connection's own attempt fails too."""
+    while isinstance(error, apsw.Error | OSError) and isinstance(error.__context__, apsw.Error | OSError):
+        error = error.__context__
+    return error
+
+
+def _meaning(path: Path, error: BaseException) -> StorageError:
+    if isinstance(error, _FULL) or (isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}):
+        return StorageError(
             f"{path.name} cannot grow: the disk is full",
             what_to_do="Make room, then try again. Nothing was lost.",
             code=ErrorCode.STORAGE_FULL,
-        ) from error
-    except (apsw.CorruptError, apsw.NotADBError) as error:
-        raise StorageError(
+        )
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+        return StorageError(
             f"{path.name} is damaged: {error}",
             what_to_do="Nothing was changed. Keep the file, and put a backup in its place.",
-        ) from error
-    except (apsw.Error, OSError) as error:
-        raise StorageError(f"{path.name} failed: {error}", what_to_do="Look at the disk, then try again.") from error
+        )
+    return StorageError(f"{path.name} failed: {error}", what_to_do="Look at the disk, then try again.")
 
 
 def rows_of(connection: apsw.Connection, statement: str, arguments: Sequence[object] = ()) -> list[tuple[Any, ...]]:
