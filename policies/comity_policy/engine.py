@@ -17,7 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import permutations
+from typing import Final
 
 from comity_policy import lowering, predicates
 from comity_policy.companions import Caveat, Umbrella
@@ -26,9 +28,11 @@ from comity_policy.document import Document
 from comity_policy.facts import AgreementState, Moment, NodeFacts, Point, Profile, Times
 from comity_policy.lowering import NO_TABLE, Direction, Source
 from comity_policy.predicates import Check
+from comity_policy.rules import Test
 from comity_policy.sections import AgreementKind
 from comity_policy.vocabulary import Vocabularies, VocabularyError
 
+_SHARED: Final = 4_096
 _REASONS = {
     predicates.DENIED: Reason.DENIED,
     predicates.MISSING: Reason.FACT_MISSING,
@@ -166,16 +170,32 @@ def _compile(source: Source, direction: Direction) -> _Program:
         direction.table.ranks,
         {
             point: tuple(
-                (
-                    predicates.build(rule.test),
-                    {code: Violation(str(rule.clause_id), reason) for code, reason in _REASONS.items()},
-                )
+                (_check(rule.test), _violations(str(rule.clause_id)))
                 for rule in lowering.lower(source, direction, point)
             )
             for point in Point
         },
         {point: Decision(permit=True, deferred=left[point]) for point in Point},
     )
+
+
+# Agreements say much in the same words. What they share is one object, which the processor's caches hold however many
+# agreements are in force.
+
+
+def _check(test: Test) -> Check:
+    try:
+        return _shared_check(test)
+    except TypeError:
+        return predicates.build(test)  # It holds a table, which has no hash.
+
+
+_shared_check = lru_cache(maxsize=_SHARED)(predicates.build)
+
+
+@lru_cache(maxsize=_SHARED)
+def _violations(clause_id: str) -> Mapping[int, Violation]:
+    return {code: Violation(clause_id, reason) for code, reason in _REASONS.items()}
 
 
 def decide_report(
