@@ -16,6 +16,7 @@ from builders_every_kind import clause_text
 from builders_sdk import AGREEMENT, report, sharing
 from comity.envelope.segment import carried_size, encode_whole_item, parse_segment
 from comity.errors import ComityError, ErrorCode, RefusedError
+from comity_broker import admitting
 from comity_broker.quotas import QuotaRule, Tally
 from comity_broker.services import publishing
 from comity_broker.storage.protocol import QuotaRow
@@ -86,6 +87,24 @@ async def test_one_that_has_no_room_takes_none_from_those_behind_it(tmp_path):
         ((row,),) = [await windows(world)]
         assert row.reports == 4
         assert row.size <= 40_000
+
+
+async def test_a_segment_whose_decisions_do_not_fit_in_the_log_is_refused_whole_and_the_lane_goes_on(
+    tmp_path, monkeypatch
+):
+    async with counted(tmp_path) as world, world.node("XBO") as sender:
+        unlike = [report("x" * length, marking=MARKING) for length in range(1_000, 9_000, 1_000)]
+        with monkeypatch.context() as narrow:
+            narrow.setattr(admitting, "BODY_LIMIT", 4_096)
+            became = [each async for each in sender.send_many(unlike, agreement=AGREEMENT)]
+            assert {each.refusal.code for each in became if each.refusal is not None} == {ErrorCode.LIMIT_EXCEEDED}
+            refused = [each for each in became if each.receipt is None]
+            assert len(refused) > 1
+            assert "fewer reports" in refused[0].refusal.what_to_do
+        counted_before = sum(row.reports for row in await windows(world))
+        assert counted_before == len(unlike) - len(refused)
+        assert all([await sender.send(each, agreement=AGREEMENT) for each in unlike])
+        assert sum(row.reports for row in await windows(world)) == counted_before + len(unlike)
 
 
 async def test_two_publishers_at_once_never_exceed_a_quota(tmp_path):
