@@ -10,6 +10,7 @@ import hashlib
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from comity.envelope import limits
@@ -20,6 +21,9 @@ from comity_policy.facts import Profile, Times
 
 CORE_BYTES: Final = limits.PROFILE_BYTES + limits.REFERENCES * 65 + 256
 _HEAD: Final = struct.Struct(">H16s16sQQQQ16sQ32s16sQ32s")
+_READ_HEAD: Final = struct.Struct(">H16s16sQQQQ56s56s")
+_SEEN: Final = struct.Struct(">16sQ32s")
+_SEEN_KEPT: Final = 256
 _PAE: Final = pae_head("core", 1)
 
 
@@ -119,13 +123,9 @@ def decode_core(data: bytes, memo: ProfileMemo | None = None) -> Core:
         created_at,
         not_before,
         expires_at,
-        seen_incarnation,
-        seen_size,
-        seen_root,
-        keys_incarnation,
-        keys_size,
-        keys_root,
-    ) = _HEAD.unpack_from(data)
+        agreement_log_seen,
+        key_log_seen,
+    ) = _READ_HEAD.unpack_from(data)
     reader.position = _HEAD.size
     refers_to = _references(reader)
     encoded_profile = reader.variable(limits.PROFILE_BYTES, "a profile")
@@ -137,8 +137,8 @@ def decode_core(data: bytes, memo: ProfileMemo | None = None) -> Core:
         created_at=created_at,
         not_before=not_before,
         expires_at=expires_at,
-        agreement_log_seen=LogSeen(seen_incarnation, seen_size, seen_root),
-        key_log_seen=LogSeen(keys_incarnation, keys_size, keys_root),
+        agreement_log_seen=_seen(agreement_log_seen),
+        key_log_seen=_seen(key_log_seen),
         refers_to=refers_to,
         profile=decode_profile(encoded_profile) if memo is None else memo.decode(encoded_profile),
         version=version,
@@ -165,6 +165,12 @@ def encode_log_seen(seen: LogSeen) -> bytes:
 def read_log_seen(reader: Reader) -> LogSeen:
     """Read a checkpoint seen."""
     return LogSeen(reader.raw(limits.UUID), reader.u64(), reader.raw(limits.ROOT))
+
+
+@lru_cache(maxsize=_SEEN_KEPT)
+def _seen(encoded: bytes) -> LogSeen:
+    """Give a checkpoint seen; the cores of a run were sealed under the same ones."""
+    return LogSeen(*_SEEN.unpack(encoded))
 
 
 def _references(reader: Reader) -> tuple[Reference, ...]:

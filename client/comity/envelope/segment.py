@@ -9,10 +9,10 @@ verbatim otherwise: `prune` and `withhold` copy bytes and decode no manifest.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import Final
+from typing import Final, TypeVar
 
 from comity.envelope import limits, tree
 from comity.envelope.core import Core, decode_core
@@ -47,6 +47,10 @@ class Absent(Enum):
 
 
 Body = bytes | Absent
+_Bodies = tuple[tuple[Body, ...], tuple[Body, ...], tuple[Approval, ...]]
+
+P = TypeVar("P")
+W = TypeVar("W")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +146,8 @@ def parse_segment(data: bytes, memo: ProfileMemo | None = None) -> Segment:
 
     Equalities between its parts are not looked at here: `checks` does that.
     """
-    head, frames = _frames(data)
-    items = tuple(_item(frame, memo) for frame in frames)
+    head, read = _read(data, PrunedItem, lambda manifest_bytes, bodies: whole_item(manifest_bytes, bodies, memo))
+    items: tuple[Item, ...] = tuple(read)
     root = tree.root([item.leaf for item in items])
     return Segment(
         data=data,
@@ -156,7 +160,7 @@ def parse_segment(data: bytes, memo: ProfileMemo | None = None) -> Segment:
     )
 
 
-def read_bodies(reader: Reader) -> tuple[tuple[Body, ...], tuple[Body, ...], tuple[Approval, ...]]:
+def read_bodies(reader: Reader) -> _Bodies:
     """Read what follows a manifest in a whole item: stanzas, ciphertexts, approvals."""
     stanzas = tuple(
         _body(reader, _STANZA_BYTES, uploadable=False)
@@ -171,7 +175,7 @@ def read_bodies(reader: Reader) -> tuple[tuple[Body, ...], tuple[Body, ...], tup
 
 def whole_item(
     manifest_bytes: bytes,
-    bodies: tuple[tuple[Body, ...], tuple[Body, ...], tuple[Approval, ...]],
+    bodies: _Bodies,
     memo: ProfileMemo | None = None,
 ) -> WholeItem:
     """Decode the manifest and core of a whole item."""
@@ -189,6 +193,17 @@ def whole_item(
 
 
 def _frames(data: bytes) -> tuple[SegmentHead, list[_Frame]]:
+    return _read(
+        data,
+        lambda leaf: _Frame(leaf, b"", (), (), ()),
+        lambda manifest_bytes, bodies: _Frame(b"", manifest_bytes, *bodies),
+    )
+
+
+def _read(
+    data: bytes, pruned: Callable[[bytes], P], whole: Callable[[bytes, _Bodies], W]
+) -> tuple[SegmentHead, list[P | W]]:
+    """Read head and items; `pruned` makes an item of a leaf, `whole` one of a manifest's bytes and what follows them."""
     reader = bounded(data, limits.SEGMENT_BYTES, "segment")
     version = reader.u16()
     if version != limits.VERSION:
@@ -198,21 +213,14 @@ def _frames(data: bytes) -> tuple[SegmentHead, list[_Frame]]:
         raise reader.malformed(f"class {head.transport_class} is not declared")
     if head.first_origin_sequence == 0:
         raise reader.malformed("origin_sequence counts from 1")
-    frames: list[_Frame] = []
+    items: list[P | W] = []
     for _ in range(reader.count(limits.SLOTS, limits.DIGEST + 1, "items", least=1)):
         if reader.enum(_ItemTag) is _ItemTag.PRUNED:
-            frames.append(_Frame(reader.raw(limits.DIGEST), b"", (), (), ()))
+            items.append(pruned(reader.raw(limits.DIGEST)))
         else:
-            manifest_bytes = reader.variable(limits.MANIFEST_BYTES, "a manifest")
-            frames.append(_Frame(b"", manifest_bytes, *read_bodies(reader)))
+            items.append(whole(reader.variable(limits.MANIFEST_BYTES, "a manifest"), read_bodies(reader)))
     reader.end()
-    return head, frames
-
-
-def _item(frame: _Frame, memo: ProfileMemo | None) -> Item:
-    if frame.leaf:
-        return PrunedItem(frame.leaf)
-    return whole_item(frame.manifest_bytes, (frame.stanzas, frame.ciphertexts, frame.approvals), memo)
+    return head, items
 
 
 def _body(reader: Reader, limit: int, *, uploadable: bool) -> Body:
