@@ -174,7 +174,7 @@ def _fewer_approvals(rng: Random, _made: Generated, draft: Draft) -> None:
 
 def _overdue(rng: Random, made: Generated, draft: Draft) -> None:
     late = frozenset(made.names(kinds.Acknowledge))
-    draft.moment["overdue"] = rng.choice((late, late, late, *NO_SET))
+    draft.node["overdue"] = rng.choice((late, late, late, *NO_SET))
     draft.profile["precedence"] = rng.choice((Precedence.ROUTINE, Precedence.PRIORITY, draft.profile["precedence"]))
     _mostly_not_lifted(rng, draft)
 

@@ -149,7 +149,6 @@ def with_broker_facts(moment: Moment, rng: Random) -> Moment:
         size=rng.choice((None, 1000)),
         usage=rng.choice((None, {}, {"9": Usage(1, 10)})),
         approvals=rng.choice((None, frozenset({"XAR/officer1"}))),
-        overdue=rng.choice((None, frozenset[str]())),
         log_available=True,
     )
 

@@ -81,26 +81,26 @@ class SharedByThree(Shared):
 
 
 @contextlib.asynccontextmanager
-async def three_nations(path: Path) -> AsyncIterator[SharedByThree]:
-    """Start a broker, bring an agreement of three parties into force, enrol n1 of each."""
+async def three_nations(path: Path, more: str = "") -> AsyncIterator[SharedByThree]:
+    """Start a broker, bring an agreement of three parties (with `more` at its end) into force, enrol n1 of each."""
     now = time.time_ns() // 1_000_000
     xar, xbo, xde = (nation(code, now=now) for code in ("XAR", "XBO", "XDE"))
     settings = Settings(listen="127.0.0.1:0", drain=2.0)
     world = ThreeNations(path / "broker", xar, xbo, xar.broker(), settings, xde=xde)
     async with brokered(path / "broker", world=world):
-        made = SharedByThree(world, await _agreed(world), path / "home")
+        made = SharedByThree(world, await _agreed(world, more), path / "home")
         for one in world.nations:
             await made.enrol(one, "n1")
         yield made
 
 
-async def _agreed(world: ThreeNations) -> Treaty:
+async def _agreed(world: ThreeNations, more: str) -> Treaty:
     officers = {
         (one.party, name): await world.enrolled(one.officer(name, [role]))
         for one in world.nations
         for name, role in OFFICERS.items()
     }
-    agreed = Treaty(world, world.agreement().encode(), officers)
+    agreed = Treaty(world, (world.agreement() + more).encode(), officers)
     await agreed.take(StepKind.PROPOSE, world.xar)
     for one in world.nations:
         await agreed.take(StepKind.REVIEW, one)

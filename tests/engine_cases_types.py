@@ -138,7 +138,7 @@ TYPE_CASES: dict[str, Row] = {
         beside(DUAL, profile={"approvals_required": 2}, moment={"approvals": {"XAR/officer1", "XAR/officer2"}}),
         ("18 FACT_MISSING",),
     ),
-    "overdue clauses in a list": (beside(ACKNOWLEDGE, moment={"overdue": ["19"]}), ("19 FACT_MISSING",)),
+    "overdue clauses in a list": (beside(ACKNOWLEDGE, node={"overdue": ["19"]}), ("19 FACT_MISSING",)),
     "consents in a list": (copied(Use.COPY, consents=[Use.COPY]), ("15 FACT_MISSING",)),
     "a register that is a number": (copied(Use.COPY, label=CONFIDENTIAL, registered=1), ("15 FACT_MISSING",)),
     "acknowledged caveats in a list": (used(Use.READ, ["21"]), ("21 FACT_MISSING",)),

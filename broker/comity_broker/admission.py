@@ -155,11 +155,9 @@ class Admission:
         deciding = SlotDecider(standing.agreement_id, standing.compiled(now_ms), candidates, self._decider)
         to_parties = tuple(dict.fromkeys(one.party for one in profile.addressees))
         quotas = quota_rules(deciding.compiled.source, signed_by.party, to_parties)
-        within = self._decider.circumstances(
+        within = Circumstances(
             standing.agreement_id,
             standing.state(now_ms),
-            profile,
-            now_ms,
             log_available=not standing.stopped,
             # What the windows hold is known where it is committed; until then a report is decided as if it came first.
             usage=dict.fromkeys((one.clause_id for one in quotas), UNUSED),

@@ -81,7 +81,6 @@ class Circumstances:
     agreement_id: str
     state: State
     log_available: bool
-    overdue: frozenset[str]
     usage: Mapping[str, Usage]
 
 
@@ -111,29 +110,11 @@ class Decider:
             approvals=approved.identities,
         )
 
-    def circumstances(
-        self,
-        agreement_id: str,
-        state: State,
-        profile: Profile,
-        now_ms: int,
-        *,
-        log_available: bool,
-        usage: Mapping[str, Usage],
-    ) -> Circumstances:
-        """Give what holds for every report of a segment whose profiles have these addressees.
-
-        A clause under which any addressee is late stops the report to all of them: one moment is decided and logged.
-        """
-        late = [self._attested.overdue(agreement_id, one.party, now_ms) for one in profile.addressees]
-        return Circumstances(agreement_id, state, log_available, frozenset().union(*late), usage)
-
     def within(self, moment: Moment, within: Circumstances) -> Moment:
         """Give the moment of a report's admission as it is for each one of a segment that nothing else is known of."""
         return replace(
             moment,
             usage=within.usage,
-            overdue=within.overdue,
             log_available=within.log_available,
             emergency_declared=False,
             disputed=False,
@@ -154,12 +135,18 @@ class Decider:
     def candidates(
         self, agreement_id: str, parties: Sequence[str], originator: str, suite: int, now_ms: int
     ) -> tuple[Candidate, ...]:
-        """Give every listed node of the parties other than the originator's, by party and name."""
+        """Give every listed node of the parties other than the originator's, by party and name, with what is asked at admission.
+
+        What a party is late with stops what goes to its own nodes, and nothing that goes to others.
+        """
         found: list[Candidate] = []
         for party in sorted(parties):
             if party != originator:
                 officers = self._keys.officers_under(party, agreement_id, now_ms)
-                found += (self.candidate(one, officers, suite, now_ms) for one in self._keys.nodes(party))
+                late = self._attested.overdue(agreement_id, party, now_ms)
+                for one in self._keys.nodes(party):
+                    candidate = self.candidate(one, officers, suite, now_ms)
+                    found.append(replace(candidate, facts=replace(candidate.facts, overdue=late)))
         return tuple(found)
 
     def candidate(self, record: NodeRecord, officers: frozenset[str], suite: int, now_ms: int) -> Candidate:

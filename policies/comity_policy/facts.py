@@ -163,7 +163,8 @@ class NodeFacts:
 
     `accreditation_level` is a level of the node's own party; `oldest_key_since` is when the oldest key that would be
     used began to be valid; `valid` says that its bundle is current and not revoked. `officers` are the identities (such
-    as ``XBO/officer1``) that its party's directory lists as accredited for the agreement at the time.
+    as ``XBO/officer1``) that its party's directory lists as accredited for the agreement at the time. At admission,
+    `overdue` are the ids of the acknowledge clauses under which its party is late beyond their limit.
     """
 
     party: str
@@ -176,6 +177,7 @@ class NodeFacts:
     oldest_key_since: int | None
     valid: bool | None = None
     officers: frozenset[str] | None = None
+    overdue: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +212,7 @@ class Moment:
 
     At admission: `size` is the report's length in bytes as it is carried; `usage` is what the current window of each quota
     holds, by clause id; `approvals` are the distinct identities of the officers of the sending party whose approvals of this
-    very report verified; `overdue` are the ids of the acknowledge clauses under which the recipient party is late beyond
-    their limit; `log_available` says that the agreement's log takes entries and has its quorum. `emergency_declared` says
+    very report verified; `log_available` says that the agreement's log takes entries and has its quorum. `emergency_declared` says
     that a duty officer's signed declaration with the digest the profile names was verified (egress and opening too).
     Where somebody else than the originator sends: `hops` counts the transfers including this one; `disputed` says that an
     open dispute names the report.
@@ -236,7 +237,6 @@ class Moment:
     size: int | None = None
     usage: Mapping[str, Usage] | None = None
     approvals: frozenset[str] | None = None
-    overdue: frozenset[str] | None = None
     log_available: bool | None = None
     emergency_declared: bool = False
     hops: int | None = None

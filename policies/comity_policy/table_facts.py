@@ -233,6 +233,7 @@ def _node(document: Document, row: TableRow, texts: tuple[Layer, ...], created: 
         oldest_key_since=_unless(row, "key_age", used_at - span(row.key_age)),
         valid=row.valid,
         officers=_unless(row, "officers", _said(row.officers, officers)),
+        overdue=_unless(row, "overdue", frozenset(row.overdue)),
     )
 
 
@@ -279,7 +280,6 @@ def _at_admission(moment: Moment, row: TableRow, texts: tuple[Layer, ...]) -> Mo
         size=_unless(row, "size", row.size),
         usage=_unless(row, "usage", dict.fromkeys(_written(texts, Quota), used)),
         approvals=_unless(row, "approvals", frozenset(f"{row.from_party}/officer{n + 1}" for n in range(count))),
-        overdue=_unless(row, "overdue", frozenset(row.overdue)),
         log_available=_unless(row, "log_available", row.log_available),
     )
 

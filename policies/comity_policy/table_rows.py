@@ -83,6 +83,7 @@ class TableRow(
     accredited_for: str = "365d"
     key_age: str = "1d"
     valid: bool = True
+    overdue: tuple[str, ...] = ()
     # The moment.
     now: str = "0"
     admitted: str = "0"
@@ -100,7 +101,6 @@ class TableRow(
     used_reports: int = 0
     used_bytes: int = 0
     approvals: int | None = None
-    overdue: tuple[str, ...] = ()
     log_available: bool = True
     # The opening.
     opening_purpose: str = ""

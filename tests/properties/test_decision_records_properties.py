@@ -30,7 +30,6 @@ MOMENTS = {
     "size": st.none() | NUMBERS,
     "usage": st.none() | st.dictionaries(st.text("0123.", min_size=1, max_size=4), st.builds(Usage, NUMBERS, NUMBERS)),
     "approvals": st.none() | WORDS,
-    "overdue": st.none() | WORDS,
     "log_available": st.none() | st.booleans(),
     "emergency_declared": st.booleans(),
     "hops": st.none() | NUMBERS,
@@ -45,6 +44,7 @@ NODES = {
     "oldest_key_since": st.none() | NUMBERS,
     "valid": st.none() | st.booleans(),
     "officers": st.none() | WORDS,
+    "overdue": st.none() | WORDS,
 }
 
 

@@ -12,6 +12,7 @@ from builders_acting import Officers, wall_ms
 from builders_approvals import approver
 from builders_every_kind import clause_text
 from builders_sdk import AGREEMENT, report, sharing
+from builders_three import three_nations
 from comity import canonical
 from comity.errors import RefusedError
 from comity.node.duties import Facts, duties_of
@@ -68,6 +69,34 @@ async def test_a_late_answer_stops_what_is_not_urgent_until_it_is_given(tmp_path
             await broker.monitor.look()
             told = await officers.told(DutyKind.ACKNOWLEDGE)
             assert told == [*LATE, ("DUTY_DONE", "acknowledge", "XBO")]
+
+
+async def test_only_who_is_late_is_refused(tmp_path):
+    for_both = {"marking": "SECRET//REL TO XAR, XBO, XDE"}
+    async with three_nations(tmp_path, ACKNOWLEDGE) as shared:
+        broker, clock = shared.world.broker, shared.world.clock
+        async with shared.node("XAR") as sender, shared.node("XBO") as late, shared.node("XDE") as prompt:
+            await sender.send(report(**for_both), agreement=AGREEMENT)
+            await handed(late)
+            await answering(prompt)
+            await broker.monitor.look()
+            clock.committed(wall_ms() + 16 * MINUTE)
+            with pytest.raises(RefusedError) as caught:
+                await sender.send(report("two boats"), agreement=AGREEMENT)
+            assert [one.recipient_party for one in caught.value.clauses if one.clause_id == "27"] == ["XBO"]
+            receipt = await sender.send(report("three boats", **for_both), agreement=AGREEMENT)
+            assert [name for name, _ in receipt.recipients] == ["XDE/n1"]
+            assert receipt.refused_parties == ("XBO",)
+            assert await texts_of(prompt) == ["three boats"]
+
+
+async def texts_of(reader):
+    """Let a node answer for everything it is handed; give the texts."""
+    found = []
+    async for delivery in reader.receive(follow=False):
+        async with delivery:
+            found.append(delivery.report.portions[0].content.decode())
+    return found
 
 
 async def test_what_is_owed_is_known_before_anything_is_admitted_after_a_start(tmp_path):

@@ -93,6 +93,7 @@ def test_a_decision_is_read_for_the_slots_it_covers():
         "oldest_key_since": 1,
         "valid": True,
         "officers": None,
+        "overdue": None,
     }
     moment = {
         "now": 1,
@@ -106,7 +107,6 @@ def test_a_decision_is_read_for_the_slots_it_covers():
         "size": None,
         "usage": [{"clause": "9", "reports": 1, "size": 10}],
         "approvals": [],
-        "overdue": None,
         "log_available": True,
         "emergency_declared": False,
         "hops": None,

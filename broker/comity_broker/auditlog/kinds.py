@@ -116,7 +116,6 @@ _MOMENT: Final[Shape] = {
     "size": "int?",
     "usage": "usages?",
     "approvals": "texts?",
-    "overdue": "texts?",
     "log_available": "bool?",
     "emergency_declared": "bool",
     "hops": "int?",
@@ -141,6 +140,7 @@ _FACTS: Final[Shape] = {
     "oldest_key_since": "int?",
     "valid": "bool?",
     "officers": "texts?",
+    "overdue": "texts?",
 }
 _RECIPIENT: Final[Shape] = {
     "party": "text",

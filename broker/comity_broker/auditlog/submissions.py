@@ -243,7 +243,6 @@ def _moment(moment: Moment, reader: _Reader) -> dict[str, object]:
             if reader.may_know(clause_id)
         ],
         "approvals": _sorted(moment.approvals),
-        "overdue": _sorted(moment.overdue),
         "log_available": moment.log_available,
         "emergency_declared": moment.emergency_declared,
         "hops": moment.hops,
@@ -284,6 +283,7 @@ def _recipient(node: NodeFacts, result: ReportDecision, reader: str) -> dict[str
             "oldest_key_since": node.oldest_key_since,
             "valid": node.valid,
             "officers": _sorted(node.officers),
+            "overdue": _sorted(node.overdue),
         },
         "portions": list(result.permitted.get((node.party, node.node), ())),
         "violations": [

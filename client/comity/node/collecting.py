@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from comity.errors import ComityError
 from comity.node.receipts import Receipt, Sent
 from comity.report import Report
+from comity_policy.clauses import Acknowledge
+from comity_policy.explanation import ClauseExplanation
+
+_ACKNOWLEDGE: Final = Acknowledge.__struct_config__.tag
 
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """A report on its way; `since` is the event loop's time. `resealed` says that it is sealed a second time."""
+    """A report on its way; `since` is the event loop's time. `resealed` says that it is sealed a second time, without the `late`."""
 
     number: int
     report: Report
@@ -22,6 +28,16 @@ class Pending:
     since: float
     sent: Sent | None = None
     resealed: bool = False
+    late: frozenset[str] = frozenset()
+
+    def goes_to_others(self, refusal: ComityError, recipients: Iterable[str]) -> bool:
+        """Say whether to seal once more for those recipient parties that are not late: that somebody is, the broker alone knows."""
+        told = (one for one in refusal.clauses if isinstance(one, ClauseExplanation) and one.kind == _ACKNOWLEDGE)
+        late = frozenset(one.recipient_party for one in told)
+        if self.sent is not None or self.resealed or not late or late >= frozenset(recipients):
+            return False
+        self.resealed, self.late = True, late
+        return True
 
     def accept(self, receipt: Receipt) -> None:
         """Give the receipt; `Collector.wake` then wakes whoever waits, once for many."""
@@ -77,3 +93,13 @@ class Collector:
 def length_of(report: Report) -> int:
     """Give the bytes of a report's content."""
     return sum(portion.length for portion in report.portions)
+
+
+async def each(reports: Iterable[Report] | AsyncIterable[Report]) -> AsyncIterator[Report]:
+    """Give the reports one after the other, from either sort of source."""
+    if isinstance(reports, AsyncIterable):
+        async for report in reports:
+            yield report
+    else:
+        for report in reports:
+            yield report

@@ -180,7 +180,6 @@ def _moment(said: Mapping[str, Any]) -> Moment:
         size=said["size"],
         usage=None if usage is None else {one["clause"]: Usage(one["reports"], one["size"]) for one in usage},
         approvals=_words(said["approvals"]),
-        overdue=_words(said["overdue"]),
         log_available=said["log_available"],
         emergency_declared=said["emergency_declared"],
         hops=said["hops"],
@@ -213,6 +212,7 @@ def _node(said: Mapping[str, Any]) -> NodeFacts:
         oldest_key_since=facts["oldest_key_since"],
         valid=facts["valid"],
         officers=_words(facts["officers"]),
+        overdue=_words(facts["overdue"]),
     )
 
 

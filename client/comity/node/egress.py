@@ -25,7 +25,6 @@ from typing import Final
 
 from comity.canonical import Json
 from comity.envelope.checks import verified_approvals
-from comity.envelope.core import Reference
 from comity.envelope.padding import encode_header
 from comity.envelope.seal import PortionInput, Recipient
 from comity.envelope.segment import WholeItem
@@ -45,6 +44,7 @@ from comity.node.approving import (
     resolved,
     suited,
 )
+from comity.node.cleared import Cleared
 from comity.node.clock import NowMs
 from comity.node.directory import officer_lookup, recipient_of
 from comity.node.mirror import Mirror
@@ -64,20 +64,6 @@ from comity_policy.readers import asked_at_opening
 CONTENT_BYTES: Final = (1 << 20) - (64 << 10)
 _PROFILES_KEPT: Final = 64
 _HEADERS_KEPT: Final = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Cleared:
-    """A report that may go: what is signed, what is sealed, and for whom. `nodes` are PARTY/NODE in the recipients' order."""
-
-    view: AgreementView
-    profile: Profile
-    times: Times
-    refers_to: tuple[Reference, ...]
-    portions: tuple[PortionInput, ...]
-    recipients: tuple[tuple[Recipient, tuple[int, ...]], ...]
-    nodes: tuple[tuple[str, tuple[int, ...]], ...]
-    refused_parties: tuple[str, ...]
 
 
 @dataclass(slots=True)

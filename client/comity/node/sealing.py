@@ -21,9 +21,9 @@ from comity.envelope.profile import transport_class
 from comity.envelope.seal import Recipient, Sealer, SealInput
 from comity.errors import ComityError, ErrorCode, MalformedError
 from comity.identity.names import Identity
+from comity.node.cleared import Cleared
 from comity.node.clock import NowMs
 from comity.node.collecting import Pending
-from comity.node.egress import Cleared
 from comity.node.outbox import Lane, StoredSegment
 from comity.suites import RandomBytes, Suite
 from comity_policy.facts import Precedence, Profile

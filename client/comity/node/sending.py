@@ -5,7 +5,8 @@
 Rules in order:
 1. What may go is decided before it is sealed, sealed before it is stored, and stored before it is sent (`pipeline`).
 2. What is urgent waits for nobody and has a connection of its own.
-3. A receipt counts when it is verified (`receipting`). A refused report never takes its neighbours with it.
+3. A receipt counts when it is verified (`receipting`). A refused report never takes its neighbours with it. Where a recipient is
+   late with its acknowledgements, which the broker alone knows, the report is sealed once more for the others.
 4. A segment refused whole and for good breaks its lane: what is behind it cannot go either. The lane is left for a new
    epoch, and reports that somebody waits for are decided and sealed once more, after a refresh. What an earlier process
    stored is lost then, with nobody to tell but the node's people: it raises an alarm.
@@ -34,7 +35,7 @@ from comity.node.awaiting import Awaiting, WaitingReport
 from comity.node.background import Background
 from comity.node.backoff import Backoff
 from comity.node.clock import NowMs
-from comity.node.collecting import Collector, Pending
+from comity.node.collecting import Collector, Pending, each
 from comity.node.connection import Connection
 from comity.node.egress import Egress
 from comity.node.mirror import Mirror
@@ -198,7 +199,7 @@ class Sender:
         """Send reports in constant memory (approved ones singly) and give what became of each, in order; raises for none alone."""
         if approved_by:
             numbers = count()
-            async for report in _each(reports):
+            async for report in each(reports):
                 yield await self._became(next(numbers), report, agreement_id, approved_by)
             return
         collector = Collector()
@@ -229,7 +230,7 @@ class Sender:
         self, reports: Iterable[Report] | AsyncIterable[Report], agreement_id: str, collector: Collector
     ) -> None:
         number = 0
-        async for report in _each(reports):
+        async for report in each(reports):
             await collector.room(IN_FLIGHT, IN_FLIGHT_BYTES)
             self._take(report, agreement_id, collector, number, flush=False)
             number += 1
@@ -247,7 +248,7 @@ class Sender:
             pending.refuse(self._failure)
             return
         try:
-            cleared = self._egress.clear(pending.report, pending.agreement_id)
+            cleared = self._egress.clear(pending.report, pending.agreement_id).but(pending.late)
             self._sealing.add(pending, cleared, cleared.view.log_seen, cleared.view.key_log_seen)
         except ComityError as error:
             pending.refuse(error)
@@ -282,6 +283,8 @@ class Sender:
             if refusal is None:
                 pending.accept(answer.of_slot(slot, sealed))
                 collectors.add(pending.collector)
+            elif pending.goes_to_others(refusal, sealed.cleared[slot].parties):
+                self._submit(pending, flush=True)
             else:
                 self._seal_again(pending, refusal)
         for collector in collectors:
@@ -389,12 +392,3 @@ _LANE_BROKE: Final = ConflictError(
     what_to_do="Send it again.",
     code=ErrorCode.SEQUENCE_GAP,
 )
-
-
-async def _each(reports: Iterable[Report] | AsyncIterable[Report]) -> AsyncIterator[Report]:
-    if isinstance(reports, AsyncIterable):
-        async for report in reports:
-            yield report
-    else:
-        for report in reports:
-            yield report

@@ -215,6 +215,7 @@ def _node(found: _Found) -> NodeFacts:
         oldest_key_since=found.fact(of.OLDEST_KEY_SINCE),
         valid=found.fact(of.VALID),
         officers=frozenset(found.officers),
+        overdue=found.fact(of.OVERDUE),
     )
 
 
@@ -242,7 +243,6 @@ def _moment(found: _Found, point: Point) -> Moment:
         size=found.fact(of.SIZE),
         usage=_usage(found),
         approvals=None if approvals is None else frozenset(f"{found.from_party}/officer{n}" for n in range(approvals)),
-        overdue=found.fact(of.OVERDUE),
         log_available=found.fact(of.LOG_AVAILABLE),
     )
 

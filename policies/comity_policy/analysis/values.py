@@ -72,6 +72,7 @@ def _node(node: NodeFacts) -> dict[Attribute, Value]:
         **_text(of.ACCREDITATION_LEVEL, node.accreditation_level),
         **_number(of.ACCREDITATION_UNTIL, node.accreditation_until),
         **_number(of.OLDEST_KEY_SINCE, node.oldest_key_since),
+        **_words(of.OVERDUE, node.overdue),
     }
 
 
@@ -150,7 +151,6 @@ def _moment(moment: Moment) -> dict[Attribute, Value]:
         **_number(of.HOPS, moment.hops),
         **_truth(of.DISPUTED, moment.disputed),
         **_number(of.APPROVALS, None if approvals is None else len(approvals)),
-        **_words(of.OVERDUE, moment.overdue),
         **_truth(of.LOG_AVAILABLE, moment.log_available),
         of.HELD: moment.held is True,
     }

@@ -180,7 +180,7 @@ def _dual_control(case: Case, clause: DualControl) -> Finding:
 
 def _acknowledge(case: Case, clause: Acknowledge) -> Finding:
     limit = "" if clause.stop_after is None else span(clause.stop_after.milliseconds)
-    overdue = case.moment.overdue
+    overdue = case.node.overdue
     return Finding(
         f"acknowledgements of {case.node.party}",
         NOT_ATTESTED if overdue is None else f"overdue beyond {limit}",

@@ -173,13 +173,13 @@ def approved_by(test: rules.ApprovedBy) -> Check:
 
 
 def not_overdue(test: rules.NotOverdue) -> Check:
-    """Hold for FLASH and IMMEDIATE, and where nothing is overdue beyond the limit."""
+    """Hold for FLASH and IMMEDIATE, and where the recipient is not overdue beyond the limit."""
     clause_id, stopped_from = test.clause_id, Precedence.PRIORITY
 
-    def check(profile: Profile, _t: Times, _q: PortionMarking, _r: int | None, _n: NodeFacts, moment: Moment) -> int:
+    def check(profile: Profile, _t: Times, _q: PortionMarking, _r: int | None, node: NodeFacts, _m: Moment) -> int:
         if profile.precedence < stopped_from:
             return HOLDS
-        overdue = moment.overdue
+        overdue = node.overdue
         if not isinstance(overdue, frozenset):
             return MISSING
         return DENIED if clause_id in overdue else HOLDS

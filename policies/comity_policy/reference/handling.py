@@ -283,7 +283,7 @@ def acknowledge(case: Case, clause: Acknowledge) -> Reasons:
     urgent = case.profile.precedence in (Precedence.FLASH, Precedence.IMMEDIATE)
     if clause.stop_after is None or urgent or is_lifted(case):
         return
-    overdue = as_words(case.moment.overdue)
+    overdue = as_words(case.node.overdue)
     if overdue is None:
         yield Reason.FACT_MISSING
     elif case.prefix + clause.id in overdue:
