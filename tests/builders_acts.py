@@ -143,9 +143,9 @@ class Case:
         self.handovers.append(handed)
         return handed
 
-    def answer(self, handed: Handover) -> Answer:
-        """Let the recipient answer for a report."""
-        answered = Answer(handed.report, handed.recipient, self.now)
+    def answer(self, handed: Handover, *, given: bool = True) -> Answer:
+        """Let the recipient answer for a report; not `given`: it expires, or is given up."""
+        answered = Answer(handed.report, handed.recipient, self.now, given)
         self.answers.append(answered)
         return answered
 

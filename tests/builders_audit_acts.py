@@ -62,7 +62,7 @@ def every_act(audit: Audit) -> list[Event]:
         fields = {"valid_until": audit.time} if kind is ActKind.DECLARE else {}
         events.append(acted(audit, act_of(audit, kind, "XAR/lia", min(kind.roles), **fields)))
     events.append(acted(audit, act_of(audit, ActKind.CERTIFY, "XAR/lia", Role.LIAISON, outcome="returned")))
-    for kind in (EventKind.DUTY_DUE, EventKind.DUTY_OVERDUE, EventKind.DUTY_DONE):
+    for kind in (EventKind.DUTY_DUE, EventKind.DUTY_OVERDUE, EventKind.DUTY_DONE, EventKind.DUTY_MISSED):
         for one, readers in ((ABOUT_REPORT, ("XAR", "XBO")), (ABOUT_CASE, ("XAR", "XBO"))):
             events.append(duties_changed(kind, time=audit.tick(), duties=[one], readers=readers))
     return events

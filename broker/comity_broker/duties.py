@@ -9,7 +9,8 @@ Rules in order:
 4. The end of a keeping is looked at when it is due, by reading the entry of the hand-over again: a million reports that are kept cost
    one line of memory for each time they were handed over together.
 5. Each duty is told of at most once each way: DUTY_DUE when people have something to do (not for answers and keepings, which
-   their reports' entries say), DUTY_OVERDUE when its time is over, DUTY_DONE when one that was told of was done.
+   their reports' entries say), DUTY_OVERDUE when its time is over, DUTY_DONE when one that was told of was done, DUTY_MISSED when
+   its report expired or was given up without an answer: it stops nothing then, since nothing could be given any more.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ _PAGE: Final = 16
 _REMEMBERED: Final = 16_384
 _HELD_AGAIN_MS: Final = 3_600_000
 _KEEPINGS_A_LOOK: Final = 256
+_ENDED: Final = {DutyState.DONE: EventKind.DUTY_DONE, DutyState.MISSED: EventKind.DUTY_MISSED}
 Change = tuple[EventKind, Tracked]
 
 
@@ -57,7 +59,8 @@ class _Book:
     """What is known of one agreement; of a report by (party, report), with when it expires.
 
     `stops` has by (party, clause) when undone answers stop what is not urgent, `late` when they are overdue; `keeping` has when a
-    hand-over's reports are to be destroyed, and its entry. `told` are the duties that the log was told of, by their ids.
+    hand-over's reports are to be destroyed, and its entry. `told` are the duties that the log was told of, by their ids; `missed`
+    what can only be done by another node of the party that has the report; `ended` what the log is to be told of next.
     """
 
     cursor: int = 0
@@ -69,7 +72,8 @@ class _Book:
     over: bool = False
     crowded: int = _REMEMBERED
     told: dict[str, ToldOf] = field(default_factory=dict)
-    done: list[Tracked] = field(default_factory=list)
+    missed: dict[tuple[str, str], list[Duty]] = field(default_factory=dict)
+    ended: list[Tracked] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -169,7 +173,7 @@ class Duties:
             for one in duties_of_cases(state, known)
             if (change := _changed(one, book.told.get(one.duty.id))) is not None
         ]
-        found += [(EventKind.DUTY_DONE, one) for one in book.done]
+        found += [(_ENDED[one.state], one) for one in book.ended]
         if time_counts:
             found += [(EventKind.DUTY_OVERDUE, one) for one in _late_answers(book, state)]
             found += [(EventKind.DUTY_OVERDUE, one) for one in await self._ended_keepings(book, state, known)]
@@ -215,25 +219,33 @@ class Duties:
 
 
 def _note(book: _Book, told: ToldOf) -> None:
+    book.ended = [one for one in book.ended if (_ENDED[one.state], one.duty.id) != (told.kind, told.duty.id)]
     if told.kind is EventKind.DUTY_DONE:
         book.told.pop(told.duty.id, None)
-        book.done = [one for one in book.done if one.duty.id != told.duty.id]
     else:
         book.told[told.duty.id] = told
 
 
 def _answer(book: _Book, answer: Answer) -> None:
     key = (answer.party, answer.report)
-    expires_at, owed = book.owed.pop(key, (0, ()))
+    expires_at, owed = book.owed.pop(key, (0, []))
     if owed:
         book.answered[key] = expires_at
-    book.done += [Tracked(duty, DutyState.DONE, answer.at_ms) for duty in owed if duty.id in book.told]
+    if not answer.given:
+        if owed:
+            book.missed[key] = owed
+        book.ended += [Tracked(duty, DutyState.MISSED) for duty in owed]
+        return
+    missed = book.missed.pop(key, [])
+    book.ended = [one for one in book.ended if one.duty not in missed]
+    book.ended += [Tracked(duty, DutyState.DONE, answer.at_ms) for duty in (*owed, *missed) if duty.id in book.told]
 
 
 def _forget(book: _Book, now_ms: int) -> None:
     """Forget which reports were answered once they expired: none of them is handed over any more."""
     if len(book.answered) > book.crowded:
         book.answered = {key: expires_at for key, expires_at in book.answered.items() if expires_at > now_ms}
+        book.missed = {key: duties for key, duties in book.missed.items() if key in book.answered}
         book.crowded = max(_REMEMBERED, 2 * len(book.answered))
 
 

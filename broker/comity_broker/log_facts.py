@@ -1,4 +1,4 @@
-"""Facts for the ledger of duties as an agreement's log has them: hand-overs, answers, and what it was told of duties.
+"""Facts for the ledger of duties as an agreement's log has them: hand-overs, answers and what ends their waiting, and what it was told of duties.
 
 A log names segments and slots; which reports these are, the store says. Bodies are read by the closed table they were written by.
 """
@@ -16,7 +16,9 @@ from comity_broker.storage.protocol import Reader, Reads, ReportRow, SegmentRow
 from comity_policy.obligations import Answer, Duty, DutyKind, Handover
 
 _ENDING: Final = frozenset({EventKind.EXPIRED.value, EventKind.PARKED_DROPPED.value})
-_TELLING: Final = frozenset({EventKind.DUTY_DUE.value, EventKind.DUTY_OVERDUE.value, EventKind.DUTY_DONE.value})
+_TELLING: Final = frozenset(
+    one.value for one in (EventKind.DUTY_DUE, EventKind.DUTY_OVERDUE, EventKind.DUTY_DONE, EventKind.DUTY_MISSED)
+)
 FOLLOWED: Final = frozenset({EventKind.DELIVERED.value, EventKind.ACKNOWLEDGED.value, *_ENDING, *_TELLING})
 
 
@@ -92,7 +94,8 @@ class LogFacts:
         if kind == EventKind.DELIVERED:
             handovers = ((_handover(one, segments, recipient, at_ms), one[1].expires_at) for one in there)
             return Followed(log_index, at_ms, handovers=tuple(handovers))
-        answers = tuple(Answer(report.report_id.hex(), recipient, at_ms) for _, report in there)
+        given = kind not in _ENDING
+        answers = tuple(Answer(report.report_id.hex(), recipient, at_ms, given) for _, report in there)
         return Followed(log_index, at_ms, answers=answers)
 
 

@@ -19,7 +19,7 @@ PARTIES = st.sampled_from(("XAR", "XBO"))
 EVENTS = st.lists(
     st.one_of(
         st.tuples(st.just("hand"), PARTIES, st.integers(1, 4), st.sampled_from(Precedence)),
-        st.tuples(st.just("answer"), st.integers(0, 9)),
+        st.tuples(st.just("answer"), st.integers(0, 9), st.booleans()),
         st.tuples(st.just("end"), st.integers(0, 9), st.booleans()),
         st.tuples(st.just("declare"), PARTIES),
         st.tuples(st.just("review"), st.integers(0, 9)),
@@ -59,8 +59,8 @@ def _happen(case: Case, event) -> None:
     match event:
         case ("hand", party, number, precedence):
             case.hand(number, to=party, precedence=precedence)
-        case ("answer", which):
-            case.answer(case.handovers[which])
+        case ("answer", which, given):
+            case.answer(case.handovers[which], given=given)
         case ("end", which, released):
             one = case.handovers[which]
             about = {"reports": (one.report,), "leaves": (one.leaf,)}
@@ -125,6 +125,8 @@ def test_each_state_is_what_its_times_say_to_the_millisecond(events):
         if one.state is DutyState.DONE:
             assert one.done_at is not None
             assert one.done_at <= case.now
+        elif one.state is DutyState.MISSED:
+            assert any(not ended.given and ended.report == one.duty.subject for ended in case.answers)
         elif one.state is not DutyState.FROZEN:
             assert (one.state is DutyState.OVERDUE) == (case.now > one.duty.due_ms)
     for one in case.owed():

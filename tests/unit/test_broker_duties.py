@@ -16,6 +16,7 @@ from builders_three import three_nations
 from comity import canonical
 from comity.errors import RefusedError
 from comity.node.duties import Facts, duties_of
+from comity.node.reports import ParkedAction, ReportState
 from comity_policy.acts import ActKind
 from comity_policy.obligations import DutyKind, DutyState
 
@@ -88,6 +89,33 @@ async def test_only_who_is_late_is_refused(tmp_path):
             assert [name for name, _ in receipt.recipients] == ["XDE/n1"]
             assert receipt.refused_parties == ("XBO",)
             assert await texts_of(prompt) == ["three boats"]
+
+
+async def test_what_a_reader_gave_up_is_missed_and_never_done(tmp_path):
+    async with sharing(tmp_path, into_force=False) as shared:
+        shared.treaty.text += ACKNOWLEDGE.encode()
+        await shared.treaty.into_force()
+        officers, broker, clock = Officers(shared), shared.world.broker, shared.world.clock
+        missed = [*LATE, ("DUTY_MISSED", "acknowledge", "XBO")]
+        async with shared.node("XAR") as sender, shared.node("XBO") as reader:
+            await sender.send(report(), agreement=AGREEMENT)
+            async for delivery in reader.receive(follow=False):
+                delivery.park("nobody here reads this")
+            await broker.monitor.look()
+            clock.committed(wall_ms() + 16 * MINUTE)
+            await broker.monitor.look()
+            (row,) = [one async for one in reader.reports(AGREEMENT, states=(ReportState.PARKED,))]
+            await reader.resolve_parked([row.ref], ParkedAction.DROP)
+            for _ in range(2):
+                await broker.monitor.look()
+            assert await officers.told(DutyKind.ACKNOWLEDGE) == missed
+            assert broker.monitor.duties.overdue(AGREEMENT, "XBO", clock.now_ms()) == frozenset()
+            owed = duties_of(await refreshed(sender, broker), AGREEMENT, clock.now_ms()).of("XBO")
+            assert [one.state for one in owed if one.duty.kind is DutyKind.ACKNOWLEDGE] == [DutyState.MISSED]
+        world = shared.world
+    async with sharing(tmp_path, into_force=False, world=world) as again:
+        await again.world.broker.monitor.look()
+        assert await Officers(again).told(DutyKind.ACKNOWLEDGE) == missed
 
 
 async def texts_of(reader):

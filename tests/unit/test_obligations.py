@@ -12,6 +12,7 @@ from comity_policy.obligations import DutyKind, DutyState, stopped_by
 from comity_policy.steps import StepKind
 
 OPEN, DONE, OVERDUE, FROZEN = DutyState.OPEN, DutyState.DONE, DutyState.OVERDUE, DutyState.FROZEN
+MISSED = DutyState.MISSED
 
 
 def only(found):
@@ -48,6 +49,31 @@ def test_what_was_answered_late_is_done_and_late():
     case.answer(handed)
     found = only(case.owed(DutyKind.ACKNOWLEDGE))
     assert (found.state, found.late, found.done_at) == (DONE, True, case.now)
+
+
+@pytest.mark.parametrize("waited", [HOUR, 5 * DAY])
+def test_what_expired_or_was_given_up_was_not_acknowledged(waited):
+    case = living()
+    handed = case.hand(precedence=Precedence.FLASH)
+    before = case.owed(DutyKind.ACKNOWLEDGE, DutyKind.READ)
+    case.wait(waited)
+    case.answer(handed, given=False)
+    found = case.owed(DutyKind.ACKNOWLEDGE, DutyKind.READ)
+    assert [(one.duty, one.state, one.done_at) for one in found] == [(one.duty, MISSED, None) for one in before]
+    assert stopped_by(case.life.state(), found, "XBO") == frozenset()
+    case.wait(HOUR)
+    case.answer(handed)
+    late = case.owed(DutyKind.ACKNOWLEDGE, DutyKind.READ)
+    assert {(one.state, one.done_at, one.late) for one in late} == {(DONE, case.now, True)}
+
+
+def test_what_was_acknowledged_before_it_expired_is_done():
+    case = living()
+    handed = case.hand()
+    case.answer(handed)
+    case.wait(HOUR)
+    case.answer(handed, given=False)
+    assert only(case.owed(DutyKind.ACKNOWLEDGE)).state is DONE
 
 
 def test_a_precedence_without_a_time_owes_nothing():

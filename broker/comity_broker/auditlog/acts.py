@@ -63,8 +63,8 @@ def act_taken(
 
 
 def duties_changed(kind: EventKind, *, time: int, duties: Sequence[Tracked], readers: Iterable[str]) -> Event:
-    """Build DUTY_DUE, DUTY_OVERDUE or DUTY_DONE for duties that the same parties may read."""
-    one_of(kind, EventKind.DUTY_DUE, EventKind.DUTY_OVERDUE, EventKind.DUTY_DONE)
+    """Build DUTY_DUE, DUTY_OVERDUE, DUTY_DONE or DUTY_MISSED for duties that the same parties may read."""
+    one_of(kind, EventKind.DUTY_DUE, EventKind.DUTY_OVERDUE, EventKind.DUTY_DONE, EventKind.DUTY_MISSED)
     own = body(duties=[_duty(one) for one in duties])
     return Event(kind, body(time=time), dict.fromkeys(sorted(readers), own))
 

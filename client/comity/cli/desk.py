@@ -46,13 +46,18 @@ _AHEAD_MS: Final = 30 * 86_400_000
 comity desk --as XAR/officer1 --all""",
 )
 @click.option("--agreement", "agreement_id", help="Of one agreement only.")
-@click.option("--all", "everything", is_flag=True, help="Also what is due in more than 30 days, and what is done.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also what is due in more than 30 days, what is done, and what was missed long ago.",
+)
 @click.option("--offline", is_flag=True, help="From the mirror alone, without asking the broker.")
 def desk(run: Invocation, *, agreement_id: str | None, everything: bool, offline: bool) -> None:
     """Show what the own party owes under its agreements, the most urgent first, each with the command to paste.
 
     It is folded from the own verified mirror: what was handed over and answered, and every act that officers signed. FROZEN is what
-    an open dispute holds: nothing of it is destroyed.
+    an open dispute holds: nothing of it is destroyed. MISSED is what expired or was given up unanswered.
     """
     now = now_ms()
     with mirror_of(run, offline=offline, agreements=None if agreement_id is None else (agreement_id,)) as mirror:
@@ -86,6 +91,8 @@ def desk(run: Invocation, *, agreement_id: str | None, everything: bool, offline
 def _waits(one: Tracked, now: int) -> bool:
     if one.state is DutyState.OPEN:
         return one.duty.due_ms <= now + _AHEAD_MS
+    if one.state is DutyState.MISSED:
+        return one.duty.due_ms >= now - _AHEAD_MS
     return one.state in {DutyState.OVERDUE, DutyState.FROZEN}
 
 

@@ -1,7 +1,7 @@
 """The duties of an agreement as a node knows them from its own mirror.
 
-An acknowledgement ends a duty where the recipient's node signed it, and not on the broker's word. That a report expired, or was
-given up by its reader, the broker says in the log; whoever sent it can hold that against the report.
+An acknowledgement does a duty where the recipient's node signed it, and not on the broker's word. That a report expired, or was
+given up by its reader, the broker says in the log, and whoever sent it can hold that against the report: nobody answered for it.
 
 Hand-overs, answers and certificates about reports are known to their originator's party and their recipient's: of others' duties
 about reports a party knows nothing. Of everything else each party sees the same. `comity_policy.obligations` says what follows.
@@ -78,7 +78,7 @@ class Facts:
             if entry.kind == "DELIVERED":
                 self.handovers.append(_handover(admitted, report, leaf, recipient, at_ms))
             else:
-                self.answers.append(Answer(report, recipient, at_ms))
+                self.answers.append(Answer(report, recipient, at_ms, given=entry.kind not in _ENDING))
 
     def _is_signed(self, shared: dict[str, Any], own: dict[str, Any]) -> bool:
         """Say whether the node that an acknowledgement is said to be of signed it, with a key that counted then."""

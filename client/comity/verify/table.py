@@ -32,7 +32,7 @@ agreement  EXPIRED: time | recipient segments
 agreement  ID_REUSED: time | actor certificate request report_id leaf known_leaf known_log_index
 agreement  EMERGENCY_DECLARED REVIEWED BREACH_OPENED BREACH_UPDATED BREACH_CLOSED MEASURES_ATTESTED CONTACT_SET: STEP statement |
 agreement  SHREDDED RETURNED HOLDER_RELEASED: time key_log_size | actor certificate request agreement agreement_digest statement
-agreement  DUTY_DUE DUTY_OVERDUE DUTY_DONE: time | duties
+agreement  DUTY_DUE DUTY_OVERDUE DUTY_DONE DUTY_MISSED: time | duties
 agreement  KEY_REVOKED: CALL statement state_epoch key_log_index |
 keys       KEY_ENROLLED KEY_ROTATED KEY_REVOKED: CALL statement |
 operations AUTHN_FAILED: time certificate peer identity reason count since |
