@@ -7,6 +7,9 @@ Rules in order:
 2. It is decided on what its party sends and, where `incoming`, on what its party receives (`sources.layers`).
 3. The other side sees `partner_text` and nothing else of it.
 4. What is wrong in it refuses to load and says where, as an agreement does (`document.load`).
+5. It binds every version of its agreement. Under one that it does not read under, which has other levels or another direction than
+   it says, it is closed: nothing that its party sends (and, where `incoming`, receives) passes, as long as its party does not
+   withdraw it. Anything less would widen by nobody's signature; anything more would stop what others share.
 
     [caveat]
     party = "XAR"
@@ -27,24 +30,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 
 import msgspec
 
 from comity_policy.clause_faults import clause_faults, clause_words
-from comity_policy.clauses import CaveatClause
+from comity_policy.clauses import CaveatClause, Closed, Exclude
 from comity_policy.companions import Caveat
 from comity_policy.document import Document
+from comity_policy.facts import Point
 from comity_policy.fault_checks import party_faults, people_faults
 from comity_policy.faults import Fault, digest_faults
 from comity_policy.strict_toml import clause_of, converted, each, load_with, sections_known
-from comity_policy.toml_lines import Path
+from comity_policy.toml_lines import Path, shown
 from comity_policy.vocabulary import resolve
 
-__all__ = ["Caveat", "CaveatHeading", "agreement_of", "load_caveat"]
+__all__ = ["Caveat", "CaveatHeading", "agreement_of", "binding", "load_caveat", "read_caveat", "unread"]
 
 _ID = re.compile(r"[A-Z0-9][A-Z0-9-]{0,31}")
 _SECTIONS = ("caveat", "clause")
+_CLOSED = "does-not-read"
+_CLOSED_TEXT = {
+    "en": "The caveat does not read under this version of the agreement: until it is withdrawn nothing passes."
+}
 
 
 class CaveatHeading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +74,26 @@ def load_caveat(data: bytes, document: Document) -> Caveat:
     the one of the agreement's bytes is held by whoever compiles both.
     """
     return load_with(data, _caveat, lambda caveat: next(_faults(caveat, document), None))
+
+
+def read_caveat(data: bytes) -> Caveat:
+    """Give what a caveat's bytes say, whatever it is on; raises DocumentError."""
+    return load_with(data, _caveat, lambda _: None)
+
+
+def unread(caveat: Caveat, document: Document) -> str:
+    """Give why a caveat does not read under a version of its agreement, with the place; nothing where it does."""
+    fault = next(_faults(caveat, document), None)
+    return "" if fault is None else f"{shown(fault.path)}: {fault.problem}"
+
+
+def binding(caveat: Caveat, document: Document, digest: bytes) -> Caveat:
+    """Give a caveat as it binds a version of its agreement: as it says, or closed by rule 5."""
+    bound = replace(caveat, digest=f"sha384:{digest.hex()}")
+    if not unread(bound, document):
+        return bound
+    closed = Closed if any(Point.OPENING in one.points for one in caveat.clauses) else Exclude
+    return replace(bound, clauses=(closed(id=_CLOSED, text=_CLOSED_TEXT),))
 
 
 def agreement_of(data: bytes) -> str:

@@ -8,8 +8,9 @@ Rules in order:
 2. An arrangement is decided with the umbrella's text that its version names by digest. For what is shared now that must be
    the umbrella's version that governs: an umbrella that was amended carries no arrangement that does not name the new
    text. What was shared before stays under the umbrella it was shared under, as long as the umbrella is in force.
-3. A caveat binds every version of its agreement until it is withdrawn. One that does not load for a version (it sets a level
-   for each direction, and the version has another) stops all sharing under that version: it is never left out.
+3. A caveat binds every version of its agreement until it is withdrawn. One that does not read under a version (it sets a level
+   for each direction, and the version has another) is closed there (`caveat.binding`): what its party shares is refused by it,
+   the state of the agreement is what its steps say, and it is never left out.
 
 A `Basis` is all that a compiled agreement depends on; two with equal `key` compile to the same.
 """
@@ -17,19 +18,17 @@ A `Basis` is all that a compiled agreement depends on; two with equal `key` comp
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from comity_policy.caveat import load_caveat
-from comity_policy.companions import Caveat, Umbrella
-from comity_policy.document import Document, DocumentError
+from comity_policy.caveat import binding, read_caveat
+from comity_policy.companions import Umbrella
+from comity_policy.document import Document
 from comity_policy.engine import CompiledAgreement, compile_agreement
 from comity_policy.facts import AgreementState
 from comity_policy.negotiation import Version
 from comity_policy.sections import AppliesTo
 from comity_policy.state import State
 from comity_policy.vocabulary import Vocabularies
-
-_STOPPED = "SUSPENDED"
 
 Key = tuple[object, ...]
 
@@ -50,15 +49,10 @@ class Basis:
         return (self.version.digest, self.state, above, frozenset(self.caveats.items()))
 
     def compiled(self, vocabularies: Vocabularies) -> CompiledAgreement:
-        """Give the agreement ready to decide; raises VocabularyError."""
+        """Give the agreement ready to decide; raises VocabularyError, DocumentError for a caveat that nobody could have added."""
         document, digest = self.version.document, bytes.fromhex(self.version.digest)
-        caveats, state = list[Caveat](), self.state
-        for text in self.caveats.values():
-            try:
-                caveats.append(rebound(text, document, digest))
-            except DocumentError:
-                state = replace(state, in_force=False, reason=state.reason or _STOPPED)
-        return compile_agreement(document, digest, state, vocabularies, umbrella=self.umbrella, caveats=caveats)
+        caveats = [binding(read_caveat(text), document, digest) for text in self.caveats.values()]
+        return compile_agreement(document, digest, self.state, vocabularies, umbrella=self.umbrella, caveats=caveats)
 
 
 def sharing(state: State, umbrella: State | None, caveats: Mapping[tuple[str, str], bytes]) -> Basis:
@@ -81,11 +75,6 @@ def shared_before(
         Basis(one, state.policy(one), _above(one.document, umbrella, shared_before=True), caveats)
         for one in (version, *_stricter(state, version))
     )
-
-
-def rebound(text: bytes, document: Document, digest: bytes) -> Caveat:
-    """Give a caveat as it binds a version of its agreement; raises DocumentError where it does not load for that version."""
-    return replace(load_caveat(text, document), digest=f"sha384:{digest.hex()}")
 
 
 def known_caveats(state: State, texts: Mapping[str, bytes]) -> dict[tuple[str, str], bytes]:

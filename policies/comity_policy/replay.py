@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from comity_policy import reference
+from comity_policy.caveat import binding
 from comity_policy.companions import Umbrella
 from comity_policy.decision import ENGINE, Decision, Reason, ReportDecision, Violation
 from comity_policy.document import Document
@@ -113,10 +114,11 @@ class Replayer:
                 document = None
             else:
                 umbrella = Umbrella(text, digest, state)
-        known = [held.caveats[digest] for _, _, digest in under.caveats if digest in held.caveats]
-        withheld = len(known) < len(under.caveats)
+        caveats = [held.caveats[digest] for _, _, digest in under.caveats if digest in held.caveats]
+        withheld = len(caveats) < len(under.caveats)
         if document is None:
             return None, tuple(differences), withheld
+        known = [binding(one, document, under.agreement_digest) for one in caveats]
         try:
             source = source_of(
                 document, under.agreement_digest, under.state, held.vocabularies, umbrella=umbrella, caveats=known

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from comity_policy.caveat import binding
 from comity_policy.companions import Umbrella
 from comity_policy.document import Document
 from comity_policy.engine import CompiledAgreement, decide_report
@@ -66,6 +67,7 @@ class WhatIf:
             caveats = [self._held.caveats[one] for _, _, one in under.caveats if one in self._held.caveats]
             named = self._held.documents.get(under.agreement_digest)
             document = replace(self._draft, id=named.id) if named is not None else self._draft
+            caveats = [binding(one, document, under.agreement_digest) for one in caveats]
             source = source_of(
                 document,
                 under.agreement_digest,

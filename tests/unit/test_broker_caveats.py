@@ -126,7 +126,7 @@ async def test_a_caveat_binds_the_next_version_too_and_a_restart_remembers_it(tm
         assert not (await again.publish("XAR", treaty)).refusals
 
 
-async def test_a_caveat_that_does_not_read_on_a_version_stops_it_and_is_never_left_out(tmp_path):
+async def test_a_caveat_that_does_not_read_on_a_version_stops_what_its_party_shares_and_is_never_left_out(tmp_path):
     async with living(tmp_path) as world:
         treaty = await world.in_force(world.text())
         ceiling = '[[clause]]\nid = "1"\nkind = "ceiling"\nlimits = [{ from = "XAR", to = "XBO", level = "SECRET" }]\ntext.en = "x"\n'
@@ -136,7 +136,10 @@ async def test_a_caveat_that_does_not_read_on_a_version_stops_it_and_is_never_le
         # The next version calls its levels by other names.
         renamed = amended(treaty.text.replace(b'"SECRET"', b'"GEHEIM"'), of=treaty.text)
         await treaty.amend(renamed)
-        assert (await world.publish("XAR", treaty, level="RESTRICTED")).refusals
+        stopped = await world.publish("XAR", treaty, level="RESTRICTED")
+        assert [one.clause_id for one in stopped.refusals[0].refusal.policy.clauses] == ["caveat/XAR/C1/does-not-read"]
+        assert not (await world.publish("XBO", treaty, level="RESTRICTED")).refusals
+        assert treaty.standing.compiled(treaty.standing.state(0).now_ms).source.state.in_force
         await treaty.take(StepKind.CAVEAT_WITHDRAW, "XAR", caveat="C1")
         assert not (await world.publish("XAR", treaty, level="RESTRICTED")).refusals
 

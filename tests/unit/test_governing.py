@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
-from builders_document import EXAMPLE
-from builders_every_kind import caveat_text
 from builders_lifecycle import Life, acceding, amending, digest_of, in_force, term, treaty
-from comity_policy.document import DocumentError, load
-from comity_policy.governing import known_caveats, rebound, shared_before, sharing
+from comity_policy.governing import known_caveats, shared_before, sharing
 from comity_policy.lifecycle import StepKind
 from comity_policy.sections import AppliesTo, Under
 
 K = StepKind
-DOCUMENT = load(EXAMPLE.encode())
-NO_ROUTES = ("1", "exclude", 'categories = ["cyber"]')
 
 
 def named(document) -> str:
@@ -127,13 +120,6 @@ def test_an_amended_umbrella_is_none_for_what_is_shared_and_stays_for_what_was()
 
 
 # --- caveats ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_caveat_names_the_version_it_is_read_on():
-    text = caveat_text(NO_ROUTES).encode()
-    assert rebound(text, DOCUMENT, bytes(48)).digest == "sha384:" + "0" * 96
-    with pytest.raises(DocumentError):
-        rebound(text, replace(DOCUMENT, id="XAR-XBO-2"), bytes(48))
 
 
 def test_only_caveats_whose_text_is_known_are_given():

@@ -9,10 +9,14 @@ from builders_audit_life import PARTNER_TEXT, SALT
 from builders_audit_log import AGREEMENT
 from builders_hostile import mirrored, refused
 from builders_identity import fails
+from comity.cli.agreement_facts import caveat_facts
+from comity.cli.agreement_print import show_caveats
+from comity.cli.output import Output
 from comity.errors import ErrorCode, NotFoundError, VerificationError
 from comity.node.agreement_texts import text_of
 from comity.node.agreement_umbrella import UmbrellaPlaces
 from comity.node.agreements import KINDS, AgreementFold
+from comity.node.alarms import AlarmKind
 from comity.node.logs import LogPin
 from comity.statement import sign_statement
 from comity.texts import agreement_digest, caveat_digest
@@ -52,9 +56,9 @@ def caveat_text(audit, **changes):
     ).encode()
 
 
-def with_caveat(text=None, *, party="XAR", shown=None, reader=None):
+def with_caveat(text=None, *, party="XAR", shown=None, reader=None, audit=None):
     """Give an audit in which a party added a caveat; `shown` is what the body of `reader` has in place of the text."""
-    audit = fresh_audit()
+    audit = fresh_audit() if audit is None else audit
     text = caveat_text(audit, party=party) if text is None else text(audit)
     said = {"caveat": "C1", "caveat_digest": caveat_digest(SALT, text).hex(), "partner_text": PARTNER_TEXT}
     statement = audit.statement(StepKind.CAVEAT_ADD, f"{party}/plen", Role.PLENIPOTENTIARY, **said)
@@ -133,6 +137,37 @@ async def test_an_own_caveat_narrows_what_is_decided_here_from_its_entry_on(tmp_
         before = fold.state_before(len(audit.events) - 1, audit.time)
         assert fold.compiled(before, len(audit.events) - 1).source.caveats == ()
         assert view.partner_texts == {("XAR", "C1"): PARTNER_TEXT}
+
+
+def with_ceiling(audit):
+    levels = ", ".join(
+        f'{{ from = "{one}", to = "{other}", level = "SECRET" }}' for one, other in (("XAR", "XBO"), ("XBO", "XAR"))
+    )
+    text = caveat_text(audit).decode().replace('"exclude"', '"ceiling"')
+    return text.replace('categories = ["terrorism"]', f"limits = [{levels}]").encode()
+
+
+async def test_an_own_caveat_that_does_not_read_under_the_version_is_an_alarm_once_and_shown(tmp_path, capsys):
+    audit = begun_audit()
+    proposed = audit.statement(StepKind.PROPOSE, "XAR/lia", Role.LIAISON)
+    audit.step(proposed, StepKind.PROPOSE)
+    with_caveat(with_ceiling, audit=audit)
+    other = audit.text.replace(b'"SECRET"', b'"GEHEIM"')
+    named = agreement_digest(other).hex()
+    counter = stated(audit, StepKind.COUNTER, "XBO/lia", proposed.digest.hex(), agreement_digest=named)
+    audit.step(counter, StepKind.COUNTER)
+    async with mirrored(audit, tmp_path) as (broker, mirror, refresh):
+        broker.texts = {agreement_digest(other): other}
+        for _ in range(2):
+            await refresh()
+        (alarm,) = mirror.alarms()
+        assert (alarm.kind, alarm.subject) == (AlarmKind.CAVEAT_UNREAD, "XAR/C1, version 1")
+        view = mirror.agreement(AGREEMENT)
+        assert list(view.unread_caveats(view.document)) == ["C1"]
+        assert [one.id for one in view.compiled.source.caveats[0].clauses] == ["does-not-read"]
+        show_caveats(Output(), view)
+        assert "DOES NOT READ under version 1" in capsys.readouterr().out
+        assert "limits[0].level" in caveat_facts(view)[0]["unread"]
 
 
 async def test_of_a_partners_caveat_only_its_partner_text_is_known(tmp_path):

@@ -116,6 +116,7 @@ def caveat_facts(view: AgreementView) -> list[dict[str, object]]:
         own = view.own_caveats.get(caveat_id) if party == view.own else None
         if own is not None:
             facts["incoming"] = own.caveat.incoming
+            facts["unread"] = view.unread_caveats(view.document).get(caveat_id)
             facts["clauses"] = [
                 {"clause_id": one.id, "gloss": gloss(one, view.document), "text": dict(one.text)}
                 for one in own.caveat.clauses

@@ -64,13 +64,19 @@ def show_clauses(output: Output, document: Document, suspended_by: Mapping[str, 
 
 
 def show_caveats(output: Output, view: AgreementView) -> None:
-    """Print the caveats in force: the own party's whole, a partner's by its partner text."""
+    """Print the caveats in force: the own party's whole, and under which version it does not read; a partner's by its partner text."""
+    versions = [view.state.current, *((view.state.pending,) if view.state.pending is not None else ())]
+    closed = [(one.document.version, view.unread_caveats(one.document)) for one in versions]
     for (party, caveat_id), text in sorted(view.partner_texts.items()):
         own = view.own_caveats.get(caveat_id) if party == view.own else None
         _row(output, "caveat", f"{party}/{caveat_id}, read by others as: {text}")
         if own is None:
             continue
         reach = "what is sent and what is received" if own.caveat.incoming else "what is sent"
+        for version, unread in closed:
+            if why := unread.get(caveat_id):
+                words = f"DOES NOT READ under version {version} ({why}): there nothing passes of {reach}, until it is withdrawn"
+                output.show(*folded(safe(words), " " * (_WIDTH + 2)))
         output.show(*folded(f"on {reach}:", " " * (_WIDTH + 2)))
         for clause in own.caveat.clauses:
             words = f"{clause.id}: {safe(gloss(clause, view.document))}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from comity.envelope.core import LogSeen
 from comity.node.agreement_texts import OwnCaveat
 from comity.statement import Statement
+from comity_policy.caveat import unread
 from comity_policy.document import Document
 from comity_policy.engine import CompiledAgreement
 from comity_policy.lifecycle import State, Step, StepKind
@@ -90,6 +91,11 @@ class AgreementView:
         """Give what everybody may read of each caveat in force, by party and caveat."""
         added = {step.caveat_digest: step for step in self.state.steps if step.kind is StepKind.CAVEAT_ADD}
         return {key: added[digest].partner_text for key, digest in self.state.caveats.items()}
+
+    def unread_caveats(self, document: Document) -> Mapping[str, str]:
+        """Give the own party's caveats in force that do not read under a version, by their ids, with why."""
+        found = {caveat_id: unread(one.caveat, document) for caveat_id, one in self.own_caveats.items()}
+        return {caveat_id: why for caveat_id, why in found.items() if why}
 
     def broker_name(self, party: str, name: str) -> str:
         """Give what the text calls this broker; PARTY/NAME, which no text can name, where it is not the one that is meant."""

@@ -23,6 +23,7 @@ class AlarmKind(StrEnum):
     RECEIPT_FALSE = "RECEIPT_FALSE"
     INCOMPLETE = "INCOMPLETE"
     NOT_TAKEN = "NOT_TAKEN"
+    CAVEAT_UNREAD = "CAVEAT_UNREAD"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from comity.errors import (
 from comity.node import agreement_umbrella
 from comity.node.agreement_texts import Text, check_digest, text_of
 from comity.node.agreements import KINDS, AgreementFold, brought_by
+from comity.node.alarms import AlarmKind
 from comity.node.connection import Connection
 from comity.node.entries import MirroredEntry
 from comity.node.following import Fetched, Followed, follow
@@ -30,6 +31,7 @@ from comity.node.logs import OPERATIONS, ForkError, LogPin, check_keys, check_no
 from comity.node.mirror_state import KEYS, Mirrored, MirrorState
 from comity.node.mirror_store import MirrorStore
 from comity.v1 import agreement_pb2, audit_pb2
+from comity_policy.caveat import unread
 from comity_policy.document import Document
 
 AGREEMENTS_LIMIT: Final = 4096
@@ -120,7 +122,22 @@ class Refresher:
         await self._bring_texts(fold, entries)
         await self._reach_umbrella(fold, entries)
         fold.take(entries, pin, state.keys)
+        self._check_caveats(fold)
         return fold
+
+    def _check_caveats(self, fold: AgreementFold) -> None:
+        """Raise the alarm where an own caveat does not read under the version that governs: it stops what the party shares."""
+        state = fold.state(self._state.now_ms())
+        for caveat_id, one in fold.own_caveats(state).items():
+            if why := unread(one.caveat, state.document):
+                version = state.document.version
+                self._state.raise_alarm(
+                    AlarmKind.CAVEAT_UNREAD,
+                    fold.agreement_id,
+                    f"{fold.own}/{caveat_id}, version {version}",
+                    f"the caveat does not read under version {version} ({why}): nothing that it could narrow passes. Withdraw it "
+                    "and add it anew as the version needs it: comity agreement caveat withdraw, then add",
+                )
 
     async def _pinned(self, first: Text) -> LogPin:
         """Fetch an agreement's log, check its opening and keys, and pin it."""

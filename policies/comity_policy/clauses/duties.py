@@ -106,6 +106,12 @@ class Exclude(BaseClause, frozen=True, tag="exclude"):
     points: ClassVar[frozenset[Point]] = EA
 
 
+class Closed(Exclude, frozen=True, tag="closed"):
+    """What nobody writes: a caveat that does not read under a version, and might decide at opening too, lets nothing pass."""
+
+    points: ClassVar[frozenset[Point]] = frozenset(Point)
+
+
 class Article(BaseClause, frozen=True, tag="article"):
     """A recorded text: both signed it, no machine decides it."""
 

@@ -21,6 +21,7 @@ from comity_policy.clauses import (
     Channel,
     Clause,
     Clearance,
+    Closed,
     Disputes,
     DualControl,
     Embargo,
@@ -70,6 +71,8 @@ def points_of(clause: Clause | CaveatClause) -> str:
         case Scope() | Ceiling() | Clearance() | Releasability() | Purpose() | Retention() | Suites():
             return "EAO"
         case NeedToKnow() | PersonalDataRule():
+            return "EAO"
+        case Closed():
             return "EAO"
         case Residency() | PrecedenceRule() | Channel() | Exclude():
             return "EA"
@@ -331,4 +334,5 @@ _RULES: dict[type, Callable[[Case, Any], Reasons]] = {
     Survives: _never,
     Audit: handling.audit,
     Exclude: _exclude,
+    Closed: _exclude,
 }
