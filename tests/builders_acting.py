@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from dataclasses import dataclass
@@ -13,8 +14,11 @@ from builders_identity import Held, Nation
 from builders_sdk import Shared
 from builders_treaty import OFFICERS
 from comity.node.enrolment import statement_message
+from comity.node.mirror import Mirror
+from comity.node.node import Node
 from comity.statement import Statement, cosign, sign_statement
 from comity.v1 import agreement_pb2
+from comity_broker.server import RunningBroker
 from comity_policy.acts import Act, ActKind
 from comity_policy.facts import Role
 from comity_policy.obligations import DutyKind
@@ -105,3 +109,19 @@ class Officers:
             body = json.loads(row.body) if row.body else {"duties": []}
             found += [(kinds[row.log_index], one["kind"], one["owner"]) for one in body["duties"]]
         return [one for one in found if not of or one[1] in of]
+
+
+async def answering(reader: Node) -> None:
+    """Let a node answer for everything it is handed."""
+    async for delivery in reader.receive(follow=False):
+        async with delivery:
+            pass
+
+
+async def refreshed(node: Node, broker: RunningBroker) -> Mirror:
+    """Refresh a node's mirror to what is logged; give it."""
+    (head,) = [one for one in await broker.logs._reader.shards() if one.shard == AGREEMENT]
+    while (pin := node.mirror.pin(AGREEMENT)) is None or pin.size < head.leaf_next:
+        await node.refresh()
+        await asyncio.sleep(0)
+    return node.mirror

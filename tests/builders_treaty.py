@@ -26,6 +26,10 @@ _TAKEN_BY = {
     StepKind.LOG_SIGN: "plenipotentiary1",
     StepKind.SUSPEND: "liaison1",
     StepKind.RESUME: "liaison1",
+    StepKind.DISPUTE_OPEN: "liaison1",
+    StepKind.DISPUTE_CLOSE: "liaison1",
+    StepKind.NOTICE: "plenipotentiary1",
+    StepKind.WITHDRAW: "plenipotentiary1",
 }
 
 

@@ -27,12 +27,13 @@ from comity_broker.entries import Salts, add_events
 from comity_broker.evidence import EvidenceView
 from comity_broker.journal import Journal
 from comity_broker.ledger import Ledger, transition_error
+from comity_broker.log_facts import LogFacts
 from comity_broker.logs import Logs
 from comity_broker.outcomes import settled
 from comity_broker.pace import check_pace
 from comity_broker.standing import Standing
 from comity_broker.storage.protocol import Head, Known, Reader, Reads, Rows, StatementRow, Unit
-from comity_policy.act_rules import admissible, is_held
+from comity_policy.act_rules import admissible
 from comity_policy.acts import Act, ActError, ActKind, act_kind
 from comity_policy.transitions import TransitionError
 
@@ -159,6 +160,10 @@ class Acts:
         segments = await self.reader.segments(act.agreement_id, sorted({row.item for row in known.values()}))
         view = await EvidenceView.of(self.reader, act.agreement_id, holder)
         state = standing.state(now_ms)
+        holds = state.holds()
+        if certified and holds.entries:
+            facts = LogFacts(self.reader, act.agreement_id, standing.parties)
+            holds = state.holds(await facts.speaking(holds.entries))
         for report, leaf in zip(act.reports, act.leaves, strict=True):
             row = known.get(bytes.fromhex(report))
             segment = None if row is None else segments.get(row.item)
@@ -167,9 +172,9 @@ class Acts:
                 raise _not_held(report, holder, originator)
             if row.slot not in await view.handed(segment):
                 raise _not_held(report, holder, originator)
-            if certified and is_held(state, report, leaf, row.log_index):
+            if certified and holds.on(report, leaf, row.log_index):
                 raise AccessError(
-                    f"an open dispute holds the entry that admitted report {report}: nothing of it is destroyed",
+                    f"an open dispute holds an entry or decision about report {report}: nothing of it is destroyed",
                     what_to_do="Wait until both parties have closed it: comity agreement show.",
                     code=ErrorCode.TRANSITION_NOT_ALLOWED,
                 )

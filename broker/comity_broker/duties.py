@@ -29,6 +29,7 @@ from comity_broker.storage.protocol import Reader
 from comity_policy.act_rules import valid_declaration
 from comity_policy.acts import Act, ActKind
 from comity_policy.clauses import Acknowledge
+from comity_policy.holds import Holds
 from comity_policy.obligations import (
     Answer,
     Duty,
@@ -60,7 +61,8 @@ class _Book:
 
     `stops` has by (party, clause) when undone answers stop what is not urgent, `late` when they are overdue; `keeping` has when a
     hand-over's reports are to be destroyed, and its entry. `told` are the duties that the log was told of, by their ids; `missed`
-    what can only be done by another node of the party that has the report; `ended` what the log is to be told of next.
+    what can only be done by another node of the party that has the report; `ended` what the log is to be told of next. `spoken` has
+    which reports those entries speak of that disputes name.
     """
 
     cursor: int = 0
@@ -74,6 +76,7 @@ class _Book:
     told: dict[str, ToldOf] = field(default_factory=dict)
     missed: dict[tuple[str, str], list[Duty]] = field(default_factory=dict)
     ended: list[Tracked] = field(default_factory=list)
+    spoken: dict[int, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -198,6 +201,7 @@ class Duties:
         done, found = done_by(acts, (), state.now_ms), []
         facts = LogFacts(self.reader, state.document.id, sorted(state.document.parties))
         try:
+            holds = await _holds(book, state, facts)
             read = await facts.read(dict.fromkeys((index for _, index in ready), EventKind.DELIVERED.value))
         except ComityError:
             for line in ready:
@@ -206,7 +210,7 @@ class Duties:
         for followed in read:
             again: list[int] = []
             for duty in (one for handover, _ in followed.handovers for one in _keepings(state, handover)):
-                one = tracked(duty, done.get(key_of(duty)), state)
+                one = tracked(duty, done.get(key_of(duty)), state, holds=holds)
                 if one.state is DutyState.OVERDUE and duty.id not in book.told:
                     found.append(one)
                     again.append(0)
@@ -216,6 +220,14 @@ class Duties:
             if again:
                 heapq.heappush(book.keeping, (min(again), followed.log_index))
         return list({one.duty.id: one for one in found}.values())
+
+
+async def _holds(book: _Book, state: State, facts: LogFacts) -> Holds:
+    """Give what the open disputes hold; an entry never changes, so each is read once."""
+    asked = state.holds().entries
+    if unread := asked - book.spoken.keys():
+        book.spoken.update(await facts.speaking(unread))
+    return state.holds(book.spoken) if asked else state.holds()
 
 
 def _note(book: _Book, told: ToldOf) -> None:

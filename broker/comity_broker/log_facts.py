@@ -5,12 +5,13 @@ A log names segments and slots; which reports these are, the store says. Bodies 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from comity.envelope.answering import answered, precedence_of
 from comity.envelope.evidence import decode_ack
+from comity.envelope.speaking import spoken_of
 from comity_broker.auditlog.kinds import SHARED, EventKind, LogKind, read_body
 from comity_broker.storage.protocol import Reader, Reads, ReportRow, SegmentRow
 from comity_policy.obligations import Answer, Duty, DutyKind, Handover
@@ -64,6 +65,18 @@ class LogFacts:
         named = {one for index, kind in kinds.items() for one, _ in _slots(kind, bodies[index])}
         segments = await self._segments(named)
         return [self._followed(index, kinds[index], bodies[index], segments) for index in sorted(kinds)]
+
+    async def speaking(self, indices: Iterable[int]) -> dict[int, frozenset[str]]:
+        """Give which reports entries speak of, by ids and leaves; entries that are not there yet are left out. Raises StorageError."""
+        kinds: dict[int, str] = {}
+        for index in sorted(indices):
+            kinds.update((one.log_index, one.kind) for one in await self.reader.entries(self.agreement_id, index, 1))
+        spoken = {index: spoken_of(parts.values()) for index, parts in (await self._bodies(kinds)).items()}
+        segments = await self._segments({segment_id for one in spoken.values() for segment_id, _ in one.slots})
+        return {
+            index: one.reports.union(report.report_id.hex() for _, report in _reports(iter(one.slots), segments))
+            for index, one in spoken.items()
+        }
 
     async def _bodies(self, kinds: Mapping[int, str]) -> dict[int, dict[str, dict[str, Any]]]:
         found: dict[int, dict[str, dict[str, Any]]] = {index: {} for index in kinds}

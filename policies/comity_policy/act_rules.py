@@ -132,19 +132,9 @@ def _certificate(act: Act, state: State) -> None:
     if act.cause == "emergency":
         clauses = (one for one in state.document.clauses if isinstance(one, Retention))
         require(any(one.emergency_destruction for one in clauses), "destruction in an emergency is not allowed")
-    frozen = [report for report, leaf in zip(act.reports, act.leaves, strict=True) if is_held(state, report, leaf)]
+    holds = state.holds()
+    frozen = [report for report, leaf in zip(act.reports, act.leaves, strict=True) if holds.on(report, leaf)]
     require(not frozen, f"an open dispute holds report {', '.join(frozen[:3])}: nothing of it is destroyed")
-
-
-def is_held(state: State, report: str, leaf: str, entry: int | None = None) -> bool:
-    """Say whether an open dispute names a report: its id, with or without dashes, its leaf, or the entry that admitted it."""
-    for one in state.open_disputes:
-        named = one.opened.subject_id
-        if one.opened.subject == "report" and (named.replace("-", "").lower() == report or named.lower() == leaf):
-            return True
-        if one.opened.subject == "entry" and entry is not None and named == str(entry):
-            return True
-    return False
 
 
 def _case(act: Act, before: Sequence[Act]) -> None:

@@ -16,12 +16,13 @@ order:
    steps: each party to a dispute closes it in the time to consult, later in the time to escalate; its deadline closes it too.
 7. From time: each bound party attests its measures and reviews personal data at least so often, counted from the entry into force
    and then from the last time it did. Nothing new falls due after the end.
-8. An open dispute is a legal hold: what it names is FROZEN, never due for destruction, until it is closed.
+8. An open dispute is a legal hold: what it names (`holds.py`) is FROZEN, never due for destruction, until it is closed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from comity_policy.acts import Act, ActKind
@@ -55,10 +56,20 @@ _ANSWERED: Final = (DutyKind.ACKNOWLEDGE, DutyKind.READ)
 
 
 def duties(
-    state: State, acts: Iterable[Act], handovers: Iterable[Handover], answers: Iterable[Answer], now_ms: int
+    state: State,
+    acts: Iterable[Act],
+    handovers: Iterable[Handover],
+    answers: Iterable[Answer],
+    now_ms: int,
+    *,
+    speaking: Mapping[int, Collection[str]] = MappingProxyType({}),
 ) -> tuple[Tracked, ...]:
-    """Give every duty that is known at a moment, the one that is due first first."""
+    """Give every duty that is known at a moment, the one that is due first first.
+
+    `speaking` has the ids of the reports that those entries speak of which disputes name (`State.holds`).
+    """
     state = state.at(now_ms)
+    holds = state.holds(speaking)
     known = tuple(sorted((one for one in acts if one.at_ms <= now_ms), key=lambda one: (one.log_index, one.digest)))
     told = tuple(answers)
     done, missed = done_by(known, told, now_ms), _missed_by(told, now_ms)
@@ -66,7 +77,7 @@ def duties(
     for handover in first_handovers(handovers, now_ms):
         for duty in duties_of_handover(state, handover):
             key = key_of(duty)
-            found[duty.id] = tracked(duty, done.get(key), state, missed=key in missed)
+            found[duty.id] = tracked(duty, done.get(key), state, missed=key in missed, holds=holds)
     for one in duties_of_cases(state, known):
         found[one.duty.id] = one
     return tuple(sorted(found.values(), key=lambda one: one.duty))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from comity_policy.act_rules import is_held
 from comity_policy.facts import Precedence
+from comity_policy.holds import Holds
 from comity_policy.state import State
 
 
@@ -98,14 +98,21 @@ class Answer:
     given: bool = True
 
 
-def tracked(duty: Duty, done_at: int | None, state: State, *, missed: bool = False) -> Tracked:
-    """Give a duty as it stands at the state's moment; `missed` says that by then nothing could be done about it any more."""
+def tracked(
+    duty: Duty, done_at: int | None, state: State, *, missed: bool = False, holds: Holds | None = None
+) -> Tracked:
+    """Give a duty as it stands at the state's moment; `missed` says that by then nothing could be done about it any more.
+
+    `holds` are what the disputes hold that are open then, where entries that they name were looked up.
+    """
     if done_at is not None and done_at <= state.now_ms:
         return Tracked(duty, DutyState.DONE, done_at)
     if missed:
         return Tracked(duty, DutyState.MISSED)
-    if duty.kind is DutyKind.END_KEEPING and is_held(state, duty.subject, duty.leaf, duty.entry):
-        return Tracked(duty, DutyState.FROZEN)
+    if duty.kind is DutyKind.END_KEEPING:
+        holds = state.holds() if holds is None else holds
+        if holds.on(duty.subject, duty.leaf, duty.entry):
+            return Tracked(duty, DutyState.FROZEN)
     return Tracked(duty, DutyState.OVERDUE if state.now_ms > duty.due_ms else DutyState.OPEN)
 
 

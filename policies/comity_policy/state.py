@@ -6,7 +6,7 @@ depends on the moment; `State.at` gives the same steps at another one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -16,11 +16,13 @@ from comity_policy.calendar import LATEST_MS, reminders, zone
 from comity_policy.clauses import Scope
 from comity_policy.facts import AgreementState
 from comity_policy.history import Event, told
+from comity_policy.holds import Holds, named
 from comity_policy.negotiation import Version, milliseconds
 from comity_policy.sections import Document
 from comity_policy.steps import LogTerms, Step
 
 WHOLE = ""
+_NO_HOLDS = Holds()
 
 
 class Phase(StrEnum):
@@ -231,9 +233,18 @@ class State:
         return tuple(one for one in self.disputes if self.now_ms < one.until_ms and not one.closed_by >= one.between)
 
     def disputed(self, subject: str, subject_id: str) -> bool:
-        """Say whether an open dispute names this report, decision or entry."""
-        named = (subject, subject_id)
-        return any((one.opened.subject, one.opened.subject_id) == named for one in self.open_disputes)
+        """Say whether an open dispute names this report, decision or entry, in whatever way it writes it."""
+        asked = (subject, named(subject, subject_id))
+        return any((what, named(what, which)) == asked for what, which in self.disputed_names)
+
+    @property
+    def disputed_names(self) -> tuple[tuple[str, str], ...]:
+        """Give what the open disputes are about, as they write it: (subject, id)."""
+        return tuple((one.opened.subject, one.opened.subject_id) for one in self.open_disputes)
+
+    def holds(self, speaking: Mapping[int, Collection[str]] = MappingProxyType({})) -> Holds:
+        """Give what the open disputes hold; `speaking` has the ids of the reports that entries they name speak of."""
+        return Holds.of(self.disputed_names, speaking) if self.disputes else _NO_HOLDS
 
     @property
     def open_logs(self) -> tuple[str, ...]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import replace
 
 import pytest
 
-from builders_acting import Officers, wall_ms
+from builders_acting import Officers, answering, refreshed, wall_ms
 from builders_approvals import approver
 from builders_every_kind import clause_text
 from builders_sdk import AGREEMENT, report, sharing
@@ -30,13 +29,6 @@ async def handed(reader):
     """Let XBO be handed a report and not answer for it."""
     async for _ in reader.receive():
         return
-
-
-async def answering(reader):
-    """Let XBO answer for everything it is handed."""
-    async for delivery in reader.receive(follow=False):
-        async with delivery:
-            pass
 
 
 async def test_a_late_answer_stops_what_is_not_urgent_until_it_is_given(tmp_path):
@@ -169,15 +161,6 @@ async def test_an_ended_keeping_is_told_of_once_and_done_by_its_certificate(tmp_
             for _ in range(2):
                 await broker.monitor.look()
             assert await officers.told(DutyKind.END_KEEPING) == [over, ("DUTY_DONE", "end-keeping", "XBO")]
-
-
-async def refreshed(node, broker):
-    """Refresh a node's mirror to what is logged; give it."""
-    (head,) = [one for one in await broker.logs._reader.shards() if one.shard == AGREEMENT]
-    while (pin := node.mirror.pin(AGREEMENT)) is None or pin.size < head.leaf_next:
-        await node.refresh()
-        await asyncio.sleep(0)
-    return node.mirror
 
 
 async def test_an_acknowledgement_that_the_recipients_node_did_not_sign_ends_no_duty(tmp_path):

@@ -140,6 +140,7 @@ async def test_what_a_step_cannot_say_is_refused_before_it_is_signed(tmp_path):
                 officer.object(AGREEMENT, ("3.1",), "x" * 1001),
                 officer.object(AGREEMENT, ("3\n1",), "why"),
                 officer.dispute_open(AGREEMENT, "entry", "3", "30 June 2027", "why"),
+                officer.dispute_open(AGREEMENT, "report", "r-1", "2027-06-30", "why"),
                 officer.notify_completion(AGREEMENT, "Law\x1b[2J", "Parliament", "2026-01-01"),
                 officer.notify_completion(AGREEMENT, "Law", "Parliament", "2026-13-01"),
                 officer.caveat_add(b"[caveat]\n"),

@@ -18,6 +18,7 @@ from typing import Any, Final
 from comity.envelope.answering import answered, precedence_of
 from comity.envelope.evidence import SignedAck, decode_ack, verify_ack
 from comity.envelope.receipts import SlotOutcome, decode_slot_record
+from comity.envelope.speaking import spoken_of
 from comity.errors import KeyFault, MalformedError, RejectedError
 from comity.identity.directory import KeyDirectory
 from comity.node.acts import acts_of
@@ -80,6 +81,12 @@ class Facts:
             else:
                 self.answers.append(Answer(report, recipient, at_ms, given=entry.kind not in _ENDING))
 
+    def reports_of(self, entry: MirroredEntry, party: str) -> frozenset[str]:
+        """Give which reports an entry speaks of, as far as the party reads it: by ids and leaves."""
+        spoken = spoken_of((entry.shared(), entry.own(party)))
+        slots = ((segment_id.hex(), slot) for segment_id, slot in spoken.slots)
+        return spoken.reports.union(report for _, report, _ in self._reports(slots))
+
     def _is_signed(self, shared: dict[str, Any], own: dict[str, Any]) -> bool:
         """Say whether the node that an acknowledgement is said to be of signed it, with a key that counted then."""
         signed = SignedAck(bytes.fromhex(own["ack"]), bytes.fromhex(own["signature"]))
@@ -107,8 +114,14 @@ def duties_of(mirror: Mirror, agreement_id: str, now_ms: int) -> Owed:
     for entry in mirror.entries_of(agreement_id, _KINDS):
         facts.take(entry, mirror.party)
     acts, state = acts_of(mirror, agreement_id), mirror.fold(agreement_id).state(now_ms)
-    found = duties(state, acts, facts.handovers, facts.answers, now_ms)
+    speaking = {one.log_index: facts.reports_of(one, mirror.party) for one in _disputed(mirror, agreement_id, state)}
+    found = duties(state, acts, facts.handovers, facts.answers, now_ms, speaking=speaking)
     return Owed(state, acts, tuple(facts.handovers), found)
+
+
+def _disputed(mirror: Mirror, agreement_id: str, state: State) -> Iterator[MirroredEntry]:
+    for index in sorted(state.holds().entries):
+        yield from mirror.entry_at(agreement_id, index)
 
 
 def _admitted(entry: MirroredEntry, shared: dict[str, Any]) -> _Admitted:

@@ -217,6 +217,13 @@ class Mirror:
             return ()
         return self._state.store.entries(agreement_id, mirrored.pin.origin, 0, mirrored.pin.size, kinds)
 
+    def entry_at(self, agreement_id: str, log_index: int) -> tuple[MirroredEntry, ...]:
+        """Give one verified entry of an agreement's log; none where the mirror has not come that far."""
+        mirrored = self._state.logs.get(agreement_id)
+        if mirrored is None or log_index >= mirrored.pin.size:
+            return ()
+        return self._state.store.entries(agreement_id, mirrored.pin.origin, log_index, log_index + 1)
+
     def leaf_hash(self, agreement_id: str, log_index: int) -> bytes | None:
         """Give the leaf hash of a verified entry; None where the mirror has not come that far."""
         mirrored = self._state.logs.get(agreement_id)

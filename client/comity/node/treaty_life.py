@@ -23,6 +23,7 @@ from comity_policy.carried import caveat_not_carried, told
 from comity_policy.caveat import agreement_of
 from comity_policy.document import Document, DocumentError
 from comity_policy.facts import Role
+from comity_policy.holds import names_something
 from comity_policy.lifecycle import State
 from comity_policy.steps import StepKind
 from comity_policy.terms import NOTE_ROLES
@@ -77,7 +78,16 @@ class TreatyLife(OfficerWork):
         return await self._with_reason(StepKind.WITHDRAW, agreement_id, reason)
 
     async def dispute_open(self, agreement_id: str, subject: str, subject_id: str, deadline: str, reason: str) -> Taken:
-        """Open a dispute about a report, decision or entry, until a date (YYYY-MM-DD) at the latest."""
+        """Open a dispute about a report, decision or entry, until a date (YYYY-MM-DD) at the latest.
+
+        Raises MalformedError for a name that holds nothing (`comity_policy.holds`).
+        """
+        if not names_something(subject, subject_id):
+            raise MalformedError(
+                f"{subject_id!r} names no {subject}: the dispute would hold nothing",
+                what_to_do="Name a report by its id, an entry by its number in the log, a decision by ENTRY, ENTRY/SLOT or its report.",
+                code=ErrorCode.MALFORMED,
+            )
         view = await self.view(agreement_id)
         step = self.step(
             StepKind.DISPUTE_OPEN,
