@@ -71,7 +71,7 @@ class _Book:
     late: list[tuple[int, str, str, str]] = field(default_factory=list)
     answered: dict[tuple[str, str], int] = field(default_factory=dict)
     keeping: list[tuple[int, int]] = field(default_factory=list)
-    over: bool = False
+    over: frozenset[str] = frozenset()
     crowded: int = _REMEMBERED
     told: dict[str, ToldOf] = field(default_factory=dict)
     missed: dict[tuple[str, str], list[Duty]] = field(default_factory=dict)
@@ -190,9 +190,10 @@ class Duties:
             _note(book, ToldOf(kind, one.duty))
 
     async def _ended_keepings(self, book: _Book, state: State, acts: Sequence[Act]) -> list[Tracked]:
-        if state.ended and not book.over:
-            # What was kept for longer may be due with the agreement's end: all of it is looked at, once.
-            book.over, book.keeping = True, [(0, log_index) for _, log_index in book.keeping]
+        over = frozenset(state.document.parties if state.ended else state.departed)
+        if over != book.over:
+            # What was kept for longer may be due with the agreement's end, or a party's leaving: all of it is looked at, once.
+            book.over, book.keeping = over, [(0, log_index) for _, log_index in book.keeping]
         ready: list[tuple[int, int]] = []
         while book.keeping and book.keeping[0][0] < state.now_ms and len(ready) < _KEEPINGS_A_LOOK:
             ready.append(heapq.heappop(book.keeping))

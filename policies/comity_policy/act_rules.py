@@ -2,8 +2,9 @@
 
 Signatures and the officer's authority were verified before, as with steps. Rules in order:
 
-1. The act is about this agreement and its governing version, by an officer of one of its parties, in a role of its kind. The
-   version has a clause of the act's kind, and the party is bound, or was until the agreement ended.
+1. The act is about this agreement and its governing version, by an officer of one of its parties, in a role of its kind. That
+   version, or an earlier one that governed, has a clause of the act's kind. The party is bound, or was: whoever left, or whose
+   agreement ended, accounts for what it holds as long as it holds it, and only declares nothing any more.
 2. ``made_at`` lies at most 72 hours before the log's time and 2 minutes after it, and no act is taken twice.
 3. A declaration needs the agreement in force now with an emergency clause that is not suspended. It is valid from its entry until
    ``valid_until``, which is no later than the shortest time in which such a clause wants it reviewed.
@@ -70,7 +71,7 @@ def longest_declaration(state: State) -> int:
 
 def witnesses_needed(state: State) -> int:
     """Give how many witnesses a certificate of destruction needs."""
-    return max((one.witnesses for one in state.document.clauses if isinstance(one, Retention)), default=0)
+    return max((one.witnesses for one in _retention(state)), default=0)
 
 
 def breach_stage(opened: Act, acts: Iterable[Act]) -> str:
@@ -97,12 +98,21 @@ def _concerns(act: Act, state: State) -> None:
         allowed = " or ".join(sorted(role.word for role in act.kind.roles))
         raise TransitionError(TransitionFault.ROLE, f"{act.kind.value} is for {allowed}, not {act.role.word}")
     wanted = act.kind.clause
-    has = any(isinstance(clause, wanted) for clause in document.clauses)
+    has = any(isinstance(clause, wanted) for version in state.governed for clause in version.document.clauses)
     require(
         has, f"{name} has no clause of the kind {wanted.__struct_config__.tag}: {act.kind.value} means nothing there"
     )
-    bound = act.party in state.bound or (bool(state.ended) and act.party in state.current.signed)
-    require(bound, f"{act.party} is not bound by {name}")
+    bound = state.bound if act.kind is ActKind.DECLARE and state.bound else state.ever_bound
+    require(act.party in bound, f"{act.party} is not bound by {name}")
+
+
+def _retention(state: State) -> tuple[Retention, ...]:
+    """Give the retention clauses that count: those of the newest version that has any, since what is kept outlives versions."""
+    for version in reversed(state.governed):
+        found = tuple(one for one in version.document.clauses if isinstance(one, Retention))
+        if found:
+            return found
+    return ()
 
 
 def _declaration(act: Act, state: State, now_ms: int) -> None:
@@ -130,8 +140,8 @@ def _certificate(act: Act, state: State) -> None:
     require(known, f"{act.originator} is no party", TransitionFault.NOT_A_PARTY)
     require(act.originator != act.party, "a certificate is about another party's reports")
     if act.cause == "emergency":
-        clauses = (one for one in state.document.clauses if isinstance(one, Retention))
-        require(any(one.emergency_destruction for one in clauses), "destruction in an emergency is not allowed")
+        allowed = any(one.emergency_destruction for one in _retention(state))
+        require(allowed, "destruction in an emergency is not allowed")
     holds = state.holds()
     frozen = [report for report, leaf in zip(act.reports, act.leaves, strict=True) if holds.on(report, leaf)]
     require(not frozen, f"an open dispute holds report {', '.join(frozen[:3])}: nothing of it is destroyed")

@@ -10,7 +10,8 @@ order:
    be done about any more without having been done is MISSED: a report that expired, or was given up, was not acknowledged.
 4. From a hand-over: the recipient party acknowledges and reads within the time of its precedence (a recall's is FLASH's), both
    done by its first answer; what ends its waiting otherwise leaves both MISSED, until it answers all the same; and it ends its keeping at the admission's time and `longest`: by a certificate, or by the
-   originator's release. Where the agreement ends and no surviving clause keeps the retention alive, keeping ends with it.
+   originator's release. Where the agreement ends, or the recipient leaves it, and no surviving clause keeps the retention alive,
+   keeping ends with it.
 5. A version's clauses give the duties of what happened while it governed.
 6. From acts: a declaration is reviewed; a breach is notified (from its discovery), reported and answered with measures. From
    steps: each party to a dispute closes it in the time to consult, later in the time to escalate; its deadline closes it too.
@@ -171,9 +172,10 @@ def _within(clause_id: str, kind: DutyKind, within: Mapping[str, Span], handover
 
 
 def _kept_until(state: State, document: Document, clause: Retention, handover: Handover) -> int:
-    due, end = handover.admitted_at + clause.longest.milliseconds, state.end
+    due = handover.admitted_at + clause.longest.milliseconds
     survives = any(isinstance(one, Survives) and clause.id in one.clauses for one in document.clauses)
-    return due if end is None or survives else min(due, end.at_ms)
+    ends = (state.end, state.departures.get(handover.recipient))
+    return due if survives else min((due, *(one.at_ms for one in ends if one is not None)))
 
 
 def _of_report(clause_id: str, kind: DutyKind, handover: Handover, since_ms: int, due_ms: int) -> Duty:

@@ -189,6 +189,14 @@ class State:
         return self._bound(version, self._phase(version))
 
     @property
+    def ever_bound(self) -> frozenset[str]:
+        """Give the parties that are bound now or were: what they hold they account for after they left, too."""
+        was = {party for version in self.governed for party, at in version.bound_from.items() if at <= self.now_ms}
+        first = self.versions[0]
+        provisional = first.document.provisional is not None and (first.signed_at or LATEST_MS) <= self.now_ms
+        return self.bound.union(was, first.signed if provisional else ())
+
+    @property
     def provisional_clauses(self) -> frozenset[str] | None:
         """Give the grants that apply provisionally now, None where nothing is applied provisionally."""
         version, provisional = self.current, self.current.document.provisional
@@ -249,7 +257,7 @@ class State:
     @property
     def open_logs(self) -> tuple[str, ...]:
         """Give the origins of the logs whose terms all needed parties signed: only there may reports be admitted."""
-        bound = frozenset(self.current.bound_from) - self._departed()
+        bound = frozenset(self.current.bound_from) - self.departed
         return tuple(
             origin
             for origin, parties in self.log_signed.items()
@@ -360,7 +368,7 @@ class State:
         return applied and len(self._provisional_parties(version)) > 1
 
     def _provisional_parties(self, version: Version) -> frozenset[str]:
-        signed = version.signed - self._departed()
+        signed = version.signed - self.departed
         return frozenset(party for party in signed if any(party in by for by in self.log_signed.values()))
 
     def _without_effect(self, version: Version, phase: Phase, bound: frozenset[str]) -> frozenset[str]:
@@ -380,7 +388,9 @@ class State:
         )
 
     def _still_here(self, parties: frozenset[str]) -> frozenset[str]:
-        return parties - self._departed() if self.departures else parties
+        return parties - self.departed if self.departures else parties
 
-    def _departed(self) -> frozenset[str]:
+    @property
+    def departed(self) -> frozenset[str]:
+        """Give the parties that have left."""
         return frozenset(party for party, one in self.departures.items() if one.at_ms <= self.now_ms)

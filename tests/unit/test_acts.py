@@ -1,13 +1,17 @@
 """The exact objects that officers sign under an agreement, and when such an act may be taken."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 
-from builders_acts import DAY, HOUR, MINUTE, living
-from builders_lifecycle import Life, in_force, treaty
+from builders_acts import DAY, HOUR, MINUTE, TRACKED, Case, living
+from builders_lifecycle import THREE, Life, amending, in_force, provisionally, treaty
 from comity_policy import clauses as kinds
 from comity_policy.act_rules import breach_stage, valid_declaration
 from comity_policy.acts import Act, ActError, ActKind, act_kind
 from comity_policy.facts import Role
+from comity_policy.sections import EntryIntoForce, EntryRule
 from comity_policy.steps import StepKind
 from comity_policy.transitions import TransitionError, TransitionFault
 
@@ -218,6 +222,51 @@ def test_after_the_end_its_parties_still_certify_and_nobody_declares():
     assert case.life.state().ended
     case.take(ActKind.CERTIFY)
     refused(case, ActKind.DECLARE, because="not in force")
+
+
+def left_by_xde(*more, **changes):
+    """Give an agreement of three that XDE has left and that goes on binding the two others."""
+    base = treaty(THREE)
+    case = Case(Life(treaty(THREE, clauses=(*base.clauses, *TRACKED, *more), **changes)).signed(*THREE))
+    case.life.take(StepKind.WITHDRAW, "XDE", reason="We leave.")
+    case.wait(200 * DAY)
+    assert case.life.state().bound == {"XAR", "XBO"}
+    return case
+
+
+def test_who_left_still_accounts_for_what_it_holds_and_declares_nothing():
+    case = left_by_xde()
+    case.take(ActKind.CERTIFY, "XDE", witnesses=())
+    opened = case.take(ActKind.BREACH_OPEN, "XDE")
+    case.take(ActKind.BREACH_UPDATE, "XDE", names=opened.digest)
+    case.take(ActKind.RELEASE, "XDE", holder="XAR")
+    refused(case, ActKind.DECLARE, "XDE", because="is not bound")
+
+
+def test_who_left_certifies_also_after_an_amendment_without_retention():
+    case = left_by_xde()
+    first = case.life.document
+    case.life.amended(amending(first, clauses=tuple(one for one in first.clauses if one.id != "2")), "XAR", "XBO")
+    case.take(ActKind.CERTIFY, "XDE", witnesses=())
+
+
+def test_who_was_never_bound_accounts_for_nothing():
+    base = treaty(THREE)
+    entry = EntryIntoForce(EntryRule.ON_SIGNATURE, minimum=2)
+    document = treaty(THREE, clauses=(*base.clauses, *TRACKED), entry_into_force=entry)
+    case = Case(Life(document).signed("XAR", "XBO"))
+    refused(case, ActKind.CERTIFY, "XDE", because="is not bound", witnesses=())
+
+
+def test_what_was_shared_provisionally_is_certified_after_it_lapsed():
+    base = treaty(clauses=(*treaty().clauses, *TRACKED))
+    entry = EntryIntoForce(EntryRule.FIXED_DATE, at=datetime(2030, 1, 1, tzinfo=UTC))
+    document = replace(provisionally(base, "1.0", "1.1", until="2027-03-01T00:00"), entry_into_force=entry)
+    case = Case(Life(document).signed())
+    assert case.life.state().bound == {"XAR", "XBO"}
+    case.wait(100 * DAY)
+    assert case.life.state().bound == frozenset()
+    case.take(ActKind.CERTIFY)
 
 
 def test_nobody_acts_under_what_is_not_in_force_yet():

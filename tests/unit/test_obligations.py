@@ -2,8 +2,8 @@
 
 import pytest
 
-from builders_acts import DAY, HOUR, MINUTE, living
-from builders_lifecycle import amending, in_force, treaty
+from builders_acts import DAY, HOUR, MINUTE, TRACKED, Case, living
+from builders_lifecycle import THREE, Life, amending, in_force, treaty
 from comity_policy import clauses as kinds
 from comity_policy.acts import ActKind
 from comity_policy.clauses import Span
@@ -165,6 +165,17 @@ def test_the_end_of_the_agreement_ends_the_keeping_unless_it_survives():
         handed = case.hand()
         due = only(case.owed(DutyKind.END_KEEPING)).duty.due_ms
         assert due == (end if ended_early else handed.admitted_at + 30 * DAY)
+
+
+def test_the_keeping_of_who_leaves_ends_with_its_leaving():
+    case = Case(Life(treaty(THREE, clauses=(*treaty(THREE).clauses, *TRACKED))).signed(*THREE))
+    case.life.take(StepKind.WITHDRAW, "XDE", reason="We leave.")
+    left = case.life.state().departures["XDE"].at_ms
+    case.wait(left - case.now - DAY)
+    case.hand(1, "XDE")
+    stays = case.hand(2, "XBO")
+    dues = {one.duty.owner: one.duty.due_ms for one in case.owed(DutyKind.END_KEEPING)}
+    assert dues == {"XDE": left, "XBO": stays.admitted_at + 30 * DAY}
 
 
 def test_a_declaration_is_reviewed_in_time_by_its_party():
