@@ -1,7 +1,7 @@
 """Taking officers' acts into agreements' logs: declarations, reviews, certificates, cases, attestations, contacts.
 
 In order, for an act: its officer is the caller, who holds its role for this agreement; everybody it names as a signer, and nobody
-else, signed it with a key that counts; the rules admit it (`comity_policy.act_rules`); what it says of reports is so: they were
+else, signed it with a key that counts and is accredited for this agreement; the rules admit it (`comity_policy.act_rules`); what it says of reports is so: they were
 admitted from that originator and handed to that holder. Then it is one entry and one statement in one transaction, at the time that
 the rules were asked about or later. An act raises no epoch: what a declaration allows is a fact of each decision.
 
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from comity.errors import AccessError, ComityError, ErrorCode, KeyFault, MalformedError, NotFoundError, StorageError
+from comity.identity.offices import in_office
 from comity.statement import Statement, decode, encode, verify_signature_of
 from comity.suites import KeyRole, RandomBytes
 from comity_broker.access import Caller
@@ -62,6 +63,7 @@ class Acts:
     _taken: dict[str, list[Act]] = field(default_factory=dict)
     _writing: dict[str, asyncio.Lock] = field(default_factory=dict)
     _listeners: list[Callable[[Act], None]] = field(default_factory=list)
+    _declared_with: dict[str, bytes] = field(default_factory=dict)
 
     def of(self, agreement_id: str) -> Sequence[Act]:
         """Give the acts under an agreement, in the log's order."""
@@ -78,7 +80,7 @@ class Acts:
             for row in rows:
                 statement = decode(row.signatures)
                 if act_kind(statement.type) is not None:
-                    self._take(read_act(statement, log_index=row.log_index, at_ms=row.at_ms))
+                    self._take(read_act(statement, log_index=row.log_index, at_ms=row.at_ms), statement)
 
     async def submit(self, agreement_id: str, statement: Statement, caller: Caller, by: LogCaller) -> int:
         """Take an act; give its log index. One that is there already is answered with its entry."""
@@ -90,7 +92,7 @@ class Acts:
                     return before.log_index
             check_pace(agreement_id, caller.party, self.of(agreement_id), self.clock.now_ms())
             placed = await self._checked_and_committed(standing, statement, act, caller, by)
-        self._take(placed)
+        self._take(placed, statement)
         for listener in self._listeners:
             listener(placed)
         return placed.log_index
@@ -111,8 +113,16 @@ class Acts:
                     raise
         raise AssertionError("the last try returns or raises")
 
-    def _take(self, act: Act) -> None:
+    def counts(self, declaration: Act, now_ms: int) -> bool:
+        """Say whether who declared is a duty officer for the agreement still, and the key that signed it counts now."""
+        key = self._declared_with[declaration.digest]
+        office = (declaration.officer, key, declaration.role, declaration.agreement_id)
+        return in_office(self.directory.keys, *office, now_ms=now_ms)
+
+    def _take(self, act: Act, statement: Statement) -> None:
         self._taken.setdefault(act.agreement_id, []).append(act)
+        if act.kind is ActKind.DECLARE:
+            self._declared_with[act.digest] = statement.signatures[0].key
 
     # --- checks -----------------------------------------------------------------------------------------------------
 
@@ -137,6 +147,11 @@ class Acts:
         signing = [key for key in record.keys_of(KeyRole.OFFICER_SIGNING) if keys.counts(key.fingerprint)]
         if not any(verify_signature_of(statement, key.fingerprint, key.suite, key.public) for key in signing):
             raise _not_signed(f"no current key of {name} signed this act")
+        if not record.acts_under(act.agreement_id):
+            raise AccessError(
+                f"{name} is not accredited for {act.agreement_id}, and so is no witness under it",
+                what_to_do=f"comity officer accredit {name} --role {act.role.word} --agreement {act.agreement_id}",
+            )
         if name == act.officer and not record.holds(act.role, act.agreement_id):
             raise AccessError(
                 f"{name} is not accredited as {act.role.word} for {act.agreement_id}",

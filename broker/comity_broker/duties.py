@@ -4,7 +4,7 @@ Rules in order:
 1. The ledger follows each log from its beginning, entry by entry, also at a start: what was handed over, what was answered, and which
    duties the log has told of already. Nothing else is stored, so nothing can contradict the log.
 2. What decisions ask (`emergency`, `overdue`) is answered from memory in a time that does not grow with what is owed. A declaration
-   counts from its commit; an answer counts once it was followed, a beat later: the later the stricter.
+   counts from its commit as long as its officer and key do; an answer counts once it was followed, a beat later: the later the stricter.
 3. A hand-over owes once per party. That it was answered is remembered until the report expired: nothing is handed over later.
 4. The end of a keeping is looked at when it is due, by reading the entry of the hand-over again: a million reports that are kept cost
    one line of memory for each time they were handed over together.
@@ -93,14 +93,16 @@ class Duties:
     # --- what decisions ask -----------------------------------------------------------------------------------------
 
     def emergency(self, agreement_id: str, declaration: bytes, party: str, now_ms: int) -> bool:
-        """Say whether a logged declaration of `party` with that digest is valid at the time."""
+        """Say whether a logged declaration of `party` with that digest is valid at the time, and its officer in office now."""
         acts = self.acts.of(agreement_id)
         for act in acts[self._seen.get(agreement_id, 0) :]:
             if act.kind is ActKind.DECLARE:
                 self._declared[agreement_id, bytes.fromhex(act.digest)] = act
         self._seen[agreement_id] = len(acts)
         declared = self._declared.get((agreement_id, declaration))
-        return declared is not None and valid_declaration(declared, party, now_ms)
+        if declared is None or not valid_declaration(declared, party, now_ms):
+            return False
+        return self.acts.counts(declared, now_ms)
 
     def overdue(self, agreement_id: str, party: str, now_ms: int) -> frozenset[str]:
         """Give the acknowledge clauses under which that party is late beyond the limit."""

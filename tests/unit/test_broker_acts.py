@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from builders_acting import CLAUSES, HOUR, Officers, wall_ms
 from builders_every_kind import clause_text
 from builders_sdk import AGREEMENT, report, sharing
 from comity.errors import AccessError, ComityError, ConflictError, ErrorCode, NotFoundError
+from comity.node.enrolment import publish_statement
 from comity_policy.acts import ActKind
 from comity_policy.facts import Role
 from comity_policy.obligations import DutyKind, DutyState, duties
@@ -132,6 +134,37 @@ async def test_a_holder_certifies_what_it_was_handed_and_nothing_else(tmp_path):
         assert (await officers.kinds())[log_index] == "SHREDDED"
         _, log_index = await officers.take(ActKind.CERTIFY, security, **{**about, "outcome": "returned"})
         assert (await officers.kinds())[log_index] == "RETURNED"
+
+
+async def test_a_witness_is_accredited_for_the_agreement_too(tmp_path):
+    async with acting(tmp_path) as officers:
+        shared, xbo = officers.shared, officers.shared.world.xbo
+        security = officers.held(xbo, "security1")
+        report_id, leaf = await delivered(officers)
+        about = {"originator": "XAR", "reports": (report_id,), "leaves": (leaf,)}
+        elsewhere = await shared.world.enrolled(xbo.officer("clerk1", [Role.LIAISON], agreements=("XAR-XBO-2",)))
+        withdrawn = await shared.world.enrolled(xbo.officer("clerk2", [Role.LIAISON]))
+        async with shared.world.connection(officers.held(xbo, "liaison1")) as connection:
+            await publish_statement(connection, replace(withdrawn).reissued(roles=()))
+        for witness, code in ((elsewhere, ErrorCode.ROLE_NOT_ALLOWED), (withdrawn, ErrorCode.KEY_REVOKED)):
+            with pytest.raises(ComityError) as caught:
+                await officers.take(ActKind.CERTIFY, security, witness, **about)
+            assert caught.value.code is code
+        await officers.take(ActKind.CERTIFY, security, officers.held(xbo, "liaison1"), **about)
+
+
+@pytest.mark.parametrize("how", ["accreditation", "key"])
+async def test_a_declaration_allows_nothing_once_its_officer_is_out_of_office(tmp_path, how):
+    async with acting(tmp_path) as officers:
+        shared, xar = officers.shared, officers.shared.world.xar
+        duty1 = officers.held(xar, "duty1")
+        declared, _ = await officers.take(ActKind.DECLARE, duty1)
+        asked = ledger(officers).emergency
+        assert asked(AGREEMENT, declared.digest, "XAR", wall_ms())
+        ends = replace(duty1).reissued(roles=()) if how == "accreditation" else xar.revocation(duty1.signer.fingerprint)
+        async with shared.world.connection(officers.held(xar, "liaison1")) as connection:
+            await publish_statement(connection, ends)
+        assert not asked(AGREEMENT, declared.digest, "XAR", wall_ms())
 
 
 async def test_acts_and_what_the_log_was_told_of_duties_are_read_back_at_a_start(tmp_path):

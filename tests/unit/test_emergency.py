@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from builders_acting import CLAUSES, HOUR, Officers, wall_ms
@@ -9,8 +11,9 @@ from builders_approvals import approver
 from builders_every_kind import clause_text
 from builders_sdk import AGREEMENT, report, sharing
 from comity.errors import ComityError, NotFoundError, RefusedError
-from comity.node.acts import acts_of, declaration_of
+from comity.node.acts import acts_of, declaration_of, declared_at
 from comity.node.duties import duties_of
+from comity.node.enrolment import publish_statement
 from comity_policy.acts import ActKind
 from comity_policy.obligations import DutyKind, DutyState
 
@@ -93,6 +96,39 @@ async def test_a_declaration_lifts_no_marking_and_is_good_for_its_own_party_alon
             assert declaration_of(sender.mirror, AGREEMENT, declared.digest, "XAR", wall_ms()).officer == duty1.name
             with pytest.raises(ComityError, match="not valid for XAR"):
                 declaration_of(sender.mirror, AGREEMENT, declared.digest, "XAR", wall_ms() + 2 * HOUR)
+
+
+async def test_a_declaration_is_judged_when_it_is_used_and_what_went_under_it_before_stays(tmp_path, monkeypatch):
+    async with sharing(tmp_path, into_force=False) as shared:
+        limited(shared, QUOTA)
+        officers = await Officers(shared).accredit()
+        await shared.treaty.into_force()
+        xar = shared.world.xar
+        declared, log_index = await officers.take(ActKind.DECLARE, officers.held(xar, "duty1"))
+        under = report(emergency=declared.digest)
+        async with shared.node("XAR") as sender, shared.node("XBO") as reader:
+            await fresh(sender, log_index)
+            for _ in range(2):
+                sent = await sender.send(under, agreement=AGREEMENT)
+            async with shared.world.connection(officers.held(xar, "liaison1")) as connection:
+                await publish_statement(connection, replace(officers.held(xar, "duty1")).reissued(roles=()))
+            for node in (sender, reader):
+                await node.refresh()
+            with pytest.raises(ComityError, match="not valid for XAR"):
+                await sender.send(under, agreement=AGREEMENT)
+            asked = (reader.mirror, AGREEMENT, declared.digest, "XAR")
+            assert declared_at(*asked, sent.admitted_at)
+            assert not declared_at(*asked, wall_ms() + 1)
+            read = 0
+            async for delivery in reader.receive(follow=False):
+                async with delivery:
+                    read += 1
+            assert read == 2
+            # A node that does not look is refused by the broker, which does.
+            monkeypatch.setattr("comity.node.egress.declaration_of", lambda *_: None)
+            with pytest.raises(RefusedError) as caught:
+                await sender.send(under, agreement=AGREEMENT)
+            assert {one.clause_id for one in caught.value.clauses} == {"25"}
 
 
 async def test_a_node_that_does_not_look_is_refused_by_the_broker(tmp_path, monkeypatch):

@@ -2,10 +2,12 @@
 
 Rules in order:
 1. An act counts when those it names as signers, and nobody else, signed it with keys that counted at that place of the key log
-   and that the agreement's own log did not have as revoked before, and when its officer held its role for this agreement.
+   and that the agreement's own log did not have as revoked before, and when they were accredited for this agreement, its officer in
+   its role.
 2. It has an effect where `comity_policy.act_rules` admits it after the acts before, in the state and at the time of its entry. What
    does not count or has no effect is left out: what it would have allowed stays denied.
-3. An act about reports stands in the bodies of their originator's party and their holder's: others know nothing of it.
+3. A declaration allows something as long as its officer is in office and its key counts: at each use, as of its moment.
+4. An act about reports stands in the bodies of their originator's party and their holder's: others know nothing of it.
 
     acts_of(mirror, "XAR-XBO-1")
 """
@@ -16,6 +18,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from comity.errors import ComityError, ErrorCode, MalformedError, NotFoundError, VerificationError
+from comity.identity.offices import in_office
 from comity.identity.records import RevocationRecord
 from comity.node.entries import MirroredEntry
 from comity.node.mirror import Mirror
@@ -31,27 +34,34 @@ KINDS: Final = frozenset(table.ACTS)
 
 def acts_of(mirror: Mirror, agreement_id: str) -> tuple[Act, ...]:
     """Give the acts under an agreement that count and have their effect, in the log's order; raises as `Mirror.agreement`."""
+    return tuple(act for act, _ in _signed_acts(mirror, agreement_id))
+
+
+def _signed_acts(mirror: Mirror, agreement_id: str) -> list[tuple[Act, Statement]]:
     fold = mirror.fold(agreement_id)
     taken: list[Act] = []
+    found: list[tuple[Act, Statement]] = []
     for entry in mirror.entries_of(agreement_id, KINDS):
         said = _said(mirror, entry)
         if said is None:
             continue
         try:
-            act = _verified(mirror, entry, said, fold.revoked)
+            statement = from_json(said["statement"])
+            act = _verified(mirror, entry, said, statement, fold.revoked)
             admissible(act, fold.state_before(entry.log_index, act.at_ms), taken, act.at_ms)
         except (ComityError, TransitionError, ActError):
             # Rule 2: the broker logged what it should have refused. It allows nothing here.
             continue
         taken.append(act)
-    return tuple(taken)
+        found.append((act, statement))
+    return found
 
 
 def declaration_of(mirror: Mirror, agreement_id: str, digest: bytes, party: str, now_ms: int) -> Act:
     """Give the declaration with that digest, valid now for that party; raises NotFoundError or MalformedError."""
-    for act in acts_of(mirror, agreement_id):
+    for act, statement in _signed_acts(mirror, agreement_id):
         if act.digest == digest.hex() and act.kind is ActKind.DECLARE:
-            if valid_declaration(act, party, now_ms):
+            if valid_declaration(act, party, now_ms) and _in_office(mirror, act, statement, now_ms, None):
                 return act
             raise MalformedError(
                 f"the declaration {act.digest[:16]} of {act.officer} is not valid for {party} now",
@@ -65,11 +75,25 @@ def declaration_of(mirror: Mirror, agreement_id: str, digest: bytes, party: str,
 
 
 def declared_at(mirror: Mirror, agreement_id: str, digest: bytes, party: str, at_ms: int) -> bool:
-    """Say whether a report that names this declaration went under one of its party's that was valid at that time."""
+    """Say whether a report that names this declaration went under one of its party's that was valid at that time.
+
+    Whether its officer was in office is asked of the key log as it was then (rule 3).
+    """
     named = digest.hex()
-    return bool(digest) and any(
-        act.digest == named and valid_declaration(act, party, at_ms) for act in acts_of(mirror, agreement_id)
+    if not digest:
+        return False
+    log_size = mirror.key_log_size_at(at_ms)
+    return any(
+        act.digest == named
+        and valid_declaration(act, party, at_ms)
+        and _in_office(mirror, act, statement, at_ms, log_size)
+        for act, statement in _signed_acts(mirror, agreement_id)
     )
+
+
+def _in_office(mirror: Mirror, act: Act, statement: Statement, at_ms: int, log_size: int | None) -> bool:
+    office = (act.officer, statement.signatures[0].key, act.role, act.agreement_id)
+    return in_office(mirror.directory, *office, now_ms=at_ms, log_size=log_size)
 
 
 def _said(mirror: Mirror, entry: MirroredEntry) -> dict[str, Any] | None:
@@ -79,9 +103,12 @@ def _said(mirror: Mirror, entry: MirroredEntry) -> dict[str, Any] | None:
 
 
 def _verified(
-    mirror: Mirror, entry: MirroredEntry, said: Mapping[str, Any], revoked: Mapping[bytes, RevocationRecord]
+    mirror: Mirror,
+    entry: MirroredEntry,
+    said: Mapping[str, Any],
+    statement: Statement,
+    revoked: Mapping[bytes, RevocationRecord],
 ) -> Act:
-    statement = from_json(said["statement"])
     at_ms, key_log_size = said["time"], said["key_log_size"]
     if not mirror.key_log_least_at(at_ms) <= key_log_size <= mirror.key_log_seen.size:
         raise VerificationError(f"entry {entry.log_index} states another key log than there was then")
@@ -104,6 +131,10 @@ def _signer(mirror: Mirror, act: Act, statement: Statement, key: bytes, at: tupl
     listed = next(one for one in officer.keys if one.fingerprint == key)
     name = str(officer.identity)
     good = listed.role is KeyRole.OFFICER_SIGNING and verify_signature_of(statement, key, listed.suite, listed.public)
-    if not good or (name == act.officer and not officer.holds(act.role, act.agreement_id)):
+    if (
+        not good
+        or not officer.acts_under(act.agreement_id)
+        or (name == act.officer and not officer.holds(act.role, act.agreement_id))
+    ):
         raise VerificationError(f"{name} did not sign it validly, or may not act in that role")
     return name

@@ -316,10 +316,10 @@ class AgreementLog:
             name = "/".join(listing.identity)
             require(name in due and one.by(key), "a signature is another's, or does not verify")
             due.remove(name)
-            if name == fields.get("officer"):
-                scope = listing.fields["agreements"] or [fields["agreement"]]
-                accredited = fields["role"] in listing.fields["roles"] and fields["agreement"] in scope
-                require(accredited, f"{name} is not accredited for this")
+            if officer:
+                accredited = fields["agreement"] in (listing.fields["agreements"] or [fields["agreement"]])
+                in_role = name != fields["officer"] or fields["role"] in listing.fields["roles"]
+                require(accredited and in_role, f"{name} is not accredited for this")
             self.judge(entry, key)
         require(not due, "somebody whom it names did not sign it")
 
