@@ -8,6 +8,8 @@ Rules in order:
 3. After a step of the wall clock nothing falls due or is destroyed by the time alone until the broker was started again: who sets a
    clock forward must not be able to make evidence go.
 4. A frozen log is not written to. What could not be written is tried again at the next beat.
+5. What fails for one agreement stops neither the others nor the broker; its duties stand still meanwhile. So it is counted and shown
+   to the operator (`alarms`) until a look at it succeeds.
 """
 
 from __future__ import annotations
@@ -38,6 +40,26 @@ from comity_broker.storage.protocol import Head, Known, Reader, Rows, Unit
 _LOG: Final = logging.getLogger(__name__)
 _HOUR_SECONDS: Final = 3600.0
 _DUTIES: Final = 256
+_WHAT_TO_DO: Final = (
+    "Read monitor_failed in the service's log, run comity broker check on a copy of the data, and report it; it is tried again at "
+    "every look."
+)
+
+
+@dataclass(slots=True)
+class Failing:
+    """An agreement that cannot be looked at: since when (Unix ms), how often it failed since, why the last time, what to do."""
+
+    agreement_id: str
+    since_ms: int
+    times: int = 0
+    reason: str = ""
+    what_to_do: str = ""
+
+    def again(self, reason: str, what_to_do: str) -> Failing:
+        """Count one more failure."""
+        self.times, self.reason, self.what_to_do = self.times + 1, reason, what_to_do
+        return self
 
 
 @dataclass(slots=True)
@@ -56,6 +78,12 @@ class Monitor:
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _decided_at: float | None = None
     _time_counts: bool = True
+    _failing: dict[str, Failing] = field(default_factory=dict)
+
+    @property
+    def alarms(self) -> tuple[Failing, ...]:
+        """Give the agreements whose duties stand still, by id."""
+        return tuple(one for _, one in sorted(self._failing.items()))
 
     @classmethod
     def of(
@@ -123,13 +151,20 @@ class Monitor:
                 try:
                     await self._look_at(standing)
                 except ComityError as error:
-                    _LOG.error(
-                        "monitor_failed",
-                        extra={"log": standing.agreement_id, "code": error.code.name, "reason": error.message},
-                    )
-                except Exception:  # noqa: BLE001 - one agreement's log stops neither the others' duties nor the broker
+                    said = {"log": standing.agreement_id, "code": error.code.name, "reason": error.message}
+                    _LOG.error("monitor_failed", extra=said)
+                    self._failed(standing, f"{error.code.name}: {error.message}", error.what_to_do)
+                except Exception as error:  # noqa: BLE001 - one agreement's log stops neither the others' duties nor the broker
                     _LOG.exception("monitor_failed", extra={"log": standing.agreement_id})
+                    self._failed(standing, f"an error of the program: {type(error).__name__}", "")
+                else:
+                    self._failing.pop(standing.agreement_id, None)
             self._decide_anew()
+
+    def _failed(self, standing: Standing, reason: str, what_to_do: str) -> None:
+        name = standing.agreement_id
+        failing = self._failing.setdefault(name, Failing(name, self.clock.now_ms()))
+        failing.again(reason, what_to_do or _WHAT_TO_DO)
 
     async def _look_at(self, standing: Standing) -> None:
         agreement_id = standing.agreement_id

@@ -327,11 +327,11 @@ class RunningBroker:
             ),
             operations=OperationsService(
                 broker=broker,
-                ledger=self.ledger,
                 reader=reader,
                 journal=self.journal,
                 dispatcher=self.dispatcher,
                 operations=self.operations,
+                monitor=self.monitor,
                 clock=self._clock,
                 drain=self.drain,
                 draining=self._drain_asked.is_set,

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from comity.cli.base import Group, Invocation, now_ms
+from comity.cli.output import safe
 from comity.errors import ComityError, ErrorCode, NotFoundError, UsageError
 from comity.identity.bodies import BrokerBundle
 from comity.identity.cardfile import CardFile, decode_card_file
@@ -260,6 +261,8 @@ def _show_status(run: Invocation, answer: BrokerStatus) -> None:
     record = asdict(answer)
     for name in ("started_at", "now"):
         record[name] = rfc3339(record[name])
+    for one in record["alarms"]:
+        one["since"] = rfc3339(one["since"])
     for one in record["consumers"]:
         one["oldest_waiting_at"] = rfc3339(one["oldest_waiting_at"]) if one["oldest_waiting_at"] else None
     run.output.record(**record)
@@ -269,6 +272,12 @@ def _show_status(run: Invocation, answer: BrokerStatus) -> None:
         f"disk {free:.0%} free; commits {answer.commit_p50_ms:.1f} ms, 99 of 100 within {answer.commit_p99_ms:.1f} ms",
         f"operations log: {answer.operations_dropped} records dropped",
     )
+    for alarm in answer.alarms:
+        run.output.show(
+            f"ALARM {alarm.kind} {alarm.agreement_id}: its duties stand still since {rfc3339(alarm.since)} "
+            f"({alarm.times} looks failed): {safe(alarm.reason)}",
+            f"  {safe(alarm.what_to_do)}",
+        )
     run.output.table(
         ("AGREEMENT", "PHASE", "REPORTS", "LOG", "FROZEN"),
         [

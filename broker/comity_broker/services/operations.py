@@ -14,7 +14,7 @@ from comity_broker.access import caller
 from comity_broker.clock import BrokerClock
 from comity_broker.dispatch.dispatcher import Dispatcher
 from comity_broker.journal import Journal
-from comity_broker.ledger import Ledger
+from comity_broker.monitor import Monitor
 from comity_broker.operations import OperationsLog
 from comity_broker.storage.protocol import KEYS, Reader
 
@@ -38,21 +38,22 @@ class OperationsService(operations_pb2_grpc.OperationsServiceServicer):
         self,
         *,
         broker: Self,
-        ledger: Ledger,
         reader: Reader,
         journal: Journal,
         dispatcher: Dispatcher,
         operations: OperationsLog,
+        monitor: Monitor,
         clock: BrokerClock,
         drain: Callable[[], None],
         draining: Callable[[], bool],
     ) -> None:
         self._broker = broker
-        self._ledger = ledger
+        self._ledger = monitor.ledger
         self._reader = reader
         self._journal = journal
         self._dispatcher = dispatcher
         self._operations = operations
+        self._monitor = monitor
         self._clock = clock
         self._drain = drain
         self._draining = draining
@@ -76,6 +77,15 @@ class OperationsService(operations_pb2_grpc.OperationsServiceServicer):
             version=version("comity"),
             operations_dropped=self._operations.dropped,
         )
+        for failing in self._monitor.alarms:
+            answer.alarms.add(
+                kind="MONITOR",
+                agreement_id=failing.agreement_id,
+                since=failing.since_ms,
+                times=failing.times,
+                reason=failing.reason,
+                what_to_do=failing.what_to_do,
+            )
         for standing in self._ledger.standings():
             head = await self._reader.head(standing.agreement_id)
             answer.agreements.add(

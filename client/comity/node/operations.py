@@ -35,6 +35,18 @@ class ConsumerStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokerAlarm:
+    """What stands still at a broker and needs somebody, until it works again; it failed `times` times since `since`."""
+
+    kind: str
+    agreement_id: str
+    since: int
+    times: int
+    reason: str
+    what_to_do: str
+
+
+@dataclass(frozen=True, slots=True)
 class BrokerStatus:
     """How a broker is. Times are Unix milliseconds, `state` is SERVING or DRAINING.
 
@@ -54,6 +66,7 @@ class BrokerStatus:
     commit_p50_ms: float
     commit_p99_ms: float
     operations_dropped: int
+    alarms: tuple[BrokerAlarm, ...]
     agreements: tuple[AgreementStatus, ...]
     consumers: tuple[ConsumerStatus, ...]
 
@@ -75,6 +88,10 @@ async def broker_status(connection: Connection) -> BrokerStatus:
         commit_p50_ms=answer.commit_p50_ms,
         commit_p99_ms=answer.commit_p99_ms,
         operations_dropped=answer.operations_dropped,
+        alarms=tuple(
+            BrokerAlarm(one.kind, one.agreement_id, one.since, one.times, one.reason, one.what_to_do)
+            for one in answer.alarms
+        ),
         agreements=tuple(
             AgreementStatus(one.agreement_id, one.phase, one.log_size, one.reports, one.frozen_reason)
             for one in answer.agreements

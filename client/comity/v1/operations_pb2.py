@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from comity.v1 import access_pb2 as comity_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63omity/v1/operations.proto\x12\tcomity.v1\x1a\x16\x63omity/v1/access.proto\"\x12\n\x10GetStatusRequest\"\xfc\x02\n\x11GetStatusResponse\x12\x0e\n\x06\x62roker\x18\x01 \x01(\t\x12\x10\n\x08tls_name\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12\x12\n\nstarted_at\x18\x04 \x01(\x04\x12\x0b\n\x03now\x18\x05 \x01(\x04\x12\r\n\x05state\x18\x06 \x01(\t\x12.\n\nagreements\x18\x07 \x03(\x0b\x32\x1a.comity.v1.AgreementStatus\x12,\n\tconsumers\x18\x08 \x03(\x0b\x32\x19.comity.v1.ConsumerStatus\x12\x17\n\x0f\x64isk_free_bytes\x18\t \x01(\x04\x12\x18\n\x10\x64isk_total_bytes\x18\n \x01(\x04\x12\x15\n\rcommit_p50_ms\x18\x0b \x01(\x01\x12\x15\n\rcommit_p99_ms\x18\x0c \x01(\x01\x12\x14\n\x0ckey_log_size\x18\r \x01(\x04\x12\x0f\n\x07version\x18\x0e \x01(\t\x12\x1a\n\x12operations_dropped\x18\x0f \x01(\x04\"p\n\x0f\x41greementStatus\x12\x14\n\x0c\x61greement_id\x18\x01 \x01(\t\x12\r\n\x05phase\x18\x02 \x01(\t\x12\x10\n\x08log_size\x18\x03 \x01(\x04\x12\x0f\n\x07reports\x18\x04 \x01(\x04\x12\x15\n\rfrozen_reason\x18\x05 \x01(\t\"\xb1\x01\n\x0e\x43onsumerStatus\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x10\n\x08\x63onsumer\x18\x02 \x01(\t\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x0f\n\x07\x62\x61\x63klog\x18\x04 \x01(\x04\x12\x11\n\tin_flight\x18\x05 \x01(\x04\x12\x0f\n\x07\x63redits\x18\x06 \x01(\x04\x12\x19\n\x11oldest_waiting_at\x18\x07 \x01(\x04\x12\x0e\n\x06parked\x18\x08 \x01(\x04\x12\x0c\n\x04held\x18\t \x01(\x04\"\x0e\n\x0c\x44rainRequest\"\x0f\n\rDrainResponse2\xad\x01\n\x11OperationsService\x12Q\n\tGetStatus\x12\x1b.comity.v1.GetStatusRequest\x1a\x1c.comity.v1.GetStatusResponse\"\t\xea\xe0\x18\x05\n\x01\t\x10\x01\x12\x45\n\x05\x44rain\x12\x17.comity.v1.DrainRequest\x1a\x18.comity.v1.DrainResponse\"\t\xea\xe0\x18\x05\n\x01\t\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63omity/v1/operations.proto\x12\tcomity.v1\x1a\x16\x63omity/v1/access.proto\"\x12\n\x10GetStatusRequest\"\xa4\x03\n\x11GetStatusResponse\x12\x0e\n\x06\x62roker\x18\x01 \x01(\t\x12\x10\n\x08tls_name\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12\x12\n\nstarted_at\x18\x04 \x01(\x04\x12\x0b\n\x03now\x18\x05 \x01(\x04\x12\r\n\x05state\x18\x06 \x01(\t\x12.\n\nagreements\x18\x07 \x03(\x0b\x32\x1a.comity.v1.AgreementStatus\x12,\n\tconsumers\x18\x08 \x03(\x0b\x32\x19.comity.v1.ConsumerStatus\x12\x17\n\x0f\x64isk_free_bytes\x18\t \x01(\x04\x12\x18\n\x10\x64isk_total_bytes\x18\n \x01(\x04\x12\x15\n\rcommit_p50_ms\x18\x0b \x01(\x01\x12\x15\n\rcommit_p99_ms\x18\x0c \x01(\x01\x12\x14\n\x0ckey_log_size\x18\r \x01(\x04\x12\x0f\n\x07version\x18\x0e \x01(\t\x12\x1a\n\x12operations_dropped\x18\x0f \x01(\x04\x12&\n\x06\x61larms\x18\x10 \x03(\x0b\x32\x16.comity.v1.BrokerAlarm\"s\n\x0b\x42rokerAlarm\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x14\n\x0c\x61greement_id\x18\x02 \x01(\t\x12\r\n\x05since\x18\x03 \x01(\x04\x12\r\n\x05times\x18\x04 \x01(\x04\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x12\n\nwhat_to_do\x18\x06 \x01(\t\"p\n\x0f\x41greementStatus\x12\x14\n\x0c\x61greement_id\x18\x01 \x01(\t\x12\r\n\x05phase\x18\x02 \x01(\t\x12\x10\n\x08log_size\x18\x03 \x01(\x04\x12\x0f\n\x07reports\x18\x04 \x01(\x04\x12\x15\n\rfrozen_reason\x18\x05 \x01(\t\"\xb1\x01\n\x0e\x43onsumerStatus\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x10\n\x08\x63onsumer\x18\x02 \x01(\t\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x0f\n\x07\x62\x61\x63klog\x18\x04 \x01(\x04\x12\x11\n\tin_flight\x18\x05 \x01(\x04\x12\x0f\n\x07\x63redits\x18\x06 \x01(\x04\x12\x19\n\x11oldest_waiting_at\x18\x07 \x01(\x04\x12\x0e\n\x06parked\x18\x08 \x01(\x04\x12\x0c\n\x04held\x18\t \x01(\x04\"\x0e\n\x0c\x44rainRequest\"\x0f\n\rDrainResponse2\xad\x01\n\x11OperationsService\x12Q\n\tGetStatus\x12\x1b.comity.v1.GetStatusRequest\x1a\x1c.comity.v1.GetStatusResponse\"\t\xea\xe0\x18\x05\n\x01\t\x10\x01\x12\x45\n\x05\x44rain\x12\x17.comity.v1.DrainRequest\x1a\x18.comity.v1.DrainResponse\"\t\xea\xe0\x18\x05\n\x01\t\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,15 +39,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATUSREQUEST']._serialized_start=65
   _globals['_GETSTATUSREQUEST']._serialized_end=83
   _globals['_GETSTATUSRESPONSE']._serialized_start=86
-  _globals['_GETSTATUSRESPONSE']._serialized_end=466
-  _globals['_AGREEMENTSTATUS']._serialized_start=468
-  _globals['_AGREEMENTSTATUS']._serialized_end=580
-  _globals['_CONSUMERSTATUS']._serialized_start=583
-  _globals['_CONSUMERSTATUS']._serialized_end=760
-  _globals['_DRAINREQUEST']._serialized_start=762
-  _globals['_DRAINREQUEST']._serialized_end=776
-  _globals['_DRAINRESPONSE']._serialized_start=778
-  _globals['_DRAINRESPONSE']._serialized_end=793
-  _globals['_OPERATIONSSERVICE']._serialized_start=796
-  _globals['_OPERATIONSSERVICE']._serialized_end=969
+  _globals['_GETSTATUSRESPONSE']._serialized_end=506
+  _globals['_BROKERALARM']._serialized_start=508
+  _globals['_BROKERALARM']._serialized_end=623
+  _globals['_AGREEMENTSTATUS']._serialized_start=625
+  _globals['_AGREEMENTSTATUS']._serialized_end=737
+  _globals['_CONSUMERSTATUS']._serialized_start=740
+  _globals['_CONSUMERSTATUS']._serialized_end=917
+  _globals['_DRAINREQUEST']._serialized_start=919
+  _globals['_DRAINREQUEST']._serialized_end=933
+  _globals['_DRAINRESPONSE']._serialized_start=935
+  _globals['_DRAINRESPONSE']._serialized_end=950
+  _globals['_OPERATIONSSERVICE']._serialized_start=953
+  _globals['_OPERATIONSSERVICE']._serialized_end=1126
 # @@protoc_insertion_point(module_scope)

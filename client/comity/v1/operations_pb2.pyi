@@ -56,6 +56,7 @@ class GetStatusResponse(_message.Message):
     KEY_LOG_SIZE_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     OPERATIONS_DROPPED_FIELD_NUMBER: _builtins.int
+    ALARMS_FIELD_NUMBER: _builtins.int
     broker: _builtins.str
     """PARTY/NAME."""
     tls_name: _builtins.str
@@ -92,6 +93,10 @@ class GetStatusResponse(_message.Message):
     def consumers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConsumerStatus]:
         """One a consumer."""
 
+    @_builtins.property
+    def alarms(self) -> _containers.RepeatedCompositeFieldContainer[Global___BrokerAlarm]:
+        """What stands still and needs somebody; empty when all is well."""
+
     def __init__(
         self,
         *,
@@ -110,14 +115,57 @@ class GetStatusResponse(_message.Message):
         key_log_size: _builtins.int = ...,
         version: _builtins.str = ...,
         operations_dropped: _builtins.int = ...,
+        alarms: _abc.Iterable[Global___BrokerAlarm] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "broker", b"broker", "commit_p50_ms", b"commit_p50_ms", "commit_p99_ms", b"commit_p99_ms", "consumers", b"consumers", "disk_free_bytes", b"disk_free_bytes", "disk_total_bytes", b"disk_total_bytes", "incarnation", b"incarnation", "key_log_size", b"key_log_size", "now", b"now", "operations_dropped", b"operations_dropped", "started_at", b"started_at", "state", b"state", "tls_name", b"tls_name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "alarms", b"alarms", "broker", b"broker", "commit_p50_ms", b"commit_p50_ms", "commit_p99_ms", b"commit_p99_ms", "consumers", b"consumers", "disk_free_bytes", b"disk_free_bytes", "disk_total_bytes", b"disk_total_bytes", "incarnation", b"incarnation", "key_log_size", b"key_log_size", "now", b"now", "operations_dropped", b"operations_dropped", "started_at", b"started_at", "state", b"state", "tls_name", b"tls_name", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class BrokerAlarm(_message.Message):
+    """BrokerAlarm is one thing that the broker cannot mend by itself. It goes when it works again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    AGREEMENT_ID_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    TIMES_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    WHAT_TO_DO_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """MONITOR: the duties of the agreement stand still."""
+    agreement_id: _builtins.str
+    """The agreement it is about."""
+    since: _builtins.int
+    """When it failed first since it last worked, Unix milliseconds."""
+    times: _builtins.int
+    """How often it failed since then."""
+    reason: _builtins.str
+    """The newest reason."""
+    what_to_do: _builtins.str
+    """What to do."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        agreement_id: _builtins.str = ...,
+        since: _builtins.int = ...,
+        times: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        what_to_do: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_id", b"agreement_id", "kind", b"kind", "reason", b"reason", "since", b"since", "times", b"times", "what_to_do", b"what_to_do"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BrokerAlarm: _TypeAlias = BrokerAlarm  # noqa: Y015
 
 @_typing.final
 class AgreementStatus(_message.Message):
