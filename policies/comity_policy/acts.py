@@ -35,14 +35,23 @@ from typing import Final
 from comity_policy import clauses as kinds
 from comity_policy.calendar import LATEST_MS
 from comity_policy.facts import Role
+from comity_policy.signed_bodies import (
+    AGREEMENT,
+    DIGEST,
+    OFFICER,
+    PARTY,
+    SUBJECT,
+    SUBJECT_ID,
+    Body,
+    JsonValue,
+    for_people,
+)
 
 REASON_LIMIT: Final = 1000
 REPORTS_LIMIT: Final = 256
 # A statement has eight signatures, one of which is the officer's own.
 WITNESSES_LIMIT: Final = 7
 THREAT_TO_LIFE: Final = "THREAT_TO_LIFE"
-
-JsonValue = str | int | list[str]
 
 
 class ActError(ValueError):
@@ -104,8 +113,6 @@ _CLAUSES: Final[Mapping[ActKind, type[kinds.Clause]]] = {
     ActKind.ATTEST: kinds.SecurityMeasures,
     ActKind.CONTACT: kinds.Authorities,
 }
-_ROLE_OF = {role.word: role for role in Role}
-
 _COMMON: Final = ("type", "agreement", "agreement_digest", "party", "officer", "role", "made_at")
 _FURTHER: Final[Mapping[ActKind, tuple[str, ...]]] = {
     ActKind.DECLARE: ("basis", "reason", "valid_until"),
@@ -119,23 +126,20 @@ _FURTHER: Final[Mapping[ActKind, tuple[str, ...]]] = {
     ActKind.ATTEST: ("reason",),
     ActKind.CONTACT: ("contact_role", "name", "contact"),
 }
-_DIGEST = re.compile(r"[0-9a-f]{96}")
 _REPORT = re.compile(r"[0-9a-f]{32}")
-_PARTY = re.compile(r"[A-Z]{3}")
-_OFFICER = re.compile(r"[A-Z]{3}/[a-z0-9][a-z0-9-]{0,62}")
-_FOR_PEOPLE = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]{1,200}")
-_REASON = re.compile(rf"(?=.*\S)[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]{{1,{REASON_LIMIT}}}")
+_FOR_PEOPLE = for_people(200)
+_REASON = for_people(REASON_LIMIT)
 _TEXTS: Final[Mapping[str, re.Pattern[str]]] = {
     "basis": re.compile(THREAT_TO_LIFE),
-    "names": _DIGEST,
+    "names": DIGEST,
     "finding": re.compile(r"justified|unjustified"),
-    "originator": _PARTY,
-    "holder": _PARTY,
+    "originator": PARTY,
+    "holder": PARTY,
     "outcome": re.compile(r"destroyed|returned"),
     "cause": re.compile(r"end|emergency"),
     "means": _FOR_PEOPLE,
-    "subject": re.compile(r"report|decision|entry"),
-    "subject_id": re.compile(r"[A-Za-z0-9./:_-]{1,128}"),
+    "subject": SUBJECT,
+    "subject_id": SUBJECT_ID,
     "stage": re.compile(r"initial-report|measures"),
     "contact_role": _FOR_PEOPLE,
     "name": _FOR_PEOPLE,
@@ -144,8 +148,8 @@ _TEXTS: Final[Mapping[str, re.Pattern[str]]] = {
 }
 _LISTS: Final[Mapping[str, tuple[re.Pattern[str], int]]] = {
     "reports": (_REPORT, REPORTS_LIMIT),
-    "leaves": (_DIGEST, REPORTS_LIMIT),
-    "witnesses": (_OFFICER, WITNESSES_LIMIT),
+    "leaves": (DIGEST, REPORTS_LIMIT),
+    "witnesses": (OFFICER, WITNESSES_LIMIT),
 }
 _NUMBERS: Final = ("valid_until", "discovered_at")
 
@@ -220,23 +224,20 @@ class Act:
     @classmethod
     def from_body(cls, body: Mapping[str, object], *, digest: str = "", log_index: int = 0, at_ms: int = 0) -> Act:
         """Give the act a body says, taken by the log at that index and Unix millisecond; raises ActError."""
-        kind = _kind(body)
-        _exact_keys(body, kind)
-        role = _ROLE_OF.get(_text(body, "role"))
-        if role is None:
-            raise ActError(f"{kind.value}: unknown role")
+        kind, read = _kind(body), Body(body, ActError)
         has = _FURTHER[kind]
+        read.check_keys(kind.value, (*_COMMON, *has))
         act = cls(
             kind=kind,
-            agreement_id=_text(body, "agreement", re.compile(r"[A-Z0-9][A-Z0-9-]{1,63}")),
-            agreement_digest=_text(body, "agreement_digest", _DIGEST),
-            party=_text(body, "party", _PARTY),
-            officer=_text(body, "officer", _OFFICER),
-            role=role,
-            made_at=_number(body, "made_at"),
-            **{key: _text(body, key, _TEXTS[key]) for key in has if key in _TEXTS},  # type: ignore[arg-type]  # by their names
-            **{key: _number(body, key) for key in has if key in _NUMBERS},  # type: ignore[arg-type]  # by their names
-            **{key: _texts(body, key) for key in has if key in _LISTS},  # type: ignore[arg-type]  # by their names
+            agreement_id=read.text("agreement", AGREEMENT),
+            agreement_digest=read.text("agreement_digest", DIGEST),
+            party=read.text("party", PARTY),
+            officer=read.text("officer", OFFICER),
+            role=read.role(kind.value),
+            made_at=_moment(read, "made_at"),
+            **{key: read.text(key, _TEXTS[key]) for key in has if key in _TEXTS},  # type: ignore[arg-type]  # by their names
+            **{key: _moment(read, key) for key in has if key in _NUMBERS},  # type: ignore[arg-type]  # by their names
+            **{key: read.texts(key, *_LISTS[key]) for key in has if key in _LISTS},  # type: ignore[arg-type]  # by their names
             digest=digest,
             log_index=log_index,
             at_ms=at_ms,
@@ -261,33 +262,5 @@ def _kind(body: Mapping[str, object]) -> ActKind:
     return kind
 
 
-def _exact_keys(body: Mapping[str, object], kind: ActKind) -> None:
-    wanted = {*_COMMON, *_FURTHER[kind]}
-    if set(body) != wanted:
-        odd = sorted(map(str, set(body) ^ wanted))
-        raise ActError(f"{kind.value}: missing or unknown {', '.join(odd[:8])}")
-
-
-def _text(body: Mapping[str, object], key: str, shape: re.Pattern[str] | None = None) -> str:
-    value = body[key]
-    if not isinstance(value, str) or (shape is not None and not shape.fullmatch(value)):
-        raise ActError(f"{key!r} has not the shape it must have")
-    return value
-
-
-def _number(body: Mapping[str, object], key: str) -> int:
-    value = body[key]
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < LATEST_MS:
-        raise ActError(f"{key!r} must be a time in Unix milliseconds")
-    return value
-
-
-def _texts(body: Mapping[str, object], key: str) -> tuple[str, ...]:
-    shape, limit = _LISTS[key]
-    values = body[key]
-    if not isinstance(values, list) or len(values) > limit:
-        raise ActError(f"{key!r} must be a list of at most {limit}")
-    texts = tuple(value for value in values if isinstance(value, str) and shape.fullmatch(value))
-    if len(texts) != len(values) or len(set(texts)) != len(texts):
-        raise ActError(f"{key!r} holds something twice, or what it must not hold")
-    return texts
+def _moment(body: Body, key: str) -> int:
+    return body.number(key, LATEST_MS, "a time in Unix milliseconds")

@@ -37,12 +37,21 @@ from enum import StrEnum
 from typing import Final
 
 from comity_policy.facts import Role
+from comity_policy.signed_bodies import (
+    AGREEMENT,
+    DIGEST,
+    OFFICER,
+    PARTY,
+    SUBJECT,
+    SUBJECT_ID,
+    Body,
+    JsonValue,
+    for_people,
+)
 
 REASON_LIMIT = 1000
 CLAUSES_LIMIT = 1024
 VKEYS_LIMIT = 8
-
-JsonValue = str | int | list[str]
 
 
 class StepError(ValueError):
@@ -135,8 +144,6 @@ _ROLES: Final[Mapping[StepKind, frozenset[Role]]] = {
     StepKind.CAVEAT_ADD: _CAVEATS,
     StepKind.CAVEAT_WITHDRAW: _CAVEATS,
 }
-_ROLE_OF = {role.word: role for role in Role}
-
 _COMMON = ("type", "agreement", "agreement_digest", "party", "officer", "role", "follows")
 _LOG_KEYS = ("origin", "log_vkeys", "anchor_slot", "anchor_key")
 _FURTHER: Final[Mapping[StepKind, tuple[str, ...]]] = {
@@ -156,30 +163,25 @@ _FURTHER: Final[Mapping[StepKind, tuple[str, ...]]] = {
     StepKind.CAVEAT_ADD: ("caveat", "caveat_digest", "partner_text"),
     StepKind.CAVEAT_WITHDRAW: ("caveat",),
 }
-_DIGEST = re.compile(r"[0-9a-f]{96}")
 _ANCHOR_KEY = re.compile(r"[0-9a-f]{64}")
-_AGREEMENT = re.compile(r"[A-Z0-9][A-Z0-9-]{1,63}")
-_PARTY = re.compile(r"[A-Z]{3}")
-_OFFICER = re.compile(r"[A-Z]{3}/[a-z0-9][a-z0-9-]{0,62}")
 _ORIGIN = re.compile(r"[A-Za-z0-9./-]{1,255}")
 _VKEY = re.compile(r"[!-~]{1,8192}")
 _CLAUSE = re.compile(r"[A-Za-z0-9.-]{1,32}")
-_FOR_PEOPLE_SIGN = r"(?=.*\S)[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
-_FOR_PEOPLE = re.compile(_FOR_PEOPLE_SIGN + "{1,200}")
+_FOR_PEOPLE = for_people(200)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 # The shape of each key that holds one text; `reason` is any text of bounded length.
 _TEXTS: Final[Mapping[str, re.Pattern[str]]] = {
     "instrument": _FOR_PEOPLE,
     "authority": _FOR_PEOPLE,
     "date": _DATE,
-    "names": _DIGEST,
+    "names": DIGEST,
     "annex": re.compile(r"[A-Z0-9](?:[A-Za-z0-9-]{0,14}[A-Za-z0-9])?"),
-    "subject": re.compile(r"report|decision|entry"),
-    "subject_id": re.compile(r"[A-Za-z0-9./:_-]{1,128}"),
+    "subject": SUBJECT,
+    "subject_id": SUBJECT_ID,
     "deadline": _DATE,
     "caveat": re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,30}[A-Za-z0-9])?"),
-    "caveat_digest": _DIGEST,
-    "partner_text": re.compile(_FOR_PEOPLE_SIGN + "{1,1000}"),
+    "caveat_digest": DIGEST,
+    "partner_text": for_people(1000),
 }
 
 
@@ -256,27 +258,24 @@ class Step:
     @classmethod
     def from_body(cls, body: Mapping[str, object], *, digest: str = "", log_index: int = 0, at_ms: int = 0) -> Step:
         """Give the step a body says, taken by the log at that index and Unix millisecond; raises StepError."""
-        kind = _kind(body)
-        _exact_keys(body, kind)
-        follows = _text(body, "follows", _DIGEST, may_be_empty=True)
+        kind, read = _kind(body), Body(body, StepError)
+        has = _FURTHER.get(kind, ())
+        read.check_keys(kind.value, (*_COMMON, *has))
+        follows = read.text("follows", DIGEST, may_be_empty=True)
         if kind is StepKind.LOG_SIGN and follows:
             raise StepError(f"{kind.value}: 'follows' must be empty, it belongs to no chain")
-        role = _ROLE_OF.get(_text(body, "role"))
-        if role is None:
-            raise StepError(f"{kind.value}: unknown role")
-        has = _FURTHER.get(kind, ())
         return cls(
             kind=kind,
-            agreement_id=_text(body, "agreement", _AGREEMENT),
-            agreement_digest=_text(body, "agreement_digest", _DIGEST),
-            party=_text(body, "party", _PARTY),
-            officer=_text(body, "officer", _OFFICER),
-            role=role,
+            agreement_id=read.text("agreement", AGREEMENT),
+            agreement_digest=read.text("agreement_digest", DIGEST),
+            party=read.text("party", PARTY),
+            officer=read.text("officer", OFFICER),
+            role=read.role(kind.value),
             follows=follows,
-            clauses=_texts(body, "clauses", _CLAUSE, CLAUSES_LIMIT) if "clauses" in has else (),
-            reason=_reason(body) if "reason" in has else "",
-            log=_log_terms(body) if kind is StepKind.LOG_SIGN else None,
-            **{key: _dated(body, key, _TEXTS[key]) for key in has if key in _TEXTS},
+            clauses=read.texts("clauses", _CLAUSE, CLAUSES_LIMIT) if "clauses" in has else (),
+            reason=_reason(read) if "reason" in has else "",
+            log=_log_terms(read) if kind is StepKind.LOG_SIGN else None,
+            **{key: _dated(read, key, _TEXTS[key]) for key in has if key in _TEXTS},
             digest=digest,
             log_index=log_index,
             at_ms=at_ms,
@@ -291,36 +290,16 @@ def _kind(body: Mapping[str, object]) -> StepKind:
     raise StepError("unknown type of step")
 
 
-def _exact_keys(body: Mapping[str, object], kind: StepKind) -> None:
-    wanted = {*_COMMON, *_FURTHER.get(kind, ())}
-    if set(body) != wanted:
-        odd = sorted(map(str, set(body) ^ wanted))
-        raise StepError(f"{kind.value}: missing or unknown {', '.join(odd[:8])}")
-
-
-def _log_terms(body: Mapping[str, object]) -> LogTerms:
-    slot = body["anchor_slot"]
-    if not isinstance(slot, int) or isinstance(slot, bool) or not 0 <= slot < 1 << 32:
-        raise StepError("'anchor_slot' must be a number from 0 to 2^32 - 1")
-    vkeys = _texts(body, "log_vkeys", _VKEY, VKEYS_LIMIT)
+def _log_terms(body: Body) -> LogTerms:
+    slot = body.number("anchor_slot", 1 << 32, "a number from 0 to 2^32 - 1")
+    vkeys = body.texts("log_vkeys", _VKEY, VKEYS_LIMIT)
     if not vkeys:
         raise StepError("'log_vkeys' is empty")
-    return LogTerms(_text(body, "origin", _ORIGIN), vkeys, slot, _text(body, "anchor_key", _ANCHOR_KEY))
+    return LogTerms(body.text("origin", _ORIGIN), vkeys, slot, body.text("anchor_key", _ANCHOR_KEY))
 
 
-def _text(
-    body: Mapping[str, object], key: str, shape: re.Pattern[str] | None = None, *, may_be_empty: bool = False
-) -> str:
-    value = body[key]
-    if not isinstance(value, str):
-        raise StepError(f"{key!r} must be text")
-    if shape is not None and not shape.fullmatch(value) and not (may_be_empty and not value):
-        raise StepError(f"{key!r} has not the shape it must have")
-    return value
-
-
-def _dated(body: Mapping[str, object], key: str, shape: re.Pattern[str]) -> str:
-    text = _text(body, key, shape)
+def _dated(body: Body, key: str, shape: re.Pattern[str]) -> str:
+    text = body.text(key, shape)
     if shape is _DATE:
         try:
             date.fromisoformat(text)
@@ -329,20 +308,8 @@ def _dated(body: Mapping[str, object], key: str, shape: re.Pattern[str]) -> str:
     return text
 
 
-def _reason(body: Mapping[str, object]) -> str:
-    reason = _text(body, "reason")
+def _reason(body: Body) -> str:
+    reason = body.text("reason")
     if len(reason) > REASON_LIMIT:
         raise StepError(f"'reason' has more than {REASON_LIMIT} characters")
     return reason
-
-
-def _texts(body: Mapping[str, object], key: str, shape: re.Pattern[str], limit: int) -> tuple[str, ...]:
-    values = body[key]
-    if not isinstance(values, list) or len(values) > limit:
-        raise StepError(f"{key!r} must be a list of at most {limit}")
-    texts = [value for value in values if isinstance(value, str) and shape.fullmatch(value)]
-    if len(texts) != len(values):
-        raise StepError(f"{key!r} holds what it must not hold")
-    if len(set(texts)) != len(texts):
-        raise StepError(f"{key!r} holds something twice")
-    return tuple(texts)
