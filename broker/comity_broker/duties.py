@@ -23,15 +23,15 @@ from typing import Final
 from comity.errors import ComityError
 from comity_broker.acts import Acts
 from comity_broker.auditlog.kinds import EventKind
+from comity_broker.duty_book import ENDED, Book, ToldOf, keeps
 from comity_broker.ledger import Ledger
-from comity_broker.log_facts import FOLLOWED, Followed, LogFacts, ToldOf
+from comity_broker.log_facts import FOLLOWED, Followed, LogFacts
 from comity_broker.storage.protocol import Reader
 from comity_policy.act_rules import valid_declaration
 from comity_policy.acts import Act, ActKind
 from comity_policy.clauses import Acknowledge
 from comity_policy.holds import Holds
 from comity_policy.obligations import (
-    Answer,
     Duty,
     DutyKind,
     DutyState,
@@ -41,42 +41,15 @@ from comity_policy.obligations import (
     duties_of_cases,
     duties_of_handover,
     key_of,
-    stops_at,
     tracked,
 )
 from comity_policy.state import State
 
 # What a page says is held whole while it is read: with few entries that is little.
 _PAGE: Final = 16
-_REMEMBERED: Final = 16_384
 _HELD_AGAIN_MS: Final = 3_600_000
 _KEEPINGS_A_LOOK: Final = 256
-_ENDED: Final = {DutyState.DONE: EventKind.DUTY_DONE, DutyState.MISSED: EventKind.DUTY_MISSED}
 Change = tuple[EventKind, Tracked]
-
-
-@dataclass(slots=True)
-class _Book:
-    """What is known of one agreement; of a report by (party, report), with when it expires.
-
-    `stops` has by (party, clause) when undone answers stop what is not urgent, `late` when they are overdue; `keeping` has when a
-    hand-over's reports are to be destroyed, and its entry. `told` are the duties that the log was told of, by their ids; `missed`
-    what can only be done by another node of the party that has the report; `ended` what the log is to be told of next. `spoken` has
-    which reports those entries speak of that disputes name.
-    """
-
-    cursor: int = 0
-    owed: dict[tuple[str, str], tuple[int, list[Duty]]] = field(default_factory=dict)
-    stops: dict[tuple[str, str], list[tuple[int, str]]] = field(default_factory=dict)
-    late: list[tuple[int, str, str, str]] = field(default_factory=list)
-    answered: dict[tuple[str, str], int] = field(default_factory=dict)
-    keeping: list[tuple[int, int]] = field(default_factory=list)
-    over: frozenset[str] = frozenset()
-    crowded: int = _REMEMBERED
-    told: dict[str, ToldOf] = field(default_factory=dict)
-    missed: dict[tuple[str, str], list[Duty]] = field(default_factory=dict)
-    ended: list[Tracked] = field(default_factory=list)
-    spoken: dict[int, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -86,7 +59,7 @@ class Duties:
     ledger: Ledger
     acts: Acts
     reader: Reader
-    _books: dict[str, _Book] = field(default_factory=dict)
+    _books: dict[str, Book] = field(default_factory=dict)
     _declared: dict[tuple[str, bytes], Act] = field(default_factory=dict)
     _seen: dict[str, int] = field(default_factory=dict)
 
@@ -109,15 +82,7 @@ class Duties:
         book = self._books.get(agreement_id)
         if book is None:
             return frozenset()
-        found = set()
-        for (owner, clause_id), heap in book.stops.items():
-            if owner != party:
-                continue
-            while heap and (party, heap[0][1]) not in book.owed:
-                heapq.heappop(heap)
-            if heap and now_ms > heap[0][0]:
-                found.add(clause_id)
-        return frozenset(found)
+        return book.stopped(party, now_ms)
 
     # --- following --------------------------------------------------------------------------------------------------
 
@@ -131,56 +96,50 @@ class Duties:
     async def follow(self, agreement_id: str) -> None:
         """Read what the log has gained; raises StorageError."""
         standing = self.ledger.require(agreement_id)
-        book = self._books.setdefault(agreement_id, _Book())
+        book = self._books.setdefault(agreement_id, Book())
         facts = LogFacts(self.reader, agreement_id, standing.parties)
         while entries := await self.reader.entries(agreement_id, book.cursor, _PAGE):
             kinds = {entry.log_index: entry.kind for entry in entries if entry.kind in FOLLOWED}
-            for followed in await facts.read(kinds):
+            page = await facts.read(kinds)
+            if not any(followed.told for followed in page):
+                # What is answered further down, before the log was told of anything, is never owed in memory.
+                for followed in page:
+                    if followed.given:
+                        book.note_answered(followed.party, (one.numbered for one in followed.ended))
+            for followed in page:
                 self._take(book, standing.state(followed.at_ms), followed)
             book.cursor = entries[-1].log_index + 1
 
-    def _take(self, book: _Book, state: State, followed: Followed) -> None:
+    def _take(self, book: Book, state: State, followed: Followed) -> None:
         for told in followed.told:
-            _note(book, told)
-        for handover, expires_at in followed.handovers:
-            self._handed(book, state, handover, expires_at)
-        for answer in followed.answers:
-            _answer(book, answer)
-        if followed.handovers:
-            dues = [duty.due_ms for one, _ in followed.handovers for duty in _keepings(state, one)]
-            if dues:
-                heapq.heappush(book.keeping, (min(dues), followed.log_index))
-
-    def _handed(self, book: _Book, state: State, handover: Handover, expires_at: int) -> None:
-        key = (handover.recipient, handover.report)
-        if key in book.answered or key in book.owed:
-            return
-        owed = [duty for duty in duties_of_handover(state, handover) if duty.kind is not DutyKind.END_KEEPING]
-        if not owed:
-            return
-        book.owed[key] = (expires_at, owed)
-        document = state.governing(handover.at_ms).document
-        for duty in owed:
-            heapq.heappush(book.late, (duty.due_ms, duty.id, *key))
-            stop = stops_at(document, duty)
-            if stop is not None:
-                heapq.heappush(book.stops.setdefault((duty.owner, duty.clause_id), []), (stop, handover.report))
+            book.note(told)
+        for one in followed.handed:
+            numbered = one.numbered
+            if not book.answered(followed.party, numbered) and (followed.party, numbered.report) not in book.owed:
+                handover = followed.handover(one)
+                owed = [duty for duty in duties_of_handover(state, handover) if not keeps(duty)]
+                book.owe(state.governing(handover.at_ms).document, handover.report, owed)
+        for one in followed.ended:
+            book.answer(followed.party, one.numbered, followed.at_ms, given=followed.given)
+        dues = [duty.due_ms for one in followed.of_each_segment() for duty in _keepings(state, one)]
+        if dues:
+            heapq.heappush(book.keeping, (min(dues), followed.log_index))
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
     async def changes(self, agreement_id: str, now_ms: int, *, time_counts: bool = True) -> tuple[Change, ...]:
         """Give what the log is to be told of, after `follow`; without `time_counts` nothing that only time brought about."""
-        book, state = self._books.setdefault(agreement_id, _Book()), self.ledger.require(agreement_id).state(now_ms)
+        book, state = self._books.setdefault(agreement_id, Book()), self.ledger.require(agreement_id).state(now_ms)
         known = tuple(self.acts.of(agreement_id))
-        _forget(book, now_ms)
+        book.forget(now_ms)
         found = [
             change
             for one in duties_of_cases(state, known)
             if (change := _changed(one, book.told.get(one.duty.id))) is not None
         ]
-        found += [(_ENDED[one.state], one) for one in book.ended]
+        found += [(ENDED[one.state], one) for one in book.ended]
         if time_counts:
-            found += [(EventKind.DUTY_OVERDUE, one) for one in _late_answers(book, state)]
+            found += [(EventKind.DUTY_OVERDUE, one) for one in book.late_answers(state.now_ms)]
             found += [(EventKind.DUTY_OVERDUE, one) for one in await self._ended_keepings(book, state, known)]
         found += [(EventKind.DUTY_DONE, one) for one in _ended_late(book, state, known)]
         return tuple(one for one in found if time_counts or one[0] is not EventKind.DUTY_OVERDUE)
@@ -189,9 +148,9 @@ class Duties:
         """Take note that the log was told; following it later changes nothing more."""
         book = self._books[agreement_id]
         for kind, one in changes:
-            _note(book, ToldOf(kind, one.duty))
+            book.note(ToldOf(kind, one.duty))
 
-    async def _ended_keepings(self, book: _Book, state: State, acts: Sequence[Act]) -> list[Tracked]:
+    async def _ended_keepings(self, book: Book, state: State, acts: Sequence[Act]) -> list[Tracked]:
         over = frozenset(state.document.parties if state.ended else state.departed)
         if over != book.over:
             # What was kept for longer may be due with the agreement's end, or a party's leaving: all of it is looked at, once.
@@ -212,7 +171,7 @@ class Duties:
             raise
         for followed in read:
             again: list[int] = []
-            for duty in (one for handover, _ in followed.handovers for one in _keepings(state, handover)):
+            for duty in (one for place in followed.handed for one in _keepings(state, followed.handover(place))):
                 one = tracked(duty, done.get(key_of(duty)), state, holds=holds)
                 if one.state is DutyState.OVERDUE and duty.id not in book.told:
                     found.append(one)
@@ -225,43 +184,12 @@ class Duties:
         return list({one.duty.id: one for one in found}.values())
 
 
-async def _holds(book: _Book, state: State, facts: LogFacts) -> Holds:
+async def _holds(book: Book, state: State, facts: LogFacts) -> Holds:
     """Give what the open disputes hold; an entry never changes, so each is read once."""
     asked = state.holds().entries
     if unread := asked - book.spoken.keys():
         book.spoken.update(await facts.speaking(unread))
     return state.holds(book.spoken) if asked else state.holds()
-
-
-def _note(book: _Book, told: ToldOf) -> None:
-    book.ended = [one for one in book.ended if (_ENDED[one.state], one.duty.id) != (told.kind, told.duty.id)]
-    if told.kind is EventKind.DUTY_DONE:
-        book.told.pop(told.duty.id, None)
-    else:
-        book.told[told.duty.id] = told
-
-
-def _answer(book: _Book, answer: Answer) -> None:
-    key = (answer.party, answer.report)
-    expires_at, owed = book.owed.pop(key, (0, []))
-    if owed:
-        book.answered[key] = expires_at
-    if not answer.given:
-        if owed:
-            book.missed[key] = owed
-        book.ended += [Tracked(duty, DutyState.MISSED) for duty in owed]
-        return
-    missed = book.missed.pop(key, [])
-    book.ended = [one for one in book.ended if one.duty not in missed]
-    book.ended += [Tracked(duty, DutyState.DONE, answer.at_ms) for duty in (*owed, *missed) if duty.id in book.told]
-
-
-def _forget(book: _Book, now_ms: int) -> None:
-    """Forget which reports were answered once they expired: none of them is handed over any more."""
-    if len(book.answered) > book.crowded:
-        book.answered = {key: expires_at for key, expires_at in book.answered.items() if expires_at > now_ms}
-        book.missed = {key: duties for key, duties in book.missed.items() if key in book.answered}
-        book.crowded = max(_REMEMBERED, 2 * len(book.answered))
 
 
 def _changed(one: Tracked, told: ToldOf | None) -> Change | None:
@@ -275,23 +203,8 @@ def _changed(one: Tracked, told: ToldOf | None) -> Change | None:
     return (EventKind.DUTY_OVERDUE, one) if late else None
 
 
-def _late_answers(book: _Book, state: State) -> list[Tracked]:
-    """Give the answers that are overdue and of which the log was not told; they are given again until it was."""
-    found, again = [], []
-    while book.late and book.late[0][0] < state.now_ms:
-        line = heapq.heappop(book.late)
-        _, duty_id, party, report = line
-        _, owed = book.owed.get((party, report), (0, ()))
-        untold = [duty for duty in owed if duty.id == duty_id and duty_id not in book.told]
-        found += [Tracked(duty, DutyState.OVERDUE) for duty in untold]
-        again += [line] * len(untold)
-    for line in again:
-        heapq.heappush(book.late, line)
-    return found
-
-
-def _ended_late(book: _Book, state: State, acts: Sequence[Act]) -> list[Tracked]:
-    keepings = [told.duty for told in book.told.values() if told.duty.kind is DutyKind.END_KEEPING]
+def _ended_late(book: Book, state: State, acts: Sequence[Act]) -> list[Tracked]:
+    keepings = [told.duty for told in book.told.values() if keeps(told.duty)]
     if not keepings:
         return []
     done: Mapping[tuple[DutyKind, str, str], int] = done_by(acts, (), state.now_ms)
@@ -299,4 +212,4 @@ def _ended_late(book: _Book, state: State, acts: Sequence[Act]) -> list[Tracked]
 
 
 def _keepings(state: State, handover: Handover) -> Iterator[Duty]:
-    return (duty for duty in duties_of_handover(state, handover) if duty.kind is DutyKind.END_KEEPING)
+    return (duty for duty in duties_of_handover(state, handover) if keeps(duty))

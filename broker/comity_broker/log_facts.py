@@ -13,8 +13,9 @@ from comity.envelope.answering import answered, precedence_of
 from comity.envelope.evidence import decode_ack
 from comity.envelope.speaking import spoken_of
 from comity_broker.auditlog.kinds import SHARED, EventKind, LogKind, read_body
+from comity_broker.duty_book import Numbered, ToldOf
 from comity_broker.storage.protocol import Reader, Reads, ReportRow, SegmentRow
-from comity_policy.obligations import Answer, Duty, DutyKind, Handover
+from comity_policy.obligations import Duty, DutyKind, Handover
 
 _ENDING: Final = frozenset({EventKind.EXPIRED.value, EventKind.PARKED_DROPPED.value})
 _TELLING: Final = frozenset(
@@ -24,22 +25,48 @@ FOLLOWED: Final = frozenset({EventKind.DELIVERED.value, EventKind.ACKNOWLEDGED.v
 
 
 @dataclass(frozen=True, slots=True)
-class ToldOf:
-    """The log was told of a duty."""
+class Spoken:
+    """A report that an entry speaks of, as the store has it, and the party that sent it."""
 
-    kind: EventKind
-    duty: Duty
+    segment: SegmentRow
+    row: ReportRow
+    originator: str
+
+    @property
+    def numbered(self) -> Numbered:
+        """Give it by its number."""
+        return Numbered(self.row.report_id.hex(), self.row.agreement_sequence, self.row.expires_at)
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What one entry says; of a hand-over also when the report expires."""
+    """What one entry says: `handed` to a party, `ended` its waiting (with `given` by its answer), `told` of duties."""
 
     log_index: int
     at_ms: int
-    handovers: tuple[tuple[Handover, int], ...] = ()
-    answers: tuple[Answer, ...] = ()
+    party: str = ""
+    handed: tuple[Spoken, ...] = ()
+    ended: tuple[Spoken, ...] = ()
+    given: bool = True
     told: tuple[ToldOf, ...] = ()
+
+    def handover(self, one: Spoken) -> Handover:
+        """Give the hand-over of one of `handed`, as duties follow from it."""
+        return Handover(
+            report=one.row.report_id.hex(),
+            leaf=one.row.leaf.hex(),
+            entry=one.row.log_index,
+            admitted_at=one.segment.admitted_at,
+            originator=one.originator,
+            recipient=self.party,
+            precedence=precedence_of(one.segment.transport_class),
+            at_ms=self.at_ms,
+        )
+
+    def of_each_segment(self) -> Iterator[Handover]:
+        """Give one hand-over of each segment: what was admitted together and handed over together is kept as long."""
+        first = {one.segment.item: one for one in reversed(self.handed)}
+        return (self.handover(one) for one in first.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +130,13 @@ class LogFacts:
         if kind in _TELLING:
             return Followed(log_index, at_ms, told=tuple(_told(EventKind(kind), bodies)))
         recipient: str = _own(bodies)["recipient"]["party"]
-        there = tuple(_reports(_slots(kind, bodies), segments))
+        there = tuple(
+            Spoken(segment, row, segments.originators[segment.lane])
+            for segment, row in _reports(_slots(kind, bodies), segments)
+        )
         if kind == EventKind.DELIVERED:
-            handovers = ((_handover(one, segments, recipient, at_ms), one[1].expires_at) for one in there)
-            return Followed(log_index, at_ms, handovers=tuple(handovers))
-        given = kind not in _ENDING
-        answers = tuple(Answer(report.report_id.hex(), recipient, at_ms, given) for _, report in there)
-        return Followed(log_index, at_ms, answers=answers)
+            return Followed(log_index, at_ms, recipient, handed=there)
+        return Followed(log_index, at_ms, recipient, ended=there, given=kind not in _ENDING)
 
 
 def _own(bodies: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
@@ -137,20 +164,6 @@ def _reports(slots: Iterator[tuple[bytes, int]], segments: _Segments) -> Iterato
         report = None if row is None else segments.reports.get((row.item, slot))
         if row is not None and report is not None:
             yield row, report
-
-
-def _handover(one: tuple[SegmentRow, ReportRow], segments: _Segments, recipient: str, at_ms: int) -> Handover:
-    row, report = one
-    return Handover(
-        report=report.report_id.hex(),
-        leaf=report.leaf.hex(),
-        entry=report.log_index,
-        admitted_at=row.admitted_at,
-        originator=segments.originators[row.lane],
-        recipient=recipient,
-        precedence=precedence_of(row.transport_class),
-        at_ms=at_ms,
-    )
 
 
 def _told(kind: EventKind, bodies: Mapping[str, dict[str, Any]]) -> Iterator[ToldOf]:

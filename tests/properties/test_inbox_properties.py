@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from comity.envelope.evidence import AckOutcome
 from comity.node.claims import Claim, Said, decode_claim, encode_claim
 from comity.node.inbox import Inbox, InboxLane, Known, Settlement
-from comity.node.runs import Runs
+from comity.runs import Runs
 
 LANES = [InboxLane("XAR-XBO-1", "XAR/n1", bytes([1]) * 16, 4), InboxLane("XAR-XBO-1", "XAR/n2", bytes([2]) * 16, 1)]
 numbers = st.integers(1, 12)

@@ -16,7 +16,7 @@ from comity import canonical
 from comity.envelope.receipts import SlotOutcome, SlotRecord, decode_slot_record
 from comity.errors import ComityError, MalformedError
 from comity.node.entries import SHARED, MirroredEntry
-from comity.node.runs import Runs
+from comity.runs import Runs
 
 _SUBMITTED: Final = frozenset({"SUBMIT_ACCEPTED", "SUBMIT_REJECTED"})
 _ENDED: Final = {

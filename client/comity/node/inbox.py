@@ -25,7 +25,7 @@ from comity.node.claims import Claim, decode_claim, encode_claim
 from comity.node.database import insert_rows, open_database, rows_of, storing
 from comity.node.locks import FileLock
 from comity.node.outbox import FaultPoint, no_fault
-from comity.node.runs import Runs
+from comity.runs import Runs
 
 _VERSION: Final = 1
 _SCHEMA: Final = """

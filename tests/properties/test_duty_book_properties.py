@@ -1,0 +1,85 @@
+"""The book of duties against a plain list: whatever comes in whatever order, it says the same, and holds no more than is owed."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders_document import agreement_text
+from comity_broker.auditlog.kinds import EventKind
+from comity_broker.duty_book import DAY_MS, ENDED, Book, Numbered, ToldOf
+from comity_policy.document import load
+from comity_policy.obligations import Duty, DutyKind, DutyState, duty_id
+
+PARTIES = ("XBO", "XDE")
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(("hand", "answer", "end", "tell")),
+        st.sampled_from(PARTIES),
+        st.integers(1, 6),
+        st.integers(0, 20),
+    ),
+    max_size=40,
+)
+TEXT = load(agreement_text().encode())
+
+
+def numbered(number: int) -> Numbered:
+    return Numbered(f"{number:032x}", number, (number % 3 + 1) * DAY_MS)
+
+
+def duty(party: str, number: int, due_ms: int) -> Duty:
+    name = duty_id(DutyKind.READ, "9", party, f"leaf {number}")
+    return Duty(due_ms, name, DutyKind.READ, "9", party, numbered(number).report, 0)
+
+
+@given(EVENTS)
+def test_the_book_says_what_a_plain_account_of_the_same_events_says(events):
+    book = Book()
+    owed: dict[tuple[str, int], int] = {}
+    over: set[tuple[str, int]] = set()
+    missed: dict[tuple[str, int], int] = {}
+    for what, party, number, due_ms in events:
+        line = (party, number)
+        if what == "hand" and not book.answered(party, numbered(number)) and line not in owed:
+            assert line not in over
+            book.owe(TEXT, numbered(number).report, [duty(party, number, due_ms)])
+            owed[line] = due_ms
+        elif what in {"answer", "end"}:
+            book.answer(party, numbered(number), due_ms, given=what == "answer")
+            due = owed.pop(line, None)
+            if what == "answer":
+                over.add(line)
+                missed.pop(line, None)
+            elif due is not None:
+                over.add(line)
+                missed[line] = due
+        elif what == "tell":
+            for one in book.late_answers(due_ms):
+                book.note(ToldOf(EventKind.DUTY_OVERDUE, one.duty))
+        for party_, number_ in ((one, other) for one in PARTIES for other in range(1, 7)):
+            assert book.answered(party_, numbered(number_)) == ((party_, number_) in over)
+        assert {(one, report) for one, report in book.owed} == {(one, numbered(of).report) for one, of in owed}
+        assert {one.duty.subject for one in book.ended if one.state is DutyState.MISSED} == {
+            numbered(of).report for _, of in missed
+        }
+    late = {one.duty.id for one in book.late_answers(10**9)} | set(book.told)
+    assert {duty(*line, due).id for line, due in owed.items()} <= late
+
+
+@given(st.integers(1, 5_000))
+def test_what_was_answered_leaves_nothing_but_a_pair_of_numbers_a_day(count):
+    book = Book()
+    for number in range(1, count + 1):
+        one = Numbered(f"{number:032x}", number, DAY_MS)
+        book.owe(TEXT, one.report, [duty("XBO", number, number)])
+        book.answer("XBO", one, number, given=True)
+    book.forget(0)
+    assert not book.owed
+    assert len(book.late) <= 1_024
+    (runs,) = book._answered.values()
+    assert runs.spans == ((1, count),)
+    book.forget(2 * DAY_MS)
+    assert not book._answered
+
+
+def test_the_log_is_told_of_what_ended_by_the_kind_of_its_end():
+    assert ENDED == {DutyState.DONE: EventKind.DUTY_DONE, DutyState.MISSED: EventKind.DUTY_MISSED}
