@@ -39,7 +39,7 @@ def fresh_audit() -> Audit:
     """Give a history in which everything holds, with nations of its own, whose keys a test may change."""
     audit = begun_audit()
     signed_by_all(audit)
-    sent = audit.submit(3, refused={2: SlotCode.POLICY})
+    sent = audit.submit(3, refused={2: SlotCode.STANZAS})
     audit.deliver(sent, [0, 1])
     audit.acknowledge(sent, [AckOutcome.ACKNOWLEDGED, AckOutcome.ACKNOWLEDGED, AckOutcome.PRUNED])
     return audit

@@ -14,13 +14,23 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from builders_audit_files import changed, put, write_log
-from builders_audit_outcomes import AGREEMENT, INCARNATION, ORIGIN, made_under, note_caveat, outcome_of, receipt_of
+from builders_audit_outcomes import (
+    ADMITTING,
+    AGREEMENT,
+    INCARNATION,
+    ORIGIN,
+    made_under,
+    note_caveat,
+    outcome_of,
+    receipt_of,
+    with_manifests,
+)
 from builders_envelope import EPOCH, NodeKeys, Stream, core, portion, profile
 from builders_identity import NOW, Held, Nation
 from comity.envelope.core import LogSeen
 from comity.envelope.evidence import Ack, SlotCode, sign_ack, sign_approval, sign_batch
 from comity.envelope.exported import encode_exported, export
-from comity.envelope.manifest import Manifest, encode_manifest
+from comity.envelope.manifest import Manifest
 from comity.envelope.profile import encode_profile
 from comity.envelope.receipts import (
     Receipt,
@@ -31,7 +41,7 @@ from comity.envelope.receipts import (
     sign_receipts,
 )
 from comity.envelope.seal import SealInput
-from comity.envelope.segment import SegmentHead, encode_segment, encode_whole_item, parse_segment, with_approvals
+from comity.envelope.segment import parse_segment, with_approvals
 from comity.envelope.vocabularies import vocabularies_digest
 from comity.identity.cardfile import encode_card_file
 from comity.keys.signer import SoftSigner
@@ -51,7 +61,7 @@ from comity_broker.auditlog.submissions import (
 )
 from comity_policy.document import load
 from comity_policy.engine import CompiledAgreement, compile_agreement, decide_report
-from comity_policy.facts import AgreementState, Moment, NodeFacts, Point, Profile, Role, Times
+from comity_policy.facts import AgreementState, NodeFacts, Profile, Role, Times
 from comity_policy.steps import LogTerms, Step, StepKind
 from comity_policy.vocabulary import bundled
 
@@ -294,10 +304,9 @@ class Audit:
             NOW,
             valid=True,
             officers=frozenset(),
+            overdue=frozenset(),
         )
-        moment = Moment(
-            Point.ADMISSION, self.time, "hub", "xar", 5, frozenset({Role.NODE}), direct=True, sender_key_since=NOW
-        )
+        moment = replace(ADMITTING, now=self.time)
         result = decide_report(
             compiled(self.text), replace(shared, agreement_digest=self.digest), times[0], [node], moment
         )
@@ -382,14 +391,3 @@ class Audit:
         for number, envelope in enumerate(self.envelopes):
             put(folder / "envelopes" / str(number), envelope)
         return logs
-
-
-def with_manifests(data: bytes, change: Callable[[Manifest], Manifest]) -> bytes:
-    """Give a segment with other manifests, as its sender could have sealed it."""
-    segment = parse_segment(data)
-    head = SegmentHead(AGREEMENT, segment.origin_epoch, segment.transport_class, segment.first_origin_sequence)
-    items = [
-        encode_whole_item(encode_manifest(change(item.manifest)), item.stanzas, item.ciphertexts)
-        for _, item in segment.whole
-    ]
-    return encode_segment(head, items)

@@ -1,15 +1,32 @@
 """What an admission gives its slots and its sender in made-up logs: outcomes and receipts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from builders_identity import NOW
 from comity.envelope.evidence import SlotCode
+from comity.envelope.manifest import Manifest, encode_manifest
 from comity.envelope.receipts import Receipt, SlotOutcome
+from comity.envelope.segment import SegmentHead, encode_segment, encode_whole_item, parse_segment
 from comity_broker.auditlog.submissions import DecidedUnder, SegmentAdmission
+from comity_policy.facts import Moment, Point, Role
 
 AGREEMENT = "XAR-XBO-1"
 INCARNATION = bytes(range(16)).hex()
+# A node's own sending, where nothing is counted, late or declared.
+ADMITTING = Moment(
+    Point.ADMISSION,
+    NOW,
+    "hub",
+    "xar",
+    5,
+    frozenset({Role.NODE}),
+    direct=True,
+    sender_key_since=NOW,
+    usage={},
+    log_available=True,
+)
 ORIGIN = f"hub.xar.example/agreement/{AGREEMENT}/{INCARNATION}"
 
 
@@ -48,3 +65,14 @@ def receipt_of(admission: SegmentAdmission, log_index: int) -> Receipt:
         admitted_at=admission.time,
         refusals=admission.refusals,
     )
+
+
+def with_manifests(data: bytes, change: Callable[[Manifest], Manifest]) -> bytes:
+    """Give a segment with other manifests, as its sender could have sealed it."""
+    segment = parse_segment(data)
+    head = SegmentHead(AGREEMENT, segment.origin_epoch, segment.transport_class, segment.first_origin_sequence)
+    items = [
+        encode_whole_item(encode_manifest(change(item.manifest)), item.stanzas, item.ciphertexts)
+        for _, item in segment.whole
+    ]
+    return encode_segment(head, items)

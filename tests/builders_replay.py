@@ -1,13 +1,13 @@
 """Logs of mixed decisions: taken by the engine, recorded by the broker's own code, without a network.
 
 log = MixedLog.of(segments=100, seed=1)       # 10,000 reports, permitted and refused for many reasons
-for entry in log.entries: LogReplay(log.texts()).take(entry)
+for done in log.replay(): ...
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
@@ -15,18 +15,14 @@ from random import Random
 from typing import Any
 
 from builders_audit import good_audit
+from builders_replay_life import IN_FORCE, life
 from comity.envelope.evidence import SlotCode
 from comity.envelope.profile import encode_profile
 from comity.node.decision_records import Evidence
-from comity.node.replaying import (
-    LoggedEntry,
-    LogReplay,
-    Texts,
-    bundle_entries,
-    bundle_evidence,
-    bundle_logs,
-    bundle_texts,
-)
+from comity.node.logged_entries import LoggedEntry
+from comity.node.logged_texts import Texts
+from comity.node.replay_sources import bundle_entries, bundle_evidence, bundle_logs, bundle_texts
+from comity.node.replaying import LogReplay, Replayed
 from comity.texts import agreement_digest
 from comity.verify import table
 from comity_broker.auditlog.bodies import Caller
@@ -35,12 +31,12 @@ from comity_policy.companions import Caveat
 from comity_policy.decision import ReportDecision
 from comity_policy.document import Document, load
 from comity_policy.engine import CompiledAgreement, compile_agreement, decide_report
-from comity_policy.facts import AgreementState, Moment, NodeFacts, Point, Profile, Times, Usage
+from comity_policy.facts import AgreementState, Moment, NodeFacts, Point, Profile, Times
+from comity_policy.recorded import What
 from comity_policy.table_facts import Facts, build
 from comity_policy.vocabulary import bundled
 
 PER_DECISION, DECISIONS = 5, 20
-IN_FORCE = AgreementState(in_force=True)
 CALLER = Caller("XAR", "n1", "", bytes(48), bytes(16))
 _CHOICES: Mapping[str, Sequence[Any]] = {
     "level": ("SECRET", "RESTRICTED", "UNCLASSIFIED", "TOP-SECRET"),
@@ -55,6 +51,9 @@ _CHOICES: Mapping[str, Sequence[Any]] = {
     "sender_roles": (["node"], ["node", "liaison"], ["duty-officer"]),
     "valid": (True, True, True, False),
 }
+
+
+PASSING = {name: choices[0] for name, choices in _CHOICES.items()}
 
 
 @cache
@@ -87,7 +86,7 @@ def under(state: AgreementState = IN_FORCE) -> DecidedUnder:
 
 def mixed_facts(rng: Random) -> Facts:
     """Give facts of which most fields are such as pass, and one to three may not."""
-    fields = {name: choices[0] for name, choices in _CHOICES.items()}
+    fields = dict(PASSING)
     for name in rng.sample(list(_CHOICES), rng.randint(1, 3)):
         fields[name] = rng.choice(_CHOICES[name])
     return build(document(), digest(), {"from": "XAR", "to": "XBO", **fields}, Point.ADMISSION)
@@ -95,23 +94,28 @@ def mixed_facts(rng: Random) -> Facts:
 
 @dataclass
 class MixedLog:
-    """Entries with the bodies of both parties, and by entry the manifests of what was admitted."""
+    """A log that was brought into a state, and entries with the bodies of both parties and the manifests of what was admitted."""
 
+    state: AgreementState = IN_FORCE
     entries: list[LoggedEntry] = field(default_factory=list)
 
     @classmethod
     def of(cls, *, segments: int, seed: int, state: AgreementState = IN_FORCE) -> MixedLog:
-        rng, log = Random(seed), cls()
-        for number in range(segments):
-            log.add([mixed_facts(rng) for _ in range(DECISIONS)], rng=rng, log_index=number + 1, state=state)
+        rng, log = Random(seed), cls(state)
+        for _ in range(segments):
+            log.add([mixed_facts(rng) for _ in range(DECISIONS)], rng=rng)
         return log
 
     def texts(self) -> Texts:
         return Texts([text()])
 
-    def add(
-        self, facts: Sequence[Facts], *, rng: Random, log_index: int = 1, state: AgreementState = IN_FORCE
-    ) -> LoggedEntry:
+    def replay(self, **options: Any) -> Iterator[Replayed]:
+        """Replay it; gives what came of each segment."""
+        replaying = LogReplay(self.texts(), **options)
+        return (done for entry in (*life(text(), self.state), *self.entries) if (done := replaying.take(entry)))
+
+    def add(self, facts: Sequence[Facts], *, rng: Random) -> LoggedEntry:
+        state, log_index = self.state, len(life(text(), self.state)) + len(self.entries)
         decisions, manifests, refusals = [], {}, []
         for number, one in enumerate(facts):
             moment = with_broker_facts(one.moment, rng)
@@ -147,7 +151,7 @@ def with_broker_facts(moment: Moment, rng: Random) -> Moment:
     return replace(
         moment,
         size=rng.choice((None, 1000)),
-        usage=rng.choice((None, {}, {"9": Usage(1, 10)})),
+        usage={},
         approvals=rng.choice((None, frozenset({"XAR/officer1"}))),
         log_available=True,
     )
@@ -165,6 +169,11 @@ def unique(results: Sequence[ReportDecision]) -> list[ReportDecision]:
     return found
 
 
+def first_index() -> int:
+    """Give the index of the first entry after those that bring the text into force."""
+    return len(life(text()))
+
+
 def logged(
     decisions: Sequence[LoggedDecision],
     log_index: int,
@@ -173,21 +182,23 @@ def logged(
     *,
     made_under: DecidedUnder | None = None,
     manifests: Mapping[int, Evidence] | None = None,
+    of: bytes = b"",
+    segment: bytes = bytes(48),
 ) -> LoggedEntry:
     """Give an entry as a party reads it, its bodies written by the broker's code and read by the verifier's."""
     admission = SegmentAdmission(
-        time=2,
-        received_at=1,
+        time=max(one.moment.now for one in decisions),
+        received_at=min(one.moment.now for one in decisions),
         key_log_size=1,
         state_epoch=1,
         transport_class=4,
         origin_epoch=bytes(16),
         first_origin_sequence=1,
-        segment_id=bytes(48),
+        segment_id=segment,
         slots=slots,
         first_agreement_sequence=1,
         records=bytes(48),
-        agreement_digest=digest(),
+        agreement_digest=agreement_digest(of or text()),
         under=made_under or under(),
         refusals=tuple(refusals),
     )
@@ -202,8 +213,10 @@ def copied(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def one_decision(profile: Profile, times: Times, node: NodeFacts, moment: Moment) -> LoggedDecision:
-    result = decide_report(compiled(), profile, times, [node], moment)
+def one_decision(
+    profile: Profile, times: Times, node: NodeFacts, moment: Moment, by: CompiledAgreement | None = None
+) -> LoggedDecision:
+    result = decide_report(by or compiled(), profile, times, [node], moment)
     return LoggedDecision([0], encode_profile(profile), moment, [node], result, [times])
 
 
@@ -225,3 +238,44 @@ def replayed_bundle(folder):
     return [
         done for entry in bundle_entries(log, bundle_evidence(folder)) if (done := replaying.take(entry)) is not None
     ]
+
+
+def passing_entry() -> LoggedEntry:
+    """One report that was admitted, in slot 0."""
+    facts = passing()
+    decision = one_decision(facts.profile, facts.times, facts.node, facts.moment)
+    assert decision.result.permit
+    return logged([decision], first_index(), 1, manifests={0: Evidence(bytes(48), facts.profile, facts.times)})
+
+
+def passing() -> Facts:
+    """Give facts that are permitted."""
+    rng = Random(0)
+    while True:
+        facts = mixed_facts(rng)
+        if one_decision(facts.profile, facts.times, facts.node, facts.moment).result.permit:
+            return replace(facts, moment=replace(facts.moment, log_available=True))
+
+
+def replayed(
+    entry: LoggedEntry, texts: Texts | None = None, before: Sequence[LoggedEntry] = (), **options: Any
+) -> Replayed:
+    """Replay one segment after what brings its text into force, or what else stands before it."""
+    replaying = LogReplay(texts or Texts([text()]), **options)
+    for one in before or life(text()):
+        replaying.take(one)
+    done = replaying.take(entry)
+    assert done is not None
+    return done
+
+
+def changed(entry: LoggedEntry, part: str, change: Callable[[Any], object]) -> LoggedEntry:
+    """Give the entry with a change made to a copy of one of its bodies."""
+    shared, own = copied(entry.shared), copied(entry.own)
+    change(shared if part == "shared" else own[part])
+    return replace(entry, shared=shared, own=own)
+
+
+def differences(done: Replayed) -> set[What]:
+    """Give what differs."""
+    return {difference.what for one in done.told for difference in one.differences}

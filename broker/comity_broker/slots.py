@@ -100,4 +100,4 @@ class SlotDecider:
             message = f"a stanza gives a node other portions than {self.agreement_id} permits it ({clauses})"
             what = "Fetch agreement and key log, then decide and seal again."
         error = RefusedError(message, what_to_do=what, clauses=tuple(explanations))
-        return SlotRefused(SlotCode.POLICY, error)
+        return SlotRefused(SlotCode.STANZAS if decision.permit else SlotCode.POLICY, error)

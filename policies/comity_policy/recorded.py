@@ -30,7 +30,17 @@ class What(StrEnum):
     CAVEAT = "caveat"
     STATE = "state"
     FACT = "fact"
+    OUTCOME = "outcome"
     REFERENCE = "reference"
+
+
+class Missing(StrEnum):
+    """What was not presented, so that something could not be decided again, or not held against the log."""
+
+    TEXT = "text"
+    MANIFEST = "manifest"
+    ENTRY = "entry"
+    UMBRELLA = "umbrella"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +52,32 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """One thing that was not presented, in words."""
+
+    what: Missing
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Folded:
-    """What the log's own steps before an entry amount to: the text that governs, its state, and the caveats in force."""
+    """What the log's own steps before an entry amount to: the text that governs, its state, and the caveats in force.
+
+    `umbrella` is what the umbrella's own log amounts to, which is compared where `umbrella_known`.
+    """
 
     agreement_digest: bytes
     state: AgreementState
     caveats: frozenset[tuple[str, str, bytes]] = frozenset()
+    umbrella: tuple[str, bytes, AgreementState] | None = None
+    umbrella_known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Under:
     """What a recorded decision was made under. Digests are 48 bytes; `umbrella` is its id, digest and state.
 
-    `caveats` are (party, id, digest of its salted text). `folded` is what the log's own steps say instead, None where nobody folded.
+    `caveats` are (party, id, digest of its salted text). `folded` is what the log's own steps say instead, None where that is not known.
     """
 
     engine: str
@@ -71,7 +94,7 @@ class Recorded:
     """One recorded decision: its facts, its answer by recipient, and the reports it covers as (slot, times).
 
     `refused` has by (party, node, portion) the violated clauses with their reasons, as (clause, reason). `faults` are
-    differences that whoever read it found already.
+    differences that whoever read it found already, `gaps` what it could not hold against the log.
     """
 
     under: Under
@@ -82,6 +105,7 @@ class Recorded:
     refused: Mapping[tuple[str, str, int], Answer]
     reports: tuple[tuple[int, Times], ...]
     faults: tuple[Difference, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

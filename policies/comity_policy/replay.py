@@ -8,8 +8,11 @@ Rules in order:
    too (or every one, or none: `Second`). The answer is compared whole: portions, and every violated clause with its reason.
 3. Where the answers differ, the difference names clause, recipient, portion, and the fact that the clause was decided on.
 4. A violation by another party's caveat is told as ``PARTY/CAVEAT`` with the reason CAVEAT. Who cannot read that caveat takes it
-   as given where it was in force: the rest of the answer has to be the same, and such answers are counted apart.
-5. Nothing here reads a log: `Recorded` is made by whoever does. Everything in it is of its right type, and nothing else is taken
+   as given where it was in force: the rest of the answer has to be the same. Whether it fired or not, a decision that such a
+   caveat may have touched is never called identical: `Told.unread` names it.
+5. What was not presented is a gap, never a difference and never an identity: a decision without its text is not decided again,
+   one of which something could not be held against the log is OPEN.
+6. Nothing here reads a log: `Recorded` is made by whoever does. Everything in it is of its right type, and nothing else is taken
    for granted.
 
     replayer = Replayer(held)
@@ -32,8 +35,20 @@ from comity_policy.document import Document
 from comity_policy.engine import CompiledAgreement, CompositionError, decide_report
 from comity_policy.explanation import explain
 from comity_policy.facts import AgreementState, NodeFacts, Times
-from comity_policy.recorded import CAVEAT_REASON, Answer, Difference, Folded, Held, Recipient, Recorded, Under, What
-from comity_policy.sources import source_of
+from comity_policy.recorded import (
+    CAVEAT_REASON,
+    Answer,
+    Difference,
+    Folded,
+    Gap,
+    Held,
+    Missing,
+    Recipient,
+    Recorded,
+    Under,
+    What,
+)
+from comity_policy.sources import Source, source_of
 from comity_policy.vocabulary import Vocabularies
 
 _CAVEAT_PREFIX = "caveat/"
@@ -49,21 +64,33 @@ class Second(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What came of one report's decision."""
+    """What came of one report's decision, the worst last; OPEN is identical as far as could be seen."""
 
     IDENTICAL = "identical"
-    DIFFERENT = "different"
+    OPEN = "open"
     UNKNOWN = "not replayed"
+    DIFFERENT = "different"
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What came of one report; `withheld` says that a caveat nobody showed was taken as given."""
+    """What came of one report. `gaps` say what was not presented, `unread` which caveats nobody showed may have decided."""
 
     slot: int
     verdict: Verdict
     differences: tuple[Difference, ...] = ()
-    withheld: bool = False
+    gaps: tuple[Gap, ...] = ()
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a decision was made under, ready to decide by where its texts are held; `unread` are the caveats that are not."""
+
+    compiled: CompiledAgreement | None
+    differences: tuple[Difference, ...]
+    gaps: tuple[Gap, ...]
+    unread: frozenset[tuple[str, str]]
 
 
 class Replayer:
@@ -72,74 +99,76 @@ class Replayer:
     def __init__(self, held: Held, second: Second = Second.FIRST) -> None:
         self._held = held
         self._second = second
-        self._compiled: dict[Under, tuple[CompiledAgreement | None, tuple[Difference, ...], bool]] = {}
+        self._compiled: dict[Under, _Made] = {}
 
     def replay(self, recorded: Recorded) -> Iterator[Told]:
         """Give what came of each report of a recorded decision, in their order."""
-        compiled, differences, withheld = self._under(recorded.under)
-        differences = (*differences, *recorded.faults)
-        if compiled is None:
+        made = self._under(recorded.under)
+        differences, gaps = (*made.differences, *recorded.faults), (*made.gaps, *recorded.gaps)
+        if made.compiled is None:
+            verdict = Verdict.DIFFERENT if differences else Verdict.UNKNOWN
             for slot, _ in recorded.reports:
-                yield Told(slot, Verdict.DIFFERENT, differences, withheld)
+                yield Told(slot, verdict, differences, gaps)
             return
-        hidden = _hidden(recorded) if withheld else frozenset()
-        expected = _Expected.of(recorded, hidden)
+        unread = _concerned(recorded, made.unread)
+        untold = frozenset((name, CAVEAT_REASON) for name in unread)
+        expected = _Expected.of(recorded, untold)
         for position, (slot, times) in enumerate(recorded.reports):
             told = differences
-            if not expected.holds(compiled, recorded, times):
-                told += tuple(_compared(compiled, recorded, times, hidden))
+            if not expected.holds(made.compiled, recorded, times):
+                told += tuple(_compared(made.compiled, recorded, times, untold))
             if self._second is Second.EVERY or (self._second is Second.FIRST and position == 0):
-                told += tuple(_second(compiled, self._held.vocabularies, recorded, times))
-            verdict = Verdict.DIFFERENT if told else Verdict.IDENTICAL
-            yield Told(slot, verdict, told, bool(hidden))
+                told += tuple(_second(made.compiled, self._held.vocabularies, recorded, times))
+            verdict = Verdict.DIFFERENT if told else Verdict.OPEN if gaps or unread else Verdict.IDENTICAL
+            yield Told(slot, verdict, told, gaps, unread)
 
-    def _under(self, under: Under) -> tuple[CompiledAgreement | None, tuple[Difference, ...], bool]:
+    def source(self, under: Under) -> Source | None:
+        """Give what decisions under that were made from, as far as caveats are read; None where a text is not held."""
+        compiled = self._under(under).compiled
+        return None if compiled is None else compiled.source
+
+    def _under(self, under: Under) -> _Made:
         if under not in self._compiled:
             if len(self._compiled) >= _KEPT:
                 self._compiled.clear()
             self._compiled[under] = self._made(under)
         return self._compiled[under]
 
-    def _made(self, under: Under) -> tuple[CompiledAgreement | None, tuple[Difference, ...], bool]:
+    def _made(self, under: Under) -> _Made:
         held, document = self._held, self._held.documents.get(under.agreement_digest)
-        differences = [*self._compared_under(under, document)]
+        differences, gaps = [*self._compared_under(under, document)], list[Gap]()
+        if document is None:
+            gaps.append(Gap(Missing.TEXT, f"the text {_short(under.agreement_digest)} that was decided by"))
         umbrella: Umbrella | None = None
         if under.umbrella is not None:
             name, digest, state = under.umbrella
             text = held.documents.get(digest)
             if text is None:
-                differences.append(
-                    _named(What.UMBRELLA, f"no text held here is {name} {_short(digest)}, which was above it")
-                )
+                gaps.append(Gap(Missing.TEXT, f"the text {_short(digest)} of {name}, which was above it"))
                 document = None
             else:
                 umbrella = Umbrella(text, digest, state)
         caveats = [held.caveats[digest] for _, _, digest in under.caveats if digest in held.caveats]
-        withheld = len(caveats) < len(under.caveats)
+        unread = frozenset((party, name) for party, name, digest in under.caveats if digest not in held.caveats)
         if document is None:
-            return None, tuple(differences), withheld
+            return _Made(None, tuple(differences), tuple(gaps), unread)
         known = [binding(one, document, under.agreement_digest) for one in caveats]
         try:
             source = source_of(
                 document, under.agreement_digest, under.state, held.vocabularies, umbrella=umbrella, caveats=known
             )
-            return CompiledAgreement(source), tuple(differences), withheld
+            return _Made(CompiledAgreement(source), tuple(differences), tuple(gaps), unread)
         except (CompositionError, KeyError) as error:
             differences.append(_named(What.AGREEMENT, f"the text cannot be decided by as it was recorded: {error}"))
-            return None, tuple(differences), withheld
+            return _Made(None, tuple(differences), tuple(gaps), unread)
 
     def _compared_under(self, under: Under, document: Document | None) -> Iterator[Difference]:
         held = self._held
         if under.engine != ENGINE:
             yield _named(What.ENGINE, f"decided by {under.engine}, replayed by {ENGINE}")
-        if document is None:
-            yield _named(
-                What.AGREEMENT, f"no text held here has the digest {_short(under.agreement_digest)} that was decided by"
-            )
-        else:
-            for name, digest in document.vocabularies.items():
-                if held.vocabularies.digests.get(name) != digest:
-                    yield _named(What.VOCABULARY, f"{name}: held here is another version than the agreement names")
+        for name, digest in document.vocabularies.items() if document is not None else ():
+            if held.vocabularies.digests.get(name) != digest:
+                yield _named(What.VOCABULARY, f"{name}: held here is another version than the agreement names")
         if under.vocabularies != held.vocabularies_digest:
             yield _named(What.VOCABULARY, "what was decided by is not all of what is held here")
         for party, caveat_id, named in under.caveats:
@@ -162,6 +191,29 @@ def _compared_with_steps(under: Under, folded: Folded) -> Iterator[Difference]:
         yield _named(What.CAVEAT, f"{party}/{caveat_id}: in force by the log's steps, and not decided by")
     for party, caveat_id, _ in sorted(recorded - folded.caveats):
         yield _named(What.CAVEAT, f"{party}/{caveat_id}: decided by, and not in force by the log's steps")
+    if folded.umbrella_known:
+        yield from _compared_above(under.umbrella, folded.umbrella)
+
+
+def _compared_above(
+    said: tuple[str, bytes, AgreementState] | None, folded: tuple[str, bytes, AgreementState] | None
+) -> Iterator[Difference]:
+    """Hold the umbrella that was decided under against what its own log amounts to."""
+    if said is None or folded is None:
+        if said is not folded:
+            was, is_now = (_above_words(one) for one in (said, folded))
+            yield _named(What.UMBRELLA, f"decided under {was}, by the umbrella's log under {is_now}")
+        return
+    if said[:2] != folded[:2]:
+        yield _named(
+            What.UMBRELLA, f"decided under {_above_words(said)}, by the umbrella's log under {_above_words(folded)}"
+        )
+    if said[2] != folded[2]:
+        yield _named(What.UMBRELLA, f"{said[0]}: {_state_words(said[2], folded[2])}")
+
+
+def _above_words(one: tuple[str, bytes, AgreementState] | None) -> str:
+    return "none" if one is None else f"{one[0]} {_short(one[1])}"
 
 
 # --- comparing --------------------------------------------------------------------------------------------------------
@@ -181,7 +233,7 @@ class _Expected:
     known: list[tuple[Violation, ...]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, recorded: Recorded, hidden: frozenset[tuple[str, str, int]]) -> _Expected:
+    def of(cls, recorded: Recorded, untold: Answer) -> _Expected:
         profile = recorded.profile
         own = (profile.originator.party, profile.originator.node)
         addressed = {one.party for one in profile.addressees}
@@ -195,9 +247,7 @@ class _Expected:
                 where = (*name, index)
                 answer = recorded.refused.get(where, frozenset())
                 is_whole = is_whole and (index in recorded.permitted.get(name, ())) is not bool(answer)
-                if where in hidden:
-                    answer = frozenset(one for one in answer if one[1] != CAVEAT_REASON)
-                cells.append((index, node, answer))
+                cells.append((index, node, answer - untold))
                 decided.add(where)
         said = {(*name, portion) for name, portions in recorded.permitted.items() for portion in portions}
         return cls(tuple(cells), _masked_names(recorded), is_whole and decided.issuperset({*said, *recorded.refused}))
@@ -217,14 +267,11 @@ class _Expected:
         return self.is_whole
 
 
-def _hidden(recorded: Recorded) -> frozenset[tuple[str, str, int]]:
-    """Give the portions whose answer rests on a caveat in force that is not read here."""
-    names = {f"{party}/{name}" for party, name, _ in recorded.under.caveats}
-    return frozenset(
-        where
-        for where, answer in recorded.refused.items()
-        if any(reason == CAVEAT_REASON and clause in names for clause, reason in answer)
-    )
+def _concerned(recorded: Recorded, unread: AbstractSet[tuple[str, str]]) -> tuple[str, ...]:
+    """Give those caveats that may speak in this direction: the sender's own, and of whom it is sent to."""
+    profile = recorded.profile
+    concerned = {profile.originator.party, *(one.party for one in profile.addressees)}
+    return tuple(sorted(f"{party}/{name}" for party, name in unread if party in concerned))
 
 
 def _answers(found: ReportDecision, masked: AbstractSet[str]) -> dict[tuple[str, str, int], Answer]:
@@ -253,7 +300,7 @@ def _compared(
     compiled: CompiledAgreement,
     recorded: Recorded,
     times: Times,
-    hidden: frozenset[tuple[str, str, int]],
+    untold: Answer,
 ) -> Iterator[Difference]:
     """Tell every difference between the recorded answer and the one found, clause by clause."""
     found = decide_report(compiled, recorded.profile, times, recorded.nodes, recorded.moment)
@@ -263,8 +310,8 @@ def _compared(
     got = {(party, name, portion) for (party, name), portions in found.permitted.items() for portion in portions}
     for where in sorted({*said, *got, *answers, *recorded.refused}):
         told, now = recorded.refused.get(where, frozenset()), answers.get(where, frozenset())
-        if where in hidden:
-            told = frozenset(one for one in told if one[1] != CAVEAT_REASON)
+        if not untold.isdisjoint(told):
+            told -= untold
             if where not in said and told == now:
                 continue
         place = f"{where[0]}/{where[1]}, portion {where[2] + 1}"

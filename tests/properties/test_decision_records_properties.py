@@ -9,11 +9,20 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders_replay import copied, document, logged, mixed_facts, one_decision, text
+from builders_replay import (
+    copied,
+    document,
+    first_index,
+    logged,
+    mixed_facts,
+    one_decision,
+    replayed,
+    with_broker_facts,
+)
 from comity.envelope.evidence import SlotCode
 from comity.errors import VerificationError
 from comity.node.decision_records import RecordReader
-from comity.node.replaying import LoggedEntry, LogReplay, Texts
+from comity.node.logged_entries import LoggedEntry
 from comity_policy.facts import Moment, NodeFacts, Role, Usage
 
 WORDS = st.frozensets(st.text("abcXYZ/1", min_size=1, max_size=8), max_size=3)
@@ -98,8 +107,9 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 def _entry() -> LoggedEntry:
     facts = mixed_facts(Random(4))
+    moment = with_broker_facts(facts.moment, Random(4))
     made: LoggedEntry = logged(
-        [one_decision(facts.profile, facts.times, facts.node, facts.moment)], 1, 1, [(0, SlotCode.POLICY)]
+        [one_decision(facts.profile, facts.times, facts.node, moment)], first_index(), 1, [(0, SlotCode.STANZAS)]
     )
     return made
 
@@ -120,15 +130,13 @@ def test_whatever_stands_in_a_record_is_replayed_or_refused_typed(place: tuple[A
         inside = inside[step]
     inside[last] = value
     try:
-        done = LogReplay(Texts([text()])).take(replace(ENTRY, own=own, shared=shared))
+        done = replayed(replace(ENTRY, own=own, shared=shared))
     except VerificationError:
         return
-    assert done is not None
     assert len(done.told) + len(done.unknown) + len(done.kept) <= 1
     assert document().id
 
 
 def test_the_entry_that_is_changed_is_replayed_whole_by_itself() -> None:
-    done = LogReplay(Texts([text()])).take(ENTRY)
-    assert done is not None
+    done = replayed(ENTRY)
     assert [one.verdict.value for one in done.told] == ["identical"]

@@ -4,6 +4,7 @@ import pytest
 
 from builders_audit import good_audit
 from builders_home import Machine
+from comity.envelope.evidence import SlotCode
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +117,33 @@ def test_reports_without_their_manifests_are_gaps_of_a_verification(machine, aud
     ran = machine.done("audit", "verify", str(tmp_path), "--json")
     assert ran.records[0]["verdict"] == "PASS_WITH_GAPS"
     assert ran.records[0]["counts"]["decisions not replayed"] == 2
+    (gap,) = ran.records[0]["findings"]
+    assert (gap["code"], gap["log_index"]) == ("REPLAY_GAP", len(audit.events) - 1)
+    assert gap["message"] == "manifest: its signed manifest was not presented (2 reports)"
+
+
+def test_a_replay_of_what_was_not_all_presented_says_what_is_missing_and_exits_with_twelve(machine, audit, tmp_path):
+    sent = audit.submit(2)
+    audit.envelopes = [one for one in audit.envelopes if one not in sent.envelopes]
+    audit.write(tmp_path)
+    ran = machine.run("audit", "replay", str(tmp_path), "--json")
+    assert (ran.code, ran.error["code"]) == (12, "FILE_UNKNOWN")
+    assert ran.records[0]["gaps"] == []
+    assert ran.records[1]["gaps"] == [f"entry {len(audit.events) - 1}, slot 0, 1: manifest: its signed manifest"]
+    assert ran.records[2]["counts"] == {"decisions identical": 3, "decisions not replayed": 2}
+    shown = machine.run("audit", "replay", str(tmp_path))
+    assert "not presented: entry" in shown.out
+
+
+def test_a_report_that_became_of_something_else_than_its_decision_says_is_named(machine, audit, tmp_path):
+    audit.submit(2, refused={1: SlotCode.POLICY})
+    audit.write(tmp_path)
+    ran = machine.run("audit", "replay", str(tmp_path), "--json")
+    assert ran.code == 15
+    (one,) = ran.records[1]["different"]
+    assert one["slot"] == 1
+    assert one["differences"][0]["what"] == "outcome"
+    assert "refused by policy, and its decision permits something" in one["differences"][0]["message"]
 
 
 def test_one_log_is_named(machine, tmp_path):

@@ -24,7 +24,7 @@ from comity.node.entries import SHARED, MirroredEntry
 from comity.node.files import read_file
 from comity.node.logs import OPERATIONS
 from comity.node.mirror import Mirror
-from comity.node.replaying import BundleReplay, replay_bundle
+from comity.node.replay_sources import BundleReplay, replay_bundle
 from comity.node.times import rfc3339
 from comity.statement import from_json
 from comity.verify.checks import Verification
@@ -32,6 +32,7 @@ from comity.verify.checks import Verification
 EVERY_SECONDS = 1.0
 CHECKPOINT_LIMIT = 1 << 16
 REPLAY = "REPLAY"
+REPLAY_GAP = "REPLAY_GAP"
 
 
 @click.group(cls=Group)
@@ -173,8 +174,9 @@ def verify(
     # What does not verify says nothing about decisions.
     replayed = replay_bundle(folder, done.logs) if done.verdict != "FAIL" else BundleReplay()
     findings += [
-        {"code": REPLAY, "origin": origin, "log_index": log_index, "message": words}
-        for origin, log_index, words in replayed.findings
+        {"code": code, "origin": origin, "log_index": log_index, "message": words}
+        for code, told in ((REPLAY, replayed.findings), (REPLAY_GAP, replayed.gaps))
+        for origin, log_index, words in told
     ]
     verdict = replayed.verdict(done.verdict)
     counts = {**done.counts, **{what: count for what, count in replayed.counts.items() if count}}

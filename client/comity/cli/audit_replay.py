@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -19,18 +20,20 @@ from comity.errors import NotFoundError, UsageError, VerificationError
 from comity.node.catching_up import catch_up
 from comity.node.connection import Connection
 from comity.node.files import read_file
+from comity.node.logged_texts import Texts
 from comity.node.mirror import Mirror
 from comity.node.negotiation import load_document
-from comity.node.replaying import (
-    LogReplay,
-    Replayed,
-    Texts,
+from comity.node.replay_sources import (
     bundle_entries,
     bundle_evidence,
+    bundle_life,
     bundle_logs,
     bundle_texts,
     mirror_entries,
+    mirror_lives,
+    umbrella_logs,
 )
+from comity.node.replaying import DIFFERENT, GAPS, LogReplay, Replayed
 from comity_policy.document import SIZE_LIMIT, Document
 from comity_policy.replay import Second, Told, Verdict
 from comity_policy.what_if import Change
@@ -65,9 +68,9 @@ comity audit replay XAR-XBO-1.audit --with draft.toml""",
 def replay(run: Invocation, *, directory: str | None, agreement_id: str | None, draft: str | None, second: str) -> None:
     """Take every decision of a log again, and say of each whether it is the same. Exit code 15 where one differs.
 
-    A difference names what differs: agreement, vocabulary, umbrella, caveat, engine, state or fact, with the clause. The engine
-    decides every report, the reference interpreter every recorded decision. With --with FILE: what that text would have decided
-    otherwise, by clause.
+    A difference names what differs: agreement, vocabulary, umbrella, caveat, engine, state, fact or outcome, with the clause. What
+    was not presented is named and the rest goes on; the exit code is then 12. The engine decides every report, the reference
+    interpreter every recorded decision. With --with FILE: what that text would have decided otherwise, by clause.
     """
     if (directory is None) == (agreement_id is None):
         raise UsageError("one log is replayed", what_to_do="Name a bundle, or say --agreement ID.")
@@ -100,7 +103,12 @@ class Tally:
     @property
     def different(self) -> int:
         """Give how many reports were decided otherwise than recorded."""
-        return self.counts["decisions different"]
+        return self.counts[DIFFERENT]
+
+    @property
+    def incomplete(self) -> int:
+        """Give of how many reports something was not presented."""
+        return sum(self.counts[one] for one in GAPS)
 
     def words(self) -> str:
         """Give what there is, with its number."""
@@ -115,8 +123,9 @@ def _replay_bundle(run: Invocation, folder: Path, tally: Tally, draft: Document 
     if not logs:
         raise NotFoundError(f"{folder} holds no agreement's log")
     evidence = bundle_evidence(folder)
+    umbrellas = {log.origin: bundle_life(bundle_texts(folder), log) for log in umbrella_logs(logs)}
     for log in logs:
-        replaying = LogReplay(bundle_texts(folder), draft=draft, second=second)
+        replaying = LogReplay(bundle_texts(folder), draft=draft, second=second, umbrellas=umbrellas)
         with _progress(run, len(log.entries), log.origin) as advance:
             for entry in bundle_entries(log, evidence):
                 _show(run, tally, replaying.take(entry), told=draft is None)
@@ -132,8 +141,8 @@ def _replay_mirror(run: Invocation, agreement_id: str, tally: Tally, draft: Docu
             await catch_up(connection, mirror, (agreement_id,))
             # Raises for one that is not mirrored, or whose log does not hold.
             mirror.agreement(agreement_id)
-            texts = Texts(view.document_bytes for view in mirror.agreements())
-            replaying = LogReplay(texts, draft=draft, second=second)
+            texts = Texts(text for view in mirror.agreements() for text in view.texts.values())
+            replaying = LogReplay(texts, draft=draft, second=second, umbrellas=mirror_lives(mirror, agreement_id))
             pin = mirror.pin(agreement_id)
             with _progress(run, 0 if pin is None else pin.size, agreement_id) as advance:
                 async for entry in mirror_entries(connection, mirror, agreement_id):
@@ -162,18 +171,32 @@ def _show(run: Invocation, tally: Tally, done: Replayed | None, *, told: bool) -
     run.output.record(
         log_index=done.log_index,
         identical=[one.slot for one in done.told if one.verdict is Verdict.IDENTICAL],
+        open=[_opened(one) for one in done.told if one.verdict is Verdict.OPEN],
         different=[_difference(one) for one in done.told if one.verdict is Verdict.DIFFERENT],
-        not_replayed=list(done.unknown),
+        not_replayed=[*(one.slot for one in done.told if one.verdict is Verdict.UNKNOWN), *done.unknown],
+        gaps=list(done.gaps()),
         not_handed=list(done.kept),
         changes=[_change(one) for one in done.changes] or None,
     )
-    lines = done.lines() if told else (_changed(done.log_index, one) for one in done.changes)
+    lines = chain(done.lines(), _gaps(done)) if told else (_changed(done.log_index, one) for one in done.changes)
     for line in lines:
         tally.shown += 1
         if tally.shown <= _SHOWN:
             run.output.show(*folded(safe(line)))
         elif tally.shown == _SHOWN + 1:
             run.output.show("... and more; all of them with --json")
+
+
+def _gaps(done: Replayed) -> Iterator[str]:
+    return (f"not presented: {line}" for line in done.gaps())
+
+
+def _opened(one: Told) -> dict[str, object]:
+    return {
+        "slot": one.slot,
+        "gaps": [{"what": each.what.value, "message": each.words} for each in one.gaps],
+        "caveats": list(one.unread),
+    }
 
 
 def _difference(one: Told) -> dict[str, object]:
@@ -213,4 +236,9 @@ def _tell(run: Invocation, tally: Tally, draft: Document | None) -> None:
         raise VerificationError(
             f"{tally.different} decision{'s' if tally.different > 1 else ''} came out otherwise than recorded",
             what_to_do="Keep the log as it is; each line above says what differs.",
+        )
+    if draft is None and tally.incomplete:
+        raise NotFoundError(
+            f"of {tally.incomplete} decision{'s' if tally.incomplete > 1 else ''} not all was presented; what was is as recorded",
+            what_to_do="Each line above names what is missing: ask whoever has it, or write the bundle anew.",
         )

@@ -57,6 +57,8 @@ class SlotCode(IntEnum):
     SEQUENCE_GAP = 9
     NOT_IN_FORCE = 10
     MALFORMED = 11
+    # Its decision permits something, and a stanza gives a node other portions than that.
+    STANZAS = 12
 
 
 # --- batch signature ------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from comity.errors import MalformedError, VerificationError
 from comity.verify.table import SHAPES, has_shape
 from comity_policy.decision import Reason
 from comity_policy.facts import AgreementState, Moment, NodeFacts, Point, Profile, Role, Times, Usage
-from comity_policy.recorded import CAVEAT_REASON, Answer, Difference, Folded, Recipient, Recorded, Under, What
+from comity_policy.recorded import CAVEAT_REASON, Answer, Difference, Recipient, Recorded, Under, What
 
 _ROLES: Final = {role.word: role for role in Role}
 _REASONS: Final = frozenset({*(reason.value for reason in Reason), CAVEAT_REASON})
@@ -72,16 +72,11 @@ class RecordReader:
         return list(found)
 
     def decision(
-        self,
-        under: Under,
-        said: Mapping[str, Any],
-        manifests: Manifests,
-        folded: Callable[[int], Folded] | None = None,
+        self, under: Under, said: Mapping[str, Any], manifests: Manifests
     ) -> tuple[Recorded | None, tuple[int, ...]]:
         """Read one of `decisions`; give it with the reports that can be decided again, and the slots of those that cannot.
 
-        `folded` gives the state by the log's own steps at a time. None where no report can: its manifest was not presented, or its originator alone keeps its profile.
-        Raises VerificationError.
+        None where no report can: its manifest was not presented, or its originator alone keeps its profile. Raises VerificationError.
         """
         moment = _moment(said["moment"])
         slots = _slots(said["slots"])
@@ -91,7 +86,7 @@ class RecordReader:
             return None, unknown
         nodes, permitted, refused = _recipients(said["recipients"], len(profile.portions))
         recorded = Recorded(
-            under=under if folded is None else replace(under, folded=folded(moment.now)),
+            under=under,
             profile=profile,
             moment=moment,
             nodes=nodes,

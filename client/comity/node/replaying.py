@@ -1,66 +1,45 @@
-"""Replaying a log: its decisions taken again from what it holds, from a bundle or from the mirror and the evidence (design 02).
+"""Replaying a log: its decisions taken again from what it holds, and held against what it says itself (design 02).
 
 Rules in order:
-1. A bundle is replayed as it lies there. That its entries, bodies and manifests are what was signed says `comity.verify`; a manifest
-   that is not the one of its slot's record is refused here as well.
+1. Entries come in their order, from the first. That entries, bodies and manifests are what was signed says `comity.verify`.
 2. The state that each decision should have been made under is folded from the log's own steps before its entry, at the time of the
-   decision, and compared with the state that was recorded.
+   decision, the umbrella's from its own log (`logged_life`); facts that the log knows itself are worked out again (`logged_facts`).
 3. Where an entry holds decisions for several parties, those of the originator's party are read: they are for every recipient.
-4. A report whose profile nobody presented is counted as not replayed. A recipient's party has those of the reports that its nodes
-   were handed, and of no other: what it cannot replay is counted apart, and is no gap.
+4. What became of a report follows from its decision: what was admitted was permitted something, what was refused by policy nothing.
+5. What was not presented is a gap, by name, and the rest goes on. A report whose profile nobody presented is counted as not replayed.
+   A recipient's party has those of the reports that its nodes were handed, and of no other: what it cannot replay is counted
+   apart, and is no gap, as is a decision that a partner's caveat may have touched.
 """
 
 from __future__ import annotations
 
-import hashlib
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from comity.envelope import limits, tree
-from comity.envelope.exported import decode_exported
-from comity.envelope.receipts import decode_slot_record
-from comity.envelope.segment import Segment, WholeItem, parse_segment, segment_id
-from comity.envelope.vocabularies import vocabularies_digest
-from comity.errors import ComityError, MalformedError, VerificationError
-from comity.node.bundle import evidence_of
-from comity.node.connection import Connection
-from comity.node.decision_records import Evidence, RecordReader
-from comity.node.entries import SHARED
-from comity.node.mirror import Mirror
-from comity.node.negotiation import load_document
-from comity.pae import pae
-from comity.statement import from_json
-from comity.texts import agreement_digest
-from comity.verify.bundle import Log, Report, read_file
-from comity.verify.records import FormError
-from comity_policy.caveat import Caveat, load_caveat
-from comity_policy.document import Document, DocumentError
-from comity_policy.lifecycle import State, Step, StepError, TransitionError, fold
-from comity_policy.recorded import Folded, Held, Recorded
+from comity.envelope.evidence import SlotCode
+from comity.errors import VerificationError
+from comity.node.decision_records import RecordReader
+from comity.node.logged_entries import SUBMISSIONS, LoggedEntry, slots_in
+from comity.node.logged_facts import LoggedFacts, with_found
+from comity.node.logged_life import LoggedLife, LoggedUmbrella, folded_state
+from comity.node.logged_texts import Texts
+from comity_policy.document import Document
+from comity_policy.recorded import Difference, Gap, Missing, Recorded, What
 from comity_policy.replay import Replayer, Second, Told, Verdict
-from comity_policy.vocabulary import Vocabularies, bundled
 from comity_policy.what_if import Change, WhatIf
 
-# By segment id (hex) and slot.
-BundleEvidence = dict[tuple[str, int], Evidence]
-
-SUBMISSIONS: Final = frozenset({"SUBMIT_ACCEPTED", "SUBMIT_REJECTED"})
+_NO_MANIFEST: Final = Gap(Missing.MANIFEST, "its signed manifest")
 _CAVEAT_ADDED: Final = "AGREEMENT_CAVEAT_ADDED"
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedEntry:
-    """One entry as it is replayed: its shared body, the own bodies that are here by party, and by slot what proves a report."""
-
-    log_index: int
-    kind: str
-    shared: Mapping[str, Any]
-    own: Mapping[str, Mapping[str, Any]]
-    manifests: Mapping[int, Evidence] = field(default_factory=dict)
+# How often each way to come out is counted; every report that was decided is in exactly one of them.
+IDENTICAL: Final = "decisions identical"
+AS_PRESENTED: Final = "decisions identical as far as was presented"
+BUT_FOR_CAVEATS: Final = "decisions identical but for a caveat not shown"
+DIFFERENT: Final = "decisions different"
+NOT_REPLAYED: Final = "decisions not replayed"
+NOT_HANDED: Final = "decisions of reports that this party was not handed"
+GAPS: Final = (AS_PRESENTED, NOT_REPLAYED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,77 +58,68 @@ class Replayed:
 
     def counts(self) -> Counter[str]:
         """Give how many reports came out how."""
-        found = Counter({"decisions identical": sum(one.verdict is Verdict.IDENTICAL for one in self.told)})
-        found["decisions different"] = sum(one.verdict is Verdict.DIFFERENT for one in self.told)
-        found["decisions resting on a caveat not shown"] = sum(one.withheld for one in self.told)
-        found["decisions not replayed"] = len(self.unknown)
-        found["decisions of reports that this party was not handed"] = len(self.kept)
+        found = Counter(_counted_as(one) for one in self.told)
+        found[NOT_REPLAYED] += len(self.unknown)
+        found[NOT_HANDED] += len(self.kept)
         return found
 
     def lines(self) -> Iterator[str]:
         """Tell what differs, the same difference of several reports once."""
+        return self._lines((one.slot, each) for one in self.told for each in one.differences)
+
+    def gaps(self) -> Iterator[str]:
+        """Tell what was not presented, the same of several reports once."""
+        return self._lines(self._missing())
+
+    def missing(self) -> Counter[Gap]:
+        """Give what was not presented, and of how many reports it was missing."""
+        return Counter(gap for _, gap in self._missing())
+
+    def _missing(self) -> Iterator[tuple[int, Gap]]:
+        yield from ((one.slot, each) for one in self.told for each in one.gaps)
+        yield from ((slot, _NO_MANIFEST) for slot in self.unknown)
+
+    def _lines(self, found: Iterable[tuple[int, Difference | Gap]]) -> Iterator[str]:
         slots: dict[tuple[str, str], list[int]] = {}
-        for one in self.told:
-            for difference in one.differences:
-                slots.setdefault((difference.what.value, difference.words), []).append(one.slot)
+        for slot, one in found:
+            slots.setdefault((one.what.value, one.words), []).append(slot)
         for (what, words), named in slots.items():
             where = ", ".join(map(str, named[:8])) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
             yield f"entry {self.log_index}, slot {where}: {what}: {words}"
 
 
-class Texts:
-    """What is held to decide with: texts of agreements by their digest, and the caveats that own bodies show."""
-
-    def __init__(self, texts: Iterable[bytes], vocabularies: Vocabularies | None = None) -> None:
-        self.documents: dict[bytes, Document] = {}
-        self._vocabularies = vocabularies or bundled()
-        self._caveats: dict[bytes, Caveat] = {}
-        for text in texts:
-            try:
-                self.documents[agreement_digest(text)] = load_document(text)
-            except MalformedError:
-                # A text that does not load decides nothing: what names it is then told to have no text.
-                continue
-
-    def take(self, entry: LoggedEntry) -> None:
-        """Take the caveat that an entry's own body shows."""
-        if entry.kind != _CAVEAT_ADDED:
-            return
-        for own in entry.own.values():
-            if own.get("caveat"):
-                text, salt = bytes.fromhex(own["caveat"]), bytes.fromhex(own["salt"])
-                self.add_caveat(text, salt)
-
-    def add_caveat(self, text: bytes, salt: bytes) -> None:
-        """Hold a caveat on one of the texts, under SHA-384(PAE(caveat, salt, text)); raises VerificationError for another."""
-        for document in self.documents.values():
-            try:
-                self._caveats[hashlib.sha384(pae("caveat", salt, text)).digest()] = load_caveat(text, document)
-            except DocumentError:
-                continue
-            return
-        raise VerificationError("a caveat in the log is on none of the texts that were presented")
-
-    def held(self) -> Held:
-        """Give what is held, for a replayer."""
-        return Held(
-            self.documents, self._vocabularies, vocabularies_digest(self._vocabularies.digests), dict(self._caveats)
-        )
+def _counted_as(one: Told) -> str:
+    match one.verdict:
+        case Verdict.IDENTICAL:
+            return IDENTICAL
+        case Verdict.DIFFERENT:
+            return DIFFERENT
+        case Verdict.UNKNOWN:
+            return NOT_REPLAYED
+        case Verdict.OPEN:
+            return AS_PRESENTED if one.gaps else BUT_FOR_CAVEATS
 
 
 class LogReplay:
-    """Replays the entries of one agreement's log, which come in their order."""
+    """Replays the entries of one agreement's log, which come in their order; `umbrellas` are the logs of umbrellas, by origin."""
 
-    def __init__(self, texts: Texts, *, draft: Document | None = None, second: Second = Second.FIRST) -> None:
+    def __init__(
+        self,
+        texts: Texts,
+        *,
+        draft: Document | None = None,
+        second: Second = Second.FIRST,
+        umbrellas: Mapping[str, LoggedLife] | None = None,
+    ) -> None:
         self._texts = texts
         self._reader = RecordReader()
         self._second = second
         self._draft = draft
         self._replayer = Replayer(texts.held(), second)
         self._what_if = None if draft is None else WhatIf(texts.held(), draft)
-        self._steps: list[tuple[int, Step]] = []
-        self._opening = b""
-        self._folded: dict[int, State] = {}
+        self._life = LoggedLife(texts)
+        self._umbrella = LoggedUmbrella(umbrellas or {})
+        self._facts = LoggedFacts(self._life, texts.documents)
 
     def take(self, entry: LoggedEntry) -> Replayed | None:
         """Take the next entry; give what came of its decisions, None where it has none. Raises VerificationError."""
@@ -161,191 +131,98 @@ class LogReplay:
             ) from error
 
     def _take(self, entry: LoggedEntry) -> Replayed | None:
-        if entry.kind == _CAVEAT_ADDED:
-            self._texts.take(entry)
-            self._replayer = Replayer(self._texts.held(), self._second)
-            self._what_if = None if self._draft is None else WhatIf(self._texts.held(), self._draft)
-        self._take_steps(entry)
+        self._take_caveat(entry)
+        self._life.take(entry)
+        self._umbrella.take(entry)
+        self._facts.take(entry)
         if entry.kind not in SUBMISSIONS or not entry.shared:
             return None
         return self._replayed(entry)
 
-    def _take_steps(self, entry: LoggedEntry) -> None:
-        if entry.log_index == 0 and entry.shared:
-            self._opening = bytes.fromhex(entry.shared["agreement_digest"])
-        if entry.kind != "LOG_OPENED" and not entry.kind.startswith(("AGREEMENT_", "DISPUTE_")):
+    def _take_caveat(self, entry: LoggedEntry) -> None:
+        """Take the caveat that an entry's own body shows. Where a text is missing it may be on that one, and stays unread."""
+        if entry.kind != _CAVEAT_ADDED:
             return
-        said = entry.shared.get("statements") or [entry.shared[key] for key in ("statement",) if key in entry.shared]
-        for one in said:
-            try:
-                statement = from_json(one)
-                step = Step.from_body(
-                    statement.fields,
-                    digest=statement.digest.hex(),
-                    log_index=entry.log_index,
-                    at_ms=entry.shared["time"],
-                )
-            except (StepError, ComityError) as error:
-                raise VerificationError(f"its step does not read: {error}") from error
-            self._steps.append((entry.log_index, step))
-
-    def _state(self, log_index: int, now_ms: int) -> Folded:
-        """Give what the steps before an entry amount to at a time."""
-        count = bisect_left(self._steps, log_index, key=lambda one: one[0])
-        if count not in self._folded:
-            texts = {digest.hex(): document for digest, document in self._texts.documents.items()}
-            document = self._texts.documents[self._opening]
-            steps = tuple(step for _, step in self._steps[:count])
-            try:
-                self._folded[count] = fold(document, self._opening, steps, now_ms, texts)
-            except TransitionError as error:
-                raise VerificationError(f"the steps before it do not follow from one another: {error}") from error
-        state = self._folded[count].at(now_ms)
-        caveats = frozenset((*name, bytes.fromhex(digest)) for name, digest in state.caveats.items())
-        return Folded(state.digest, state.policy(), caveats)
+        for own in entry.own.values():
+            if own.get("caveat"):
+                on_one = self._texts.add_caveat(bytes.fromhex(own["caveat"]), bytes.fromhex(own["salt"]))
+                if not on_one and not isinstance(self._life.state(entry.log_index, 0), Gap):
+                    raise VerificationError("a caveat in the log is on none of the texts that were presented")
+        self._replayer = Replayer(self._texts.held(), self._second)
+        self._what_if = None if self._draft is None else WhatIf(self._texts.held(), self._draft)
 
     def _replayed(self, entry: LoggedEntry) -> Replayed:
         party = entry.shared["actor"]["party"]
-        readers = [party] if party in entry.own else sorted(entry.own)
-        folded = None
-        if self._opening in self._texts.documents:
-
-            def folded(now_ms: int) -> Folded:
-                return self._state(entry.log_index, now_ms)
-
-        told: list[Told] = []
+        readers = [party] if entry.own.get(party) else sorted(entry.own)
+        decisions = {reader: self._reader.decisions(entry.own[reader]) for reader in readers}
+        covered = (slot for said in decisions.values() for one in said for slot in slots_in(one["slots"]))
+        if any(slot >= entry.shared["slots"] for slot in covered):
+            raise VerificationError("a decision covers a slot that its segment does not have")
+        under = self._reader.under(entry.shared)
+        source = self._replayer.source(under)
+        self._facts.begin(entry, source, decisions)
+        told: dict[int, list[Told]] = {}
         unknown: list[int] = []
         changes: list[Change] = []
-        under = self._reader.under(entry.shared)
-        for reader in readers:
-            for said in self._reader.decisions(entry.own[reader]):
-                recorded, missing = self._reader.decision(under, said, entry.manifests.get, folded)
-                unknown += missing
-                if recorded is not None:
-                    told += self._replayer.replay(recorded)
-                    changes += self._changes(recorded)
-        lacking, kept = (unknown, ()) if party in entry.own else ((), unknown)
-        return Replayed(entry.log_index, tuple(told), tuple(lacking), tuple(kept), tuple(changes))
+        for reader, said in ((name, one) for name in readers for one in decisions[name]):
+            recorded, missing = self._reader.decision(under, said, entry.manifests.get)
+            unknown += missing
+            if recorded is not None:
+                recorded = self._facts.compare(entry, reader, said, self._folded(entry, recorded), source)
+                for one in self._replayer.replay(recorded):
+                    told.setdefault(one.slot, []).append(one)
+                changes += self._changes(recorded)
+        self._facts.end(entry, source)
+        for slot, wrong in _outcomes(entry, decisions):
+            told.setdefault(slot, []).append(Told(slot, Verdict.DIFFERENT, (wrong,)))
+        unknown = [slot for slot in unknown if slot not in told]
+        lacking, kept = (unknown, ()) if party in readers else ((), unknown)
+        found = tuple(_one_of(each) for _, each in sorted(told.items()))
+        return Replayed(entry.log_index, found, tuple(lacking), tuple(kept), tuple(changes))
+
+    def _folded(self, entry: LoggedEntry, recorded: Recorded) -> Recorded:
+        """Give a decision with what the log's own steps before it amount to, and what could not be held against them."""
+        now_ms = recorded.moment.now
+        state = self._life.state(entry.log_index, now_ms)
+        if isinstance(state, Gap):
+            return with_found(recorded, state)
+        above, late = self._umbrella.at(now_ms) if state.document.under is not None else (None, ())
+        folded = replace(recorded, under=replace(recorded.under, folded=folded_state(state, above)))
+        return with_found(folded, *late, above if isinstance(above, Gap) else None)
 
     def _changes(self, recorded: Recorded) -> Iterator[Change]:
         return iter(()) if self._what_if is None else self._what_if.changes(recorded)
 
 
-# --- from a bundle ----------------------------------------------------------------------------------------------------
+def _one_of(each: Sequence[Told]) -> Told:
+    """Give what came of a report whose decision was told to several parties, or differs in more than one way."""
+    first = each[0]
+    if len(each) == 1:
+        return first
+    verdict = max((one.verdict for one in each), key=list(Verdict).index)
+    differences = tuple(dict.fromkeys(one for told in each for one in told.differences))
+    gaps = tuple(dict.fromkeys(one for told in each for one in told.gaps))
+    return Told(first.slot, verdict, differences, gaps, tuple(sorted({one for told in each for one in told.unread})))
 
 
-def bundle_texts(folder: Path) -> Texts:
-    """Give the texts of a bundle."""
-    return Texts(read_file(path, 1 << 20) or b"" for path in sorted(folder.glob("agreements/*.toml")))
-
-
-def bundle_logs(folder: Path) -> list[Log]:
-    """Read the agreements' logs of a bundle; raises VerificationError where one is not what its checkpoint states."""
-    report = Report()
-    folders = [path.parent for path in sorted(folder.glob("logs/**/checkpoint"))]
-    logs = [Log(one, one.relative_to(folder / "logs").as_posix(), report) for one in folders]
-    if report.findings:
-        first = report.findings[0]
-        raise VerificationError(
-            f"the bundle is not whole ({first.code.value}: {first.message})", what_to_do=f"comity audit verify {folder}"
-        )
-    return [log for log in logs if log.kind == "agreement"]
-
-
-def bundle_evidence(folder: Path) -> BundleEvidence:
-    """Read the manifests that lie in a bundle; raises MalformedError for one that does not read."""
-    found: BundleEvidence = {}
-    for path in sorted(folder.glob("envelopes/*")):
-        one = decode_exported(read_file(path) or b"")
-        root = tree.root_from_path(one.item.leaf, one.slot, one.leaf_count, one.path)
-        if root is None:
-            raise MalformedError(f"{path.name}: its path does not fit its slot")
-        place = (one.origin_epoch, one.transport_class, one.first_origin_sequence, one.leaf_count)
-        found[segment_id(*place, root).hex(), one.slot] = _evidence(one.item)
-    return found
-
-
-def bundle_entries(log: Log, evidence: BundleEvidence) -> Iterator[LoggedEntry]:
-    """Give the entries of a log of a bundle, with the manifests that lie beside it."""
-    for entry in log.entries:
-        own = {party: body for party, body in entry.bodies.items() if party != SHARED}
-        manifests: dict[int, Evidence] = {}
-        if entry.kind in SUBMISSIONS and entry.shared:
-            for slot in range(min(entry.shared["slots"], limits.SLOTS)):
-                one = evidence.get((entry.shared["segment_id"], slot))
-                if one is not None:
-                    manifests[slot] = one
-                    _check_leaf(entry.index, slot, one.leaf, entry.records.get(slot, {}).get("leaf"))
-        yield LoggedEntry(entry.index, entry.kind, entry.shared, own, manifests)
-
-
-@dataclass(slots=True)
-class BundleReplay:
-    """What the replay of a whole bundle came to. `findings` are (origin, log index or None, words)."""
-
-    findings: list[tuple[str, int | None, str]] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def verdict(self, before: str) -> str:
-        """Give the verdict over a bundle whose verification by itself came to `before`."""
-        if self.findings:
-            return "FAIL"
-        return "PASS_WITH_GAPS" if self.counts["decisions not replayed"] and before == "PASS" else before
-
-
-def replay_bundle(folder: Path, logs: Iterable[Log]) -> BundleReplay:
-    """Replay the agreements' logs of a bundle that was read already; what cannot be read is a finding too."""
-    found = BundleReplay()
-    evidence: BundleEvidence | None = None
-    for log in logs:
-        if log.kind != "agreement":
-            continue
-        replaying = LogReplay(bundle_texts(folder))
-        try:
-            evidence = bundle_evidence(folder) if evidence is None else evidence
-            for entry in bundle_entries(log, evidence):
-                done = replaying.take(entry)
-                if done is not None:
-                    found.counts.update(done.counts())
-                    found.findings += [(log.origin, done.log_index, line) for line in done.lines()]
-        except (ComityError, FormError) as error:
-            words = error.message if isinstance(error, ComityError) else str(error)
-            found.findings.append((log.origin, None, words))
-    return found
-
-
-# --- from the mirror --------------------------------------------------------------------------------------------------
-
-
-async def mirror_entries(connection: Connection, mirror: Mirror, agreement_id: str) -> AsyncIterator[LoggedEntry]:
-    """Give the entries of an agreement's log as a mirror verified them, with the manifests that the broker hands out."""
-    pin = mirror.pin(agreement_id)
-    size, first = 0 if pin is None else pin.size, 0
-    evidence = evidence_of(connection, agreement_id)
-    ahead = await anext(evidence, None)
-    while first < size:
-        for entry in mirror.entries(agreement_id, first):
-            while ahead is not None and ahead.log_index < entry.log_index:
-                ahead = await anext(evidence, None)
-            manifests: dict[int, Evidence] = {}
-            if ahead is not None and ahead.log_index == entry.log_index and entry.kind in SUBMISSIONS:
-                manifests = _manifests(parse_segment(ahead.segment))
-                for slot, (_, record) in enumerate(entry.parts[SHARED].records):
-                    if slot in manifests:
-                        _check_leaf(entry.log_index, slot, manifests[slot].leaf, decode_slot_record(record).leaf)
-            own = {party: entry.own(party) for party in entry.parts if party != SHARED}
-            yield LoggedEntry(entry.log_index, entry.kind, entry.shared(), own, manifests)
-            first = entry.log_index + 1
-
-
-def _manifests(segment: Segment) -> dict[int, Evidence]:
-    return {slot: _evidence(item) for slot, item in enumerate(segment.items) if isinstance(item, WholeItem)}
-
-
-def _evidence(item: WholeItem) -> Evidence:
-    return Evidence(item.leaf, item.core.profile, item.core.times)
-
-
-def _check_leaf(log_index: int, slot: int, leaf: bytes, recorded: bytes | None) -> None:
-    if recorded is not None and recorded != leaf:
-        raise VerificationError(f"entry {log_index}: the manifest of slot {slot} is not the one its record names")
+def _outcomes(
+    entry: LoggedEntry, decisions: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> Iterator[tuple[int, Difference]]:
+    """Hold what became of each slot against its decision: rule 4."""
+    codes = {**dict.fromkeys((slot for slot, _ in entry.shared["duplicates"]), 0), **dict(entry.shared["refusals"])}
+    whole = entry.shared["actor"]["party"] in decisions
+    times, some = Counter[int](), set[int]()
+    for said in (one for found in decisions.values() for one in found):
+        slots = slots_in(said["slots"])
+        times.update(slots)
+        some.update(slots if any(one["portions"] for one in said["recipients"]) else ())
+    for slot in range(min(entry.shared["slots"], 256)):
+        code = codes.get(slot)
+        by_policy = code in (None, SlotCode.POLICY, SlotCode.STANZAS)
+        if by_policy and whole and times[slot] != 1:
+            yield slot, Difference(What.OUTCOME, f"{times[slot]} decisions are recorded of it")
+        elif code == SlotCode.POLICY and slot in some:
+            yield slot, Difference(What.OUTCOME, "it was refused by policy, and its decision permits something of it")
+        elif whole and slot not in some and code in (None, SlotCode.STANZAS):
+            was = "admitted" if code is None else "refused for its stanzas alone"
+            yield slot, Difference(What.OUTCOME, f"it was {was}, and its decision permits nothing of it")

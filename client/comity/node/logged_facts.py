@@ -1,0 +1,128 @@
+"""Facts that a decision's record states and the log itself knows: declarations, quotas' windows, what is overdue, the moment.
+
+Rules in order:
+1. A declaration counts from its entry until `valid_until`, for reports of its own party that name it by its digest. A broker may
+   know of it a moment late (`ORDER_MS`), never before its entry and never without one.
+2. Windows of quotas: `logged_windows`. Late acknowledgements: `logged_duties`.
+3. A segment is decided between its arrival and its entry.
+4. What differs is a fault of the decision, what was not presented a gap of it; nothing that was not compared counts as the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from comity.errors import VerificationError
+from comity.node.directory import ORDER_MS
+from comity.node.logged_duties import LoggedDuties
+from comity.node.logged_entries import SUBMISSIONS, LoggedEntry, slots_in
+from comity.node.logged_life import LoggedLife
+from comity.node.logged_windows import LoggedWindows
+from comity.statement import from_json
+from comity_policy.act_rules import valid_declaration
+from comity_policy.acts import Act, ActError
+from comity_policy.document import Document
+from comity_policy.recorded import Difference, Gap, Recorded, What
+from comity_policy.sources import Source
+
+_DECLARED = "EMERGENCY_DECLARED"
+
+
+@dataclass(slots=True)
+class _Declarations:
+    """The declarations of one log, by their digest."""
+
+    _declared: dict[bytes, Act] = field(default_factory=dict)
+    _unseen: Gap | None = None
+
+    def take(self, entry: LoggedEntry) -> None:
+        """Take the next entry; raises VerificationError for a declaration that does not read."""
+        if entry.kind != _DECLARED:
+            return
+        if not entry.shared:
+            self._unseen = entry.unseen
+            return
+        statement = from_json(entry.shared["statement"])
+        try:
+            act = Act.from_body(statement.fields, digest=statement.digest.hex(), at_ms=entry.shared["time"])
+        except ActError as error:
+            raise VerificationError(f"its declaration does not read: {error}") from error
+        self._declared[statement.digest] = act
+
+    def compare(self, recorded: Recorded) -> Difference | Gap | None:
+        """Hold whether an emergency was declared, by the record, against the log."""
+        said, now_ms, profile = recorded.moment.emergency_declared, recorded.moment.now, recorded.profile
+        act = self._declared.get(profile.emergency) if profile.emergency else None
+        if act is None and profile.emergency and self._unseen is not None:
+            return self._unseen
+        declared = act is not None and valid_declaration(act, profile.originator.party, now_ms)
+        just_now = act is not None and act.at_ms > now_ms - ORDER_MS
+        if said is declared or (declared and just_now):
+            return None
+        was, is_now = ("yes", "no") if said else ("no", "yes")
+        return Difference(What.FACT, f"emergency_declared is {was}, by the log {is_now}")
+
+
+class LoggedFacts:
+    """The facts of one log, whose entries come in their order; `life` has taken the same ones, `documents` are the texts held."""
+
+    def __init__(self, life: LoggedLife, documents: Mapping[bytes, Document]) -> None:
+        self._documents = documents
+        self._declarations = _Declarations()
+        self._windows = LoggedWindows()
+        self._duties = LoggedDuties(life)
+
+    def take(self, entry: LoggedEntry) -> None:
+        """Take the next entry; of a segment `begin` and `end` tell the rest."""
+        self._windows.pass_by(entry)
+        self._declarations.take(entry)
+        self._duties.take(entry)
+        if entry.kind in SUBMISSIONS and not entry.shared:
+            self._windows.miss(entry)
+
+    def begin(
+        self, entry: LoggedEntry, source: Source | None, decisions: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> None:
+        """Take a segment's decisions, by the party whose body has them, before they are compared."""
+        if source is not None:
+            self._windows.begin(entry, source.document.parties, decisions)
+
+    def compare(
+        self, entry: LoggedEntry, reader: str, said: Mapping[str, Any], recorded: Recorded, source: Source | None
+    ) -> Recorded:
+        """Give a decision of the segment, as its reader was told, with what in it is not as the log has it, or cannot be held against it."""
+        found = [
+            _decided_then(entry, recorded),
+            self._declarations.compare(recorded),
+            self._duties.compare(recorded, self._documents),
+        ]
+        if source is not None:
+            found.append(self._windows.compare(entry, reader, slots_in(said["slots"]), recorded, source))
+        return with_found(recorded, *found)
+
+    def end(self, entry: LoggedEntry, source: Source | None) -> None:
+        """Count what the segment reserved."""
+        if source is None:
+            self._windows.miss(entry)
+        else:
+            self._windows.end(entry, source)
+
+
+def with_found(recorded: Recorded, *found: Difference | Gap | None) -> Recorded:
+    """Give a recorded decision with more faults and gaps."""
+    faults = tuple(one for one in found if isinstance(one, Difference))
+    gaps = tuple(one for one in found if isinstance(one, Gap))
+    if not faults and not gaps:
+        return recorded
+    return replace(recorded, faults=(*recorded.faults, *faults), gaps=(*recorded.gaps, *gaps))
+
+
+def _decided_then(entry: LoggedEntry, recorded: Recorded) -> Difference | None:
+    now_ms, received_at, entered_at = recorded.moment.now, entry.shared["received_at"], entry.shared["time"]
+    if received_at - ORDER_MS <= now_ms <= entered_at:
+        return None
+    return Difference(
+        What.FACT, f"now is {now_ms}, while the segment came at {received_at} and was entered at {entered_at}"
+    )
