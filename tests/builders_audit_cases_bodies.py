@@ -70,7 +70,7 @@ def a_slot_record_under_another_salt(audit: Audit, folder: Path) -> None:
 @case("RECORDS")
 def a_slot_record_that_says_admitted_where_the_body_says_refused(audit: Audit, folder: Path) -> None:
     index = audit.find("SUBMIT_ACCEPTED")
-    audit.change(index, refusals=[[1, 2]])
+    audit.change(index, refusals=[[1, 12]])
     audit.receipts = {}
     audit.envelopes = []
     drop(audit, "DELIVERED", "ACKNOWLEDGED")

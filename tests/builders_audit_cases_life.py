@@ -79,7 +79,7 @@ def a_caveat_that_was_withdrawn(_: Audit, folder: Path) -> None:
 
 @case("UMBRELLA")
 def an_umbrella_that_goes_back(_: Audit, folder: Path) -> None:
-    arrangement(2, 9, 5).write(folder)
+    arrangement(2, 7, 5).write(folder)
 
 
 @case("UMBRELLA")

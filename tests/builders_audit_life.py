@@ -9,14 +9,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
 
 from builders_audit import begun_audit, signed_by_all
-from builders_audit_log import Audit
+from builders_audit_files import put, write_log
+from builders_audit_log import AGREEMENT, Audit
 from builders_envelope import NodeKeys
 from comity.pae import pae
 from comity_broker.auditlog import events
 from comity_broker.auditlog.bodies import BROKER
 from comity_broker.auditlog.events import BroughtCaveat
+from comity_broker.auditlog.log import Log
 from comity_broker.auditlog.submissions import LoggedDecision
 from comity_policy.decision import Reason, ReportDecision, Violation
 from comity_policy.facts import Profile, Role, Times
@@ -42,17 +46,36 @@ class LifeAudit(Audit):
         return replace(super().decision(reader, times, shared), result=result)
 
 
+class UmbrellaAudit(Audit):
+    """The log of the umbrella."""
+
+    agreement = UMBRELLA
+    origin = UMBRELLA_ORIGIN
+
+
 @dataclass
 class ArrangedAudit(Audit):
-    """An audit of an arrangement, whose reports are decided by the clauses of `plain`, the same text without an umbrella."""
+    """An audit of an arrangement, whose reports are decided by the clauses of `plain`, the same text without an umbrella.
+
+    `above` is its umbrella's, whose log lies beside it; None where it was not presented, its text alone.
+    """
 
     plain: bytes = b""
+    above: Audit | None = None
+    umbrella_text: bytes = b""
 
     def decision(self, reader: NodeKeys, times: Sequence[Times], shared: Profile) -> LoggedDecision:
         text, self.text = self.text, self.plain
         made = super().decision(reader, times, shared)
         self.text = text
         return made
+
+    def write(self, folder: Path) -> SimpleNamespace:
+        put(folder / "agreements/umbrella.toml", self.umbrella_text)
+        if self.above is not None:
+            log = Log(UMBRELLA_ORIGIN, ("XAR", "XBO"))
+            write_log(folder / "logs" / UMBRELLA_ORIGIN, log, self.above.events, {}, self.log_keys)
+        return super().write(folder)
 
 
 def text_digest(text: bytes) -> str:
@@ -96,23 +119,34 @@ def rounds_and_caveats(*, countered: bool = True) -> LifeAudit:
     return audit
 
 
-def arrangement(*places: int, umbrella: str = UMBRELLA) -> Audit:
+def arrangement(*places: int, umbrella: str = UMBRELLA, waited_ms: int = 0) -> ArrangedAudit:
     """Give the log of an arrangement, whose umbrella changed at these entries of its own log, and a report under it."""
-    audit = ArrangedAudit(**vars(begun_audit()))
-    audit.plain = audit.text
-    audit.text += f'\n[under]\nagreement = "{UMBRELLA}"\ndigest = "sha384:{"00" * 48}"\n'.encode()
+    begun = begun_audit()
+    of_umbrella = begun.text.replace(f'"{AGREEMENT}"'.encode(), f'"{UMBRELLA}"'.encode())
+    above = UmbrellaAudit(**{**vars(begun), "text": of_umbrella, "events": []})
+    above.events.append(events.agreement_log_opened(terms=above.terms, statements=(), **above.common()))
+    signed_by_all(above)
+    audit = ArrangedAudit(**{**vars(begun), "time": above.time})
+    audit.plain, audit.above, audit.umbrella_text = audit.text, above, above.text
+    audit.text += f'\n[under]\nagreement = "{UMBRELLA}"\ndigest = "sha384:{above.digest.hex()}"\n'.encode()
     audit.events = [events.agreement_log_opened(terms=audit.terms, statements=(), **audit.common())]
     signed_by_all(audit)
     for place in places:
-        audit.events.append(
-            events.umbrella_changed(
-                time=audit.tick(),
-                caller=BROKER,
-                state_epoch=2,
-                umbrella=umbrella,
-                umbrella_origin=UMBRELLA_ORIGIN,
-                umbrella_log_index=place,
-            )
-        )
+        name_umbrella(audit, place, umbrella)
+    audit.time += waited_ms
     audit.submit(1)
     return audit
+
+
+def name_umbrella(audit: Audit, place: int, umbrella: str = UMBRELLA) -> None:
+    """Have an arrangement's log name an entry of its umbrella's."""
+    audit.events.append(
+        events.umbrella_changed(
+            time=audit.tick(),
+            caller=BROKER,
+            state_epoch=2,
+            umbrella=umbrella,
+            umbrella_origin=UMBRELLA_ORIGIN,
+            umbrella_log_index=place,
+        )
+    )

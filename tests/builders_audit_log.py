@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 from builders_audit_files import changed, put, write_log
 from builders_audit_outcomes import (
@@ -105,6 +106,8 @@ class Audit:
     time: int = NOW
     own_log_keys: LogKeys | None = None
     caveats: dict[tuple[str, str], str] = field(default_factory=dict)
+    agreement: ClassVar[str] = AGREEMENT
+    origin: ClassVar[str] = ORIGIN
 
     # --- names ------------------------------------------------------------------------------------------------------
 
@@ -122,7 +125,7 @@ class Audit:
 
     @property
     def terms(self) -> LogTerms:
-        return LogTerms(ORIGIN, self.log_keys.vkeys(ORIGIN), 1, "ab" * 32)
+        return LogTerms(self.origin, self.log_keys.vkeys(self.origin), 1, "ab" * 32)
 
     def key_set(self, node: str) -> bytes:
         return hashlib.sha384(pae("key-set", self.nodes[node].statement.body)).digest()
@@ -181,7 +184,7 @@ class Audit:
     def statement(self, kind: StepKind, officer: str, role: Role, follows: str = "", **fields: object) -> Statement:
         step = Step(
             kind=kind,
-            agreement_id=AGREEMENT,
+            agreement_id=self.agreement,
             agreement_digest=self.digest.hex(),
             party=officer[:3],
             officer=officer,
@@ -206,7 +209,7 @@ class Audit:
             "caller": caller,
             "key_log_size": self.key_log_size,
             "state_epoch": 1,
-            "agreement_id": AGREEMENT,
+            "agreement_id": self.agreement,
             "agreement_digest": self.digest,
         }
 

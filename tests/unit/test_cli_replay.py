@@ -130,7 +130,8 @@ def test_a_replay_of_what_was_not_all_presented_says_what_is_missing_and_exits_w
     assert (ran.code, ran.error["code"]) == (12, "FILE_UNKNOWN")
     assert ran.records[0]["gaps"] == []
     assert ran.records[1]["gaps"] == [f"entry {len(audit.events) - 1}, slot 0, 1: manifest: its signed manifest"]
-    assert ran.records[2]["counts"] == {"decisions identical": 3, "decisions not replayed": 2}
+    counts = {what: count for what, count in ran.records[2]["counts"].items() if count}
+    assert counts == {"decisions identical": 3, "decisions not replayed": 2}
     shown = machine.run("audit", "replay", str(tmp_path))
     assert "not presented: entry" in shown.out
 

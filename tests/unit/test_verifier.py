@@ -270,9 +270,9 @@ def test_the_verifier_in_one_file_runs_without_the_rest_of_comity(audit, tmp_pat
 
 
 def test_the_verifier_stays_small_enough_to_be_read():
-    """Beside the formats it shares with broker and SDK (trees, notes, table) it has fewer than 1,400 lines."""
+    """Beside the formats it shares with broker and SDK (trees, notes, table) it has fewer than 1,550 lines."""
     lengths = {path.name: len(path.read_text().splitlines()) for path in VERIFIER.glob("*.py")}
-    assert sum(length for name, length in lengths.items() if name not in SHARED_WITH_OTHERS) < 1400
+    assert sum(length for name, length in lengths.items() if name not in SHARED_WITH_OTHERS) < 1550
     assert max(lengths.values()) < 400
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from builders_audit_cases_life import write
 from builders_audit_files import codes
-from builders_audit_life import arrangement, rounds_and_caveats
+from builders_audit_life import UMBRELLA_ORIGIN, arrangement, rounds_and_caveats
+from comity.verify.bundle import Code
 from comity.verify.checks import Verification
 from comity_policy.facts import Role
 from comity_policy.steps import StepKind
@@ -68,7 +69,24 @@ def test_an_entry_that_is_not_presented_may_have_brought_what_is_cited(tmp_path)
     assert codes(tmp_path) == set()
 
 
-def test_an_arrangement_that_follows_its_umbrella_passes_without_the_umbrellas_text_as_a_gap(tmp_path):
-    arrangement(2, 3, 9).write(tmp_path)
+def test_an_arrangement_that_follows_its_umbrella_passes(tmp_path):
+    arrangement(2, 3, 7, waited_ms=120_000).write(tmp_path)
     checked = Verification(tmp_path)
-    assert (checked.verdict, checked.findings) == ("PASS_WITH_GAPS", [])
+    assert (checked.verdict, checked.findings) == ("PASS", [])
+
+
+def test_an_arrangement_whose_umbrella_was_not_presented_is_told_so_once(tmp_path):
+    audit = arrangement(2, 3, 7)
+    audit.above, audit.umbrella_text = None, b""
+    audit.write(tmp_path)
+    checked = Verification(tmp_path)
+    assert (checked.verdict, [one.code for one in checked.findings]) == ("PASS_WITH_GAPS", [Code.UMBRELLA_LOG])
+    assert checked.counts["texts not presented"] == 1
+
+
+def test_an_umbrellas_log_is_verified_as_any_other(tmp_path):
+    audit = arrangement(2)
+    audit.above.change(3, state_epoch="9")
+    audit.write(tmp_path)
+    (finding, *_) = Verification(tmp_path).findings
+    assert (finding.code, finding.origin, finding.log_index) == (Code.BODY, UMBRELLA_ORIGIN, 3)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from comity.verify.crypto import digest, leaf384, split_pae, tree384
 from comity.verify.notes import parse_policy, verify_checkpoint
@@ -24,8 +24,10 @@ from comity.verify.trees import TILE_WIDTH, leaf_hash, read_bundle, root_of, til
 Code = StrEnum(
     "Code",
     "NOTE TREE CONSISTENCY ENTRY COMMITMENT BODY PARTS RECORDS NUMBERING AGREEMENT ROOTS KEY_LOG LOG_OPENED LOG_KEYS STATEMENT "
-    "KEY_STATUS UMBRELLA CONTESTED RECEIPT ENVELOPE APPROVAL PORTIONS CLAUSES DELIVERED ACKNOWLEDGED NOT_DELIVERED",
+    "KEY_STATUS UMBRELLA UMBRELLA_LOG GOVERNING CONTESTED RECEIPT ENVELOPE APPROVAL PORTIONS CLAUSES OUTCOME DELIVERED ACKNOWLEDGED "
+    "NOT_DELIVERED",
 )
+GAPS: Final = (Code.UMBRELLA_LOG, Code.CONTESTED)
 
 
 class Finding(NamedTuple):

@@ -7,7 +7,6 @@ text stands in its own party's body of the entry that added it and nowhere else,
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +30,7 @@ class Texts:
         self.document: dict[str, Any] = tomllib.loads(self._held[first].decode())
         self.umbrella = self.document.get("under", {}).get("agreement", "")
         self.known: set[str] = set()
+        self.documents: dict[str, dict[str, Any]] = {}
         self.clauses = {f"baseline/{word}" for word in _BASELINE.split()}
         self._unread: set[str] = set()
         self._caveats: dict[tuple[str, str], set[str] | None] = {}
@@ -42,6 +42,8 @@ class Texts:
         if text not in self.known:
             self.known.add(text)
             document = self._take(text, "")
+            if document:
+                self.documents[text] = document
             above = document.get("under", {})
             if above:
                 self._take(str(above["digest"]).removeprefix("sha384:"), f"{above['agreement']}/")
@@ -101,9 +103,3 @@ def _clauses(document: dict[str, Any]) -> list[dict[str, Any]]:
     for annex in document.get("annex", []):
         found += annex.get("clause", [])
     return found
-
-
-def needed(document: dict[str, Any]) -> Callable[[set[str]], bool]:
-    """Give whether so many parties are enough for the agreement to enter into force: all, or its minimum."""
-    minimum = document["entry_into_force"].get("minimum", len(document["parties"]))
-    return lambda parties: len(parties & document["parties"].keys()) >= minimum

@@ -6,7 +6,9 @@ receipts and envelopes are held against afterwards stays in `segments`.
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,43 +18,15 @@ from typing import Any, Final
 from comity.verify.bundle import Code, Entry, Log, read_file
 from comity.verify.keys import Key, KeyLog, Listing, Statement
 from comity.verify.records import read, require
+from comity.verify.steps import STEPS, Versions
 from comity.verify.table import ACTS, SHARED, read_json
-from comity.verify.texts import STEP_TYPES, Texts, needed
+from comity.verify.texts import STEP_TYPES, Texts
 
 Node = tuple[str, str]
-_LIAISON: Final = ("liaison", "plenipotentiary")
-_REVIEWER: Final = ("legal-reviewer",)
-_FULL: Final = ("plenipotentiary",)
-_CAVEATS: Final = ("release-authority", "security-authority", "plenipotentiary")
-# The types of step that a kind of entry may hold, and the roles that may take them.
-_STEPS: Final = {
-    "LOG_OPENED": (("log-opened",), _FULL),
-    "AGREEMENT_PROPOSED": (("propose",), _LIAISON),
-    "AGREEMENT_COUNTERED": (("counter",), _LIAISON),
-    "AGREEMENT_INITIALLED": (("initial",), _LIAISON),
-    "AGREEMENT_REVIEWED": (("review", "review-clauses"), _REVIEWER),
-    "AGREEMENT_OBJECTED": (("object",), _REVIEWER),
-    "AGREEMENT_SIGNED": (("sign",), _FULL),
-    "AGREEMENT_COMPLETED": (("notify-completion",), _LIAISON),
-    "AGREEMENT_RECEIVED": (("receive",), _LIAISON),
-    "AGREEMENT_ACCEDED": (("accede",), _FULL),
-    "AGREEMENT_AMENDED": (("amend",), _LIAISON),
-    "AGREEMENT_NOTED": (("notes",), ("liaison", *_CAVEATS)),
-    "AGREEMENT_RENEWED": (("renew",), _FULL),
-    "AGREEMENT_RENEWAL_OBJECTED": (("object-renewal",), _FULL),
-    "AGREEMENT_NOTICE_GIVEN": (("notice",), _FULL),
-    "AGREEMENT_WITHDRAWN": (("withdraw",), _FULL),
-    "AGREEMENT_SUSPENDED": (("suspend",), _LIAISON),
-    "AGREEMENT_RESUMED": (("resume",), _LIAISON),
-    "AGREEMENT_CAVEAT_ADDED": (("caveat-add",), _CAVEATS),
-    "AGREEMENT_CAVEAT_WITHDRAWN": (("caveat-withdraw",), _CAVEATS),
-    "DISPUTE_OPENED": (("dispute-open",), _LIAISON),
-    "DISPUTE_CLOSED": (("dispute-close",), _LIAISON),
-}
 _TERMS: Final = ("agreement", "origin", "log_vkeys", "anchor_slot", "anchor_key")
 _LANE: Final = ("origin_epoch", "class", "first_origin_sequence")
 _SUBMITS: Final = ("SUBMIT_ACCEPTED", "SUBMIT_REJECTED")
-_REPLAYED, _GAP, _CAME_PRUNED, _GRACE_MS = 3, 9, 6, 30_000
+_POLICY, _REPLAYED, _GAP, _STANZAS, _CAME_PRUNED, _GRACE_MS, _LATE_MS = 2, 3, 9, 12, 6, 30_000, 60_000
 
 
 def slots_of(ranges: Iterable[list[int]]) -> list[int]:
@@ -96,6 +70,8 @@ class AgreementLog:
         self._next, self._time, self.blind, self._deaf = 1, 0, False, False
         self._logs = tuple(logs)
         self._umbrella_at: int | None = None
+        self._above: list[tuple[int, int]] = []
+        self._versions = Versions()
         found = len(log.report.findings)
         with self.expect(Code.AGREEMENT):
             self._read_agreement()
@@ -172,15 +148,11 @@ class AgreementLog:
             opened = log.entries[0].shared
             same = opened["origin"] == log.origin and sorted(opened["log_vkeys"]) == sorted(map(str, log.policy.logs))
             require(same, f"entry 0 of {log.origin} names another origin or other keys than its checkpoint")
-        signed, enough = set[str](), needed(self.document)
         for entry in self.log.entries:
-            early = entry.kind in _SUBMITS and not enough(signed)
-            require(not early, "a report was submitted before every party had signed the log")
             if entry.kind == "LOG_OPENED":
                 said = [entry.shared, *(Statement(one).fields for one in entry.shared["statements"])]
                 same = all(one[term] == self.terms[term] for one in said for term in _TERMS)
                 require(same, "other terms of the log than entry 0 states")
-                signed |= {one["party"] for one in said[1:]}
 
     def _read_revocations(self) -> None:
         for entry in self.log.entries:
@@ -208,13 +180,13 @@ class AgreementLog:
         with self.expect(Code.KEY_STATUS, entry):
             self._check_order(entry.index, body["time"], body.get("key_log_size"))
         said = {**told, **body}
-        if entry.kind in _STEPS or entry.kind == "ABANDONED" or (entry.kind in ACTS and "statement" in said):
+        if entry.kind in STEPS or entry.kind == "ABANDONED" or (entry.kind in ACTS and "statement" in said):
             for one in body["statements"] if entry.kind == "LOG_OPENED" else [said["statement"]]:
                 with self.expect(Code.STATEMENT, entry):
                     self._check_statement(entry, Statement(one), own)
         if "umbrella" in body:
             with self.expect(Code.UMBRELLA, entry):
-                self._follow(body)
+                self._follow(entry, body)
         if entry.kind in _SUBMITS:
             self._take_segment(entry, own)
         elif own:
@@ -267,33 +239,53 @@ class AgreementLog:
                 following += 1
         self._lanes[lane] = following, ahead
 
-    def _follow(self, body: dict[str, Any]) -> None:
-        """Hold a change of the umbrella against the text, against the one before, and against the umbrella's log where that is here."""
+    def _follow(self, entry: Entry, body: dict[str, Any]) -> None:
+        """Hold a change of the umbrella against the text, against the one before, and against the umbrella's log."""
         place, before = body["umbrella_log_index"], self._umbrella_at
         require(body["umbrella"] == self.texts.umbrella != "", "the agreement is under no such umbrella")
         require(before is None or place > before, "an older state of the umbrella than before")
         self._umbrella_at = place
-        for log in (one for one in self._logs if one.origin == body["umbrella_origin"]):
+        above = [one for one in self._logs if one.origin == body["umbrella_origin"]]
+        with self.expect(Code.UMBRELLA_LOG, entry):
+            require(above or before is not None, "the umbrella's log is not here: how it stood is its broker's word")
+        for log in above:
             (at,) = (one for one in log.entries if one.index == place)
-            good = at.kind in _STEPS or at.kind == "KEY_REVOKED"
+            good = at.kind in STEPS or at.kind == "KEY_REVOKED"
             require(good and at.shared.get("time", 0) <= body["time"], "no step of the umbrella, or a later one")
+            steps = (one for one in log.entries if one.kind in STEPS and one.shared)
+            self._above = [(one.shared["time"], one.index) for one in steps]
+
+    def _check_umbrella(self, body: dict[str, Any]) -> None:
+        """Hold the umbrella that a segment was decided under against the text, and what was named against the umbrella's log."""
+        at = self._umbrella_at
+        require(not self.texts.umbrella or at is not None or self.blind, "decided before the umbrella was named")
+        said, named = body["under"], self.texts.documents.get(body["agreement_digest"], {}).get("under", {})
+        same = said["umbrella"] == named.get("agreement") and f"sha384:{said['umbrella_digest']}" == named["digest"]
+        unread = body["agreement_digest"] not in self.texts.documents
+        require(not said["umbrella"] or same or unread, "decided under another umbrella than the text names")
+        standing = bisect_left(self._above, (body["time"] - _LATE_MS, 0))
+        late = standing and self._above[standing - 1][1] > (at or 0)
+        require(not late or self.blind, "a step of the umbrella had stood in its log for long and was not named")
 
     def _check_statement(self, entry: Entry, one: Statement, own: dict[str, dict[str, Any]]) -> None:
         body, fields = {**next(iter(own.values()), {}), **entry.shared}, one.fields
+        word = str(fields["type"]).removeprefix("agreement-")
         same = fields["agreement"] == self.terms["agreement"] and fields["party"] in self.log.parties
         require(same, "a statement about another agreement, or by no party")
         officer = "officer" in fields
         if officer:
-            word = str(fields["type"]).removeprefix("agreement-")
             if entry.kind in ACTS:
                 same = fields["role"] in ACTS[entry.kind].get(fields["type"], ())
             else:
-                types, roles = _STEPS[entry.kind]
+                types, roles = STEPS[entry.kind]
                 same = f"agreement-{word}" == fields["type"] and word in types and fields["role"] in roles
             require(same, f"not a statement that {entry.kind} can hold")
             known = body["agreement_digest"] in self.texts.known
             if word in STEP_TYPES:
                 self.texts.name(fields["agreement_digest"])
+            if entry.kind in STEPS:
+                text, made = self.texts.documents.get(fields["agreement_digest"]), hashlib.sha384(one.body).hexdigest()
+                self._versions.take(word, fields, made, body["time"], text)
             known = known and fields["agreement_digest"] in self.texts.known
             require(known or self.blind, "it is about a text that no step brought")
             good = self.texts.has(fields.get("clauses", [])) or self.blind
@@ -328,9 +320,15 @@ class AgreementLog:
         ended = {slot for slot, _ in body["duplicates"] + body["refusals"]}
         admitted = set(range(min(body["slots"], 256))) - ended
         segment = self.segments[body["segment_id"]] = Segment(entry, admitted, {})
+        with self.expect(Code.LOG_OPENED, entry):
+            opened = self._versions.opened(body["agreement_digest"]) or self.blind
+            require(opened, "a report was submitted before as many parties had signed the log as must")
         with self.expect(Code.UMBRELLA, entry):
-            named = not self.texts.umbrella or self._umbrella_at is not None or self.blind
-            require(named, "decided before the umbrella was named")
+            self._check_umbrella(body)
+        with self.expect(Code.GOVERNING, entry):
+            binds = body["under"]["state"]["in_force"]
+            if not self.blind:
+                self._versions.check(body["agreement_digest"], body["received_at"], body["time"], in_force=binds)
         with self.expect(Code.CLAUSES, entry):
             known = body["agreement_digest"] in self.texts.known
             require(known or self.blind, "decided under a text that no step brought")
@@ -344,6 +342,28 @@ class AgreementLog:
                             self.texts.check_cited(party, violated["clause"], violated["reason"])
                     portions = {(one["party"], one["node"]): one["portions"] for one in decision["recipients"]}
                     segment.told.setdefault(party, []).append((set(slots_of(decision["slots"])), portions))
+        with self.expect(Code.OUTCOME, entry):
+            self._check_outcomes(segment, own)
+
+    def _check_outcomes(self, segment: Segment, own: dict[str, dict[str, Any]]) -> None:
+        """Hold what became of each slot against its decision, and each decision's portions against what it says refused them."""
+        body, codes = segment.entry.shared, dict(segment.entry.shared["refusals"])
+        for party, told in own.items():
+            times, some = Counter[int](), set[int]()
+            for decision in told["decisions"]:
+                times.update(slots_of(decision["slots"]))
+                for one in decision["recipients"]:
+                    some |= set(slots_of(decision["slots"])) if one["portions"] else set()
+                    refused = {portion for violated in one["violations"] for portion in violated["portions"]}
+                    require(one["portions"] or refused, "a decision permits a recipient nothing, for no reason")
+                    require(refused.isdisjoint(one["portions"]), "a decision permits a portion that a clause refused")
+            odd = [slot for slot, code in codes.items() if code == _POLICY and slot in some]
+            require(not odd, f"slots {odd} were refused by policy, and their decisions permit something of them")
+            if party == body["actor"]["party"]:
+                due = segment.admitted | {slot for slot, code in codes.items() if code == _STANZAS}
+                require(due <= some, f"slots {sorted(due - some)} were not refused, and nothing of them is permitted")
+                due |= {slot for slot, code in codes.items() if code == _POLICY}
+                require(all(times[slot] == 1 for slot in due), "a slot has not exactly one decision")
 
     def _check_delivered(self, told: dict[str, Any]) -> None:
         node = told["recipient"]["party"], told["recipient"]["node"]
