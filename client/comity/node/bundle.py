@@ -1,6 +1,7 @@
 """Audit bundles: everything that proves what happened under an agreement, as a folder to take away (design 05, "The verifier").
 
-    logs/<origin>/policy, checkpoint, tile/..., body/<index>.<part>, record/<index>.shared/<slot>     the two logs
+    logs/<origin>/policy, checkpoint, tile/..., body/<index>.<part>, record/<index>.shared/<slot>     the agreement's log, the key
+                                log, and of an arrangement the umbrella's
     agreements/<ID>.toml        the text that was signed        parties/XAR.json        the cards of its parties
     envelopes/<index>-<slot>    the signed manifest of each admitted report, with the batch signature and paths
     receipts/<index>-<number>   what the broker signed to this party's nodes, of those on this machine
@@ -66,15 +67,15 @@ async def write_bundle(
     temporary = _begun(directory)
     try:
         entries = {}
-        for name in (agreement_id, None):
+        views = [view] if view.document.under is None else [view, mirror.agreement(view.document.under.agreement)]
+        for name in (*(one.agreement_id for one in views), None):
             pin = mirror.pin(name)
             if pin is None:
                 raise NotFoundError("the mirror has not fetched this log yet", code=ErrorCode.LOG_UNKNOWN)
             _write_log(temporary / "logs" / pin.origin, pin, _entries(mirror, name, pin.size))
             entries[pin.origin] = pin.size
-        _write_texts(temporary, view, cards)
-        if view.document.under is not None:
-            _put_texts(temporary, mirror.agreement(view.document.under.agreement))
+        for one in views:
+            _write_texts(temporary, one, cards)
         envelopes = await _write_envelopes(temporary / "envelopes", connection, agreement_id)
         receipts = _write_receipts(temporary / "receipts", mirror, agreement_id, outboxes)
         temporary.rename(directory)
@@ -144,12 +145,8 @@ def _write_tiles(folder: Path, leaves: list[bytes]) -> None:
 
 
 def _write_texts(folder: Path, view: AgreementView, cards: Mapping[str, CardFile]) -> None:
-    _put_texts(folder, view)
     for party in view.parties:
         _put(folder / "parties" / f"{party}.json", encode_card_file(cards[party]))
-
-
-def _put_texts(folder: Path, view: AgreementView) -> None:
     # The text that entry 0 names comes first; each is found by its digest.
     for number, (digest, text) in enumerate(view.texts.items()):
         name = f"{view.agreement_id}.{digest[:16]}" if number else view.agreement_id
