@@ -113,7 +113,7 @@ class Officers:
 
 async def answering(reader: Node) -> None:
     """Let a node answer for everything it is handed."""
-    async for delivery in reader.receive(follow=False):
+    async for delivery in reader.receive(follow=False, purpose="counter-terrorism"):
         async with delivery:
             pass
 

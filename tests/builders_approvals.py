@@ -74,7 +74,10 @@ async def approving(path, *, dual_control: bool = True):
 async def received(world) -> list[tuple[str, frozenset[str]]]:
     """Give what XBO has received, and who approved it."""
     found = []
-    async with world.node("XBO") as reader, contextlib.aclosing(reader.receive(follow=False)) as deliveries:
+    async with (
+        world.node("XBO") as reader,
+        contextlib.aclosing(reader.receive(follow=False, purpose="counter-terrorism")) as deliveries,
+    ):
         async for delivery in deliveries:
             async with delivery as one:
                 found.append((one.text, delivery.approved_by))

@@ -26,6 +26,7 @@ from comity.node.opening import Opening
 from comity.v1 import exchange_pb2
 
 READER = Identity("XBO", IdentityKind.NODE, "m1")
+PURPOSE = "counter-terrorism"
 
 
 @dataclass
@@ -47,7 +48,8 @@ class Hand:
     def opening(self, **options: object) -> Opening:
         node = self.audit.node("XBO/m1")
         key = node.decapsulator
-        return Opening(self.mirror, READER, Opener("XBO", {key.fingerprint: key}), now_ms=self.clock, **options)
+        given = {"purposes": (PURPOSE,), **options}
+        return Opening(self.mirror, READER, Opener("XBO", {key.fingerprint: key}), now_ms=self.clock, **given)
 
     def seen(self) -> dict[str, LogSeen]:
         view = self.mirror.agreement(AGREEMENT)

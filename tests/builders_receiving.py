@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builders_delivery import READER, Hand, handing
+from builders_delivery import PURPOSE, READER, Hand, handing
 from builders_exchange import Service, exchanging
 from comity.envelope.evidence import Ack, SignedAck, verify_ack
 from comity.envelope.segment import parse_segment
@@ -49,8 +49,8 @@ class Receiving:
         """Open the inbox and make a receiver, as a new process does."""
         node = self.hand.audit.node("XBO/m1")
         inbox = await Inbox.open(self.folder / "inbox-default.sqlite")
-        terms = terms or Terms()
-        opening = self.hand.opening(purpose=terms.purpose, use=terms.use, reader=terms.reader)
+        terms = terms or Terms(purposes=(PURPOSE,))
+        opening = self.hand.opening(purposes=terms.purposes, use=terms.use, reader=terms.reader)
         register = Register(self.folder / "register.sqlite")
 
         async def refresh() -> None:

@@ -49,7 +49,8 @@ class World:
 
     def receive(self, into: Path, *more: str, code: int = 0):
         """Receive as XBO/n1 whatever is due."""
-        ran = self.bohemund.run("receive", "--into", str(into), "--as", "XBO/n1", "--json", *more)
+        words = ("receive", "--into", str(into), "--as", "XBO/n1", "--purpose", "counter-terrorism", "--json")
+        ran = self.bohemund.run(*words, *more)
         assert ran.code == code, ran.out + ran.err
         return ran.records
 

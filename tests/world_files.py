@@ -109,7 +109,8 @@ class World:
 
     def receive(self, *words: str | Path, **more: str) -> Process:
         """Have XBO's node receive into `inbox`; `more` is environment."""
-        return self.start("XBO", "receive", "--into", self.inbox, "--as", "XBO/n1", "--json", *words, **more)
+        fixed = ("receive", "--into", self.inbox, "--as", "XBO/n1", "--purpose", PURPOSE, "--json")
+        return self.start("XBO", *fixed, *words, **more)
 
     def numbered(self, name: str) -> str:
         """Give a name that no earlier process of this world had."""

@@ -14,6 +14,8 @@ Rules in order:
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -48,6 +50,12 @@ class UseCaveat:
     caveat: str
     text: str
     gloss: str
+
+    @property
+    def digest(self) -> bytes:
+        """Give the SHA-384 of everything that is shown: what is acknowledged is these words, not whatever has the clause's id."""
+        words = (self.clause_id, self.caveat, self.text, self.gloss)
+        return hashlib.sha384(json.dumps(words, ensure_ascii=True).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)

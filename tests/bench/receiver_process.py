@@ -22,7 +22,7 @@ async def main(identity: str, counts: list[int]) -> None:
     passphrase = find_passphrase(file=None, environ=os.environ, ask=None)
     async with comity.connect(identity=identity, passphrase=passphrase) as node:
         print(json.dumps({"ready": True}), flush=True)
-        deliveries = node.receive()
+        deliveries = node.receive(purpose="counter-terrorism")
         for count in counts:
             read = 0
             for _ in range(count):

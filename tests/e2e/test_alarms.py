@@ -7,7 +7,7 @@ import pytest
 from comity.node.alarms import AlarmKind
 from comity.node.offline import OfflineNode
 from processes import ending
-from world_files import AGREEMENT, WISHES, made_world
+from world_files import AGREEMENT, PURPOSE, WISHES, made_world
 
 DETAIL = "another tree of 4 entries was signed"
 
@@ -28,7 +28,8 @@ def alarmed(world):
 
 
 def received(world, into, *words):
-    return world.machine("XBO").done("receive", "--into", str(into), "--as", "XBO/n1", *words)
+    fixed = ("receive", "--into", str(into), "--as", "XBO/n1", "--purpose", PURPOSE)
+    return world.machine("XBO").done(*fixed, *words)
 
 
 def test_quiet_commands_say_nothing_that_was_not_asked_for(world, tmp_path):

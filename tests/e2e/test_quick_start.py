@@ -223,7 +223,8 @@ def test_a_file_in_the_way_stops_the_receiver_and_loses_nothing(treaty, tmp_path
     inbox = tmp_path / "in"
     inbox.mkdir()
     (inbox / f"{sent['report_id']}-1.txt").write_text("mine")
-    ran = treaty.bohemund.run("receive", "--into", str(inbox), "--as", "XBO/n1", "--json")
+    words = ("receive", "--into", str(inbox), "--as", "XBO/n1", "--purpose", "counter-terrorism", "--json")
+    ran = treaty.bohemund.run(*words)
     assert (ran.code, ran.error["code"]) == (13, "FILE_EXISTS")
     assert (inbox / f"{sent['report_id']}-1.txt").read_text() == "mine"
     (inbox / f"{sent['report_id']}-1.txt").unlink()

@@ -5,7 +5,7 @@ import pytest
 from builders_readers import CLEARED, COPIES, USE
 from builders_world import ABOUT, RELEASABLE, files, parties, running, sign
 
-READER = ("--reader", "XBO/analyst1")
+READER = ("--reader", "XBO/analyst1", "--purpose", "counter-terrorism")
 HEADING = "UNCLASSIFIED//REL TO XAR, XBO"
 
 

@@ -20,7 +20,7 @@ async def test_receiving_does_not_end_before_reports_in_hand_are_acknowledged(tm
                 held.append(received.text)
 
         async with asyncio.TaskGroup() as tasks:
-            deliveries = reader.receive(follow=False)
+            deliveries = reader.receive(follow=False, purpose="counter-terrorism")
             for _ in range(3):
                 tasks.create_task(hold(await anext(deliveries)))
             the_end = tasks.create_task(anext(deliveries, None))
@@ -43,13 +43,13 @@ async def test_a_consumer_is_not_told_that_it_is_all_while_reports_wait_for_one_
             assert sent.accepted
         for _ in range(3):
             async with world.node("XBO") as reader:
-                deliveries = reader.receive()
+                deliveries = reader.receive(purpose="counter-terrorism")
                 await anext(deliveries)
                 # The program ends with reports in hand, as a killed one does.
                 await deliveries.aclose()
         async with world.node("XBO") as reader:
             found = []
-            async for delivery in reader.receive(follow=False):
+            async for delivery in reader.receive(follow=False, purpose="counter-terrorism"):
                 async with delivery as received:
                     found.append(received.text)
         assert found == texts
@@ -72,7 +72,7 @@ async def test_receiving_outlives_a_broker_that_is_away_just_when_the_mirror_mus
         # The second was sealed by somebody who has seen more of the log than the reader has.
         await sender.send(report("two"), agreement=AGREEMENT)
         found = []
-        async for delivery in reader.receive():
+        async for delivery in reader.receive(purpose="counter-terrorism"):
             async with delivery as received:
                 found.append(received.text)
             if len(found) == 2:

@@ -34,7 +34,18 @@ def shown(world: World, code: str) -> dict:
 
 def following(world: World, into) -> Process:
     """Receive as XBO/n1 in a process of its own, until it is stopped."""
-    words = [COMITY, "receive", "--into", into, "--as", "XBO/n1", "--follow", "--json"]
+    words = [
+        COMITY,
+        "receive",
+        "--into",
+        into,
+        "--as",
+        "XBO/n1",
+        "--purpose",
+        "counter-terrorism",
+        "--follow",
+        "--json",
+    ]
     machine = world.bohemund
     return start(words, "following", into.parent, environment(machine.path, machine.passphrase_file))
 

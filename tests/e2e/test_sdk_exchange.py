@@ -16,7 +16,7 @@ from comity_policy.steps import StepKind
 async def texts(node, **options):
     """Receive everything that is due, acknowledge it, and give the texts."""
     found = []
-    async for delivery in node.receive(follow=False, **options):
+    async for delivery in node.receive(follow=False, purpose="counter-terrorism", **options):
         async with delivery as received:
             found.append(received.text)
     return found
@@ -27,7 +27,7 @@ async def test_a_report_arrives_whole_and_its_receipt_says_who_may_read_it(tmp_p
         receipt = await sender.send(report("two boats", title="Boats"), agreement=AGREEMENT)
         assert receipt.recipients == (("XBO/n1", (0,)),)
         assert not receipt.duplicate
-        async for delivery in reader.receive(follow=False):
+        async for delivery in reader.receive(follow=False, purpose="counter-terrorism"):
             async with delivery as received:
                 assert (received.text, received.title) == ("two boats", "Boats")
                 assert received.report_id == receipt.report_id
@@ -51,7 +51,7 @@ async def test_a_portion_for_own_eyes_stays_closed_to_the_partner(tmp_path):
         preview = sender.preview(both, agreement=AGREEMENT)
         assert [(one.node, one.portions, one.withheld) for one in preview.nodes] == [("XBO/n1", (0,), (1,))]
         await sender.send(both, agreement=AGREEMENT)
-        async for delivery in reader.receive(follow=False):
+        async for delivery in reader.receive(follow=False, purpose="counter-terrorism"):
             async with delivery as received:
                 assert received.text == "for both"
                 assert received.withheld == (1,)
@@ -64,7 +64,7 @@ async def test_a_group_and_an_assessment_arrive_as_they_were_meant_on_the_day_of
         )
         receipt = await sender.send(report("", graded, marking="SECRET//REL TO XAR, XSEA"), agreement=AGREEMENT)
         assert receipt.recipients == (("XBO/n1", (0,)),)
-        async for delivery in reader.receive(follow=False):
+        async for delivery in reader.receive(follow=False, purpose="counter-terrorism"):
             async with delivery as received:
                 day = day_of(received.times.created_at)
                 (portion,) = received.portions
@@ -104,7 +104,7 @@ async def test_a_report_whose_reader_raised_comes_again_and_its_lane_waits(tmp_p
         for text in ("first", "second", "third"):
             await sender.send(report(text), agreement=AGREEMENT)
         seen = []
-        async for delivery in reader.receive():
+        async for delivery in reader.receive(purpose="counter-terrorism"):
             seen.append((delivery.report.text, delivery.attempt))
             if seen == [("first", 1)]:
                 delivery.retry(0.0)
@@ -120,10 +120,10 @@ async def test_what_a_reader_raises_reaches_the_program_and_the_report_stays_unr
     async with sharing(tmp_path) as world, world.node("XAR") as sender, world.node("XBO") as reader:
         await sender.send(report(), agreement=AGREEMENT)
         with pytest.raises(KeyError, match="mine"):  # noqa: PT012 - the loop itself is what raises
-            async for delivery in reader.receive():
+            async for delivery in reader.receive(purpose="counter-terrorism"):
                 async with delivery:
                     raise KeyError("mine")
-        async for delivery in reader.receive():
+        async for delivery in reader.receive(purpose="counter-terrorism"):
             async with delivery:
                 assert delivery.attempt == 2
                 break
@@ -134,7 +134,7 @@ async def test_a_parked_report_is_listed_with_its_reason_and_comes_again_when_re
         await sender.send(report("poison"), agreement=AGREEMENT)
         await sender.send(report("plain"), agreement=AGREEMENT)
         shown = []
-        async for delivery in reader.receive(follow=False):
+        async for delivery in reader.receive(follow=False, purpose="counter-terrorism"):
             shown.append(delivery.report.text)
             if delivery.report.text == "poison":
                 delivery.park("nobody here reads this")
@@ -162,7 +162,7 @@ async def test_what_is_more_urgent_passes_a_backlog_beyond_the_credit(tmp_path):
         backlog = (report(f"{i}") for i in range(count))
         assert all([one.accepted async for one in sender.send_many(backlog, agreement=AGREEMENT)])
         shown = 0
-        async for delivery in reader.receive():
+        async for delivery in reader.receive(purpose="counter-terrorism"):
             async with delivery as received:
                 shown += 1
                 if shown == 1:
@@ -175,7 +175,7 @@ async def test_what_is_more_urgent_passes_a_backlog_beyond_the_credit(tmp_path):
 async def test_two_processes_do_not_read_one_inbox(tmp_path):
     async with sharing(tmp_path) as world, world.node("XAR") as sender, world.node("XBO") as reader:
         await sender.send(report("one"), agreement=AGREEMENT)
-        async for delivery in reader.receive():
+        async for delivery in reader.receive(purpose="counter-terrorism"):
             async with world.node("XBO") as other:
                 with pytest.raises(ConflictError) as caught:
                     await texts(other)
@@ -197,11 +197,11 @@ async def test_reports_handed_over_and_not_answered_come_again_in_the_next_sessi
     async with sharing(tmp_path) as world, world.node("XAR") as sender, world.node("XBO") as reader:
         for i in range(3):
             await sender.send(report(f"{i}"), agreement=AGREEMENT)
-        async for delivery in reader.receive():
+        async for delivery in reader.receive(purpose="counter-terrorism"):
             assert delivery.attempt == 1
             break
         again = []
-        async for delivery in reader.receive(follow=False):
+        async for delivery in reader.receive(follow=False, purpose="counter-terrorism"):
             async with delivery as received:
                 again.append((received.text, delivery.attempt))
         assert again == [("0", 2), ("1", 2), ("2", 2)]

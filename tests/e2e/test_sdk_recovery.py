@@ -34,7 +34,7 @@ async def stopped(path):
 
 async def received(node):
     found = []
-    async for delivery in node.receive(follow=False):
+    async for delivery in node.receive(follow=False, purpose="counter-terrorism"):
         async with delivery as one:
             found.append(one.text)
     return found
@@ -50,7 +50,7 @@ async def test_a_stream_goes_on_when_the_broker_comes_back(tmp_path):
         seen = []
         sending = asyncio.create_task(sender.send(report("while it was away"), agreement=AGREEMENT))
         async with restarted(shared):
-            async for delivery in reader.receive():
+            async for delivery in reader.receive(purpose="counter-terrorism"):
                 async with delivery as one:
                     seen.append(one.text)
                 if len(seen) == 2:
@@ -91,7 +91,7 @@ async def test_whoever_waits_too_long_is_told_that_the_report_is_in_the_outbox(t
         with pytest.raises(UnreachableError, match="outbox"):
             await sender.send(report("later"), agreement=AGREEMENT)
         async with restarted(shared), shared.node("XBO") as reader:
-            async for delivery in reader.receive():
+            async for delivery in reader.receive(purpose="counter-terrorism"):
                 async with delivery as one:
                     assert one.text == "later"
                     break
@@ -219,7 +219,7 @@ def test_a_program_without_an_event_loop_sends_and_receives(tmp_path):
             with pytest.raises(RefusedError):
                 sender.send(report("four", marking="SECRET//NOFORN"), agreement=AGREEMENT)
             texts = []
-            for delivery in reader.receive(follow=False):
+            for delivery in reader.receive(follow=False, purpose="counter-terrorism"):
                 with delivery as one:
                     texts.append(one.text)
             assert texts == ["one", "two"]

@@ -24,12 +24,13 @@ from builders_engine import (
     VOCABULARIES,
     document_of,
 )
-from comity.node.permitting import Opened, permitted
+from comity.node.permitting import Occasion, Opened, permitted
 from comity_policy import clauses as kinds
 from comity_policy.engine import compile_agreement
 from comity_policy.facts import Addressee, AgreementState, PortionMarking, Reader, Use
+from comity_policy.gloss import gloss
 from comity_policy.marking import Label
-from comity_policy.readers import Lack
+from comity_policy.readers import Lack, UseCaveat
 from comity_policy.reference import decide
 
 IN_FORCE = AgreementState(in_force=True)
@@ -58,6 +59,8 @@ PORTIONS = tuple(
     PortionMarking(Label("XAR", level, releasable_to=frozenset({"XAR", "XBO"})))
     for level in ("OPEN", "CONFIDENTIAL", "SECRET")
 )
+CAVEAT = UseCaveat("23", "Only so.", ASKING[3].text["en"], gloss(ASKING[3], document_of((*CLAUSES, ASKING[3]))))
+OTHER_WORDS = replace(CAVEAT, caveat="Only otherwise.")
 READERS = st.builds(
     Reader,
     officer=st.sampled_from(("XBO/officer1", "XBO/officer2")),
@@ -68,10 +71,10 @@ READERS = st.builds(
 )
 OPENINGS = st.builds(
     Opened,
-    purpose=st.sampled_from((None, "counter-terrorism", "border")),
+    purposes=st.sampled_from(((), ("counter-terrorism",), ("border",), ("border", "counter-terrorism"))),
     use=st.sampled_from(Use),
     reader=st.none() | READERS,
-    acknowledged=st.sampled_from((frozenset[str](), frozenset({"23"}), frozenset({"22"}))),
+    acknowledged=st.sampled_from((frozenset[bytes](), frozenset({CAVEAT.digest}), frozenset({OTHER_WORDS.digest}))),
     registered=st.booleans(),
     held=st.booleans(),
 )
@@ -89,11 +92,11 @@ def test_what_is_shown_the_reference_permits_and_what_waits_opens_to_somebody(op
     node = replace(NODE, officers=frozenset({"XBO/officer1"}))
     base = replace(MOMENT, **AT_OPENING)
     states = (IN_FORCE, state)
-    moments = [opened.onto(base, profile.purpose)] * 2
+    moments = [opened.onto(base, profile.purpose, [CAVEAT])] * 2
     moments[1] = replace(moments[1], held=opened.held)
     compiled = [compile_agreement(document, DIGEST, one, VOCABULARIES) for one in states]
     found = permitted(
-        [(one, node, moment) for one, moment in zip(compiled, moments, strict=True)], profile, TIMES, range(3)
+        [Occasion(one, node, moment) for one, moment in zip(compiled, moments, strict=True)], profile, TIMES, range(3)
     )
     for index in range(3):
         answers = [
@@ -102,21 +105,23 @@ def test_what_is_shown_the_reference_permits_and_what_waits_opens_to_somebody(op
         ]
         assert (index in found.portions) is all(answers)
     assert not set(found.portions) & set(found.waiting)
-    assert bool(found.waiting) is bool(found.lacks)
+    assert all(found.waiting.values())
+    lacks = frozenset[Lack]().union(*found.waiting.values())
     # Whatever is lacking is something that this opening did not bring as it should.
-    if Lack.PURPOSE in found.lacks:
-        assert opened.purpose not in (None, profile.purpose)
-    if Lack.CAVEATS in found.lacks:
-        assert "23" not in opened.acknowledged
-    if Lack.USE in found.lacks:
+    if Lack.PURPOSE in lacks:
+        assert profile.purpose not in opened.purposes
+    if Lack.CAVEATS in lacks:
+        assert CAVEAT.digest not in opened.acknowledged
+    if Lack.USE in lacks:
         assert opened.use is not Use.READ
     # An officer of the desk with the highest clearance who brings all of it opens everything that waits.
     best = Reader("XBO/officer1", frozenset({"desk"}), frozenset(), "PRISNE", NOW + DAY)
-    right = replace(opened, purpose=None, use=Use.READ, reader=best, acknowledged=frozenset({"23"}))
-    again = [right.onto(base, profile.purpose)] * 2
+    brought = frozenset({CAVEAT.digest})
+    right = replace(opened, purposes=(profile.purpose,), use=Use.READ, reader=best, acknowledged=brought)
+    again = [right.onto(base, profile.purpose, [CAVEAT])] * 2
     again[1] = replace(again[1], held=opened.held)
     opens = permitted(
-        [(one, node, moment) for one, moment in zip(compiled, again, strict=True)], profile, TIMES, range(3)
+        [Occasion(one, node, moment) for one, moment in zip(compiled, again, strict=True)], profile, TIMES, range(3)
     )
     assert set(found.waiting) <= set(opens.portions)
     assert set(opens.portions) == {*found.portions, *found.waiting}

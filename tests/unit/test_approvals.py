@@ -39,7 +39,10 @@ async def test_a_flash_report_that_two_officers_approved_goes_out(tmp_path):
 async def test_the_officer_who_acts_is_signed_in_the_profile_with_the_role(tmp_path):
     async with approving(tmp_path) as world, world.node("XAR") as sender:
         await sender.send(report(), agreement=AGREEMENT, approved_by=world.approvers(*TWO))
-        async with world.node("XBO") as reader, contextlib.aclosing(reader.receive(follow=False)) as deliveries:
+        async with (
+            world.node("XBO") as reader,
+            contextlib.aclosing(reader.receive(follow=False, purpose="counter-terrorism")) as deliveries,
+        ):
             profiles = []
             async for delivery in deliveries:
                 async with delivery as one:

@@ -108,7 +108,7 @@ async def delivered(officers):
     shared = officers.shared
     async with shared.node("XAR") as sender, shared.node("XBO") as reader:
         receipt = await sender.send(report(), agreement=AGREEMENT)
-        async for delivery in reader.receive(follow=False):
+        async for delivery in reader.receive(follow=False, purpose="counter-terrorism"):
             async with delivery:
                 pass
         rows = [row async for row in sender.reports(AGREEMENT)]

@@ -27,7 +27,7 @@ LATE = [("DUTY_OVERDUE", "acknowledge", "XBO")]
 
 async def handed(reader):
     """Let XBO be handed a report and not answer for it."""
-    async for _ in reader.receive():
+    async for _ in reader.receive(purpose="counter-terrorism"):
         return
 
 

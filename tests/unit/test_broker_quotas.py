@@ -201,7 +201,7 @@ async def test_what_waited_is_handed_over_though_the_quota_is_used_up_by_then(tm
     async with (
         brokered(tmp_path / "broker", world=world.world),
         world.node("XAR", now_ms=lambda: now) as reader,
-        contextlib.aclosing(reader.receive(follow=False)) as deliveries,
+        contextlib.aclosing(reader.receive(follow=False, purpose="counter-terrorism")) as deliveries,
     ):
         texts = []
         async for delivery in deliveries:

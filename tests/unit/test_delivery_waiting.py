@@ -1,12 +1,10 @@
-"""Leaving a report of which something waits: it is parked, a recall is given back; never acknowledged."""
+"""Leaving a report of which something waits: what opened is taken, the rest waits; it is never acknowledged."""
 
 import pytest
 
 from comity.node.delivery import Delivery
 from comity.node.inbox import InboxLane
 from comity_policy.readers import Lack
-
-PARKED = "parked: waits for another opening: caveats, reader"
 
 
 class Desk:
@@ -18,6 +16,11 @@ class Desk:
     def acknowledged(self, delivery, waiter):
         self.ends.append("acknowledged")
 
+    def taken(self, delivery, waiter):
+        self.ends.append(f"taken, waits for {', '.join(sorted(delivery.waits_for))}")
+        if waiter is not None:
+            waiter.set_result(None)
+
     def parked(self, delivery, reason):
         self.ends.append(f"parked: {reason}")
 
@@ -25,11 +28,11 @@ class Desk:
         self.ends.append(f"given back for {after_seconds:g} s")
 
 
-def delivery(desk, transport_class=4, waits_for=frozenset({Lack.READER, Lack.CAVEATS})):
+def delivery(desk, waits=(frozenset({Lack.READER}), frozenset({Lack.CAVEATS}))):
     return Delivery(
         desk,
         None,
-        lane=InboxLane("XAR-XBO-1", "XAR/n1", bytes(16), transport_class),
+        lane=InboxLane("XAR-XBO-1", "XAR/n1", bytes(16), 4),
         origin_sequence=1,
         attempt=1,
         admitted_at=0,
@@ -40,25 +43,37 @@ def delivery(desk, transport_class=4, waits_for=frozenset({Lack.READER, Lack.CAV
         segment_slots=1,
         report_id=bytes(16),
         expires_at=0,
-        waits_for=waits_for,
+        waits=waits,
     )
 
 
-@pytest.mark.parametrize(
-    ("transport_class", "end"), [(4, PARKED), (1, PARKED), (0, "given back for 60 s"), (5, "given back for 60 s")]
-)
-async def test_it_is_never_acknowledged(transport_class, end):
+async def test_it_is_never_acknowledged():
     desk = Desk()
-    one = delivery(desk, transport_class)
+    one = delivery(desk)
     async with one:
         pass
     one.acknowledge()
     await one.settled()
-    assert desk.ends == [end]
+    assert desk.ends == ["taken, waits for caveats, reader"]
+
+
+async def test_whoever_waits_for_the_disk_waits_for_what_was_taken():
+    desk = Desk()
+    one = delivery(desk)
+    await one.settled()
+    assert (desk.ends, one.is_open) == (["taken, waits for caveats, reader"], False)
+
+
+async def test_what_its_application_gives_back_was_not_taken():
+    desk = Desk()
+    with pytest.raises(RuntimeError):
+        async with delivery(desk):
+            raise RuntimeError
+    assert desk.ends == ["given back for 1 s"]
 
 
 async def test_one_of_which_nothing_waits_is():
     desk = Desk()
-    async with delivery(desk, waits_for=frozenset()):
+    async with delivery(desk, waits=()):
         pass
     assert desk.ends == ["acknowledged"]

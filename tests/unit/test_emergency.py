@@ -60,7 +60,7 @@ async def test_a_flash_goes_out_though_the_quota_is_used_up_and_the_second_offic
             await sender.send(flash(emergency=declared.digest), agreement=AGREEMENT, approved_by=awake)
             await sender.send(report(emergency=declared.digest), agreement=AGREEMENT)
             read = 0
-            async for delivery in reader.receive(follow=False):
+            async for delivery in reader.receive(follow=False, purpose="counter-terrorism"):
                 async with delivery:
                     read += 1
             assert read == 3
@@ -152,7 +152,7 @@ async def test_both_parties_know_of_a_certificate_and_the_mirror_leaves_out_what
         security = officers.held(shared.world.xbo, "security1")
         async with shared.node("XAR") as sender, shared.node("XBO") as reader:
             sent = await sender.send(report(), agreement=AGREEMENT)
-            async for delivery in reader.receive(follow=False):
+            async for delivery in reader.receive(follow=False, purpose="counter-terrorism"):
                 async with delivery:
                     pass
             about = {"originator": "XAR", "reports": (sent.report_id.hex,), "leaves": (sent.leaf.hex(),)}

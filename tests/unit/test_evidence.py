@@ -28,7 +28,7 @@ async def evidence(world, party):
 
 async def take(reader, count):
     """Take and acknowledge so many reports."""
-    async for delivery in reader.receive():
+    async for delivery in reader.receive(purpose="counter-terrorism"):
         async with delivery:
             count -= 1
         if not count:
@@ -70,7 +70,7 @@ async def test_a_report_that_no_node_of_a_party_was_handed_yet_is_a_leaf_in_its_
 
 async def break_off(reader):
     """Take a report and leave without a word about it."""
-    async for delivery in reader.receive():
+    async for delivery in reader.receive(purpose="counter-terrorism"):
         assert delivery.is_open
         return
 
@@ -102,7 +102,7 @@ async def test_a_report_that_expired_is_shown_to_whom_it_was_handed_and_to_nobod
         clock.wall = lambda: now + 2 * 3_600_000
         for name in ("XBO", "XDE"):
             async with world.node(name, now_ms=clock.now_ms) as reader:
-                following = asyncio.ensure_future(anext(reader.receive(follow=True)))
+                following = asyncio.ensure_future(anext(reader.receive(follow=True, purpose="counter-terrorism")))
                 await ended_at(world, f"{name}/n1")
                 following.cancel()
                 await asyncio.wait([following])

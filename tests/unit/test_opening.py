@@ -159,7 +159,7 @@ async def test_a_key_that_came_since_is_looked_for_once_it_is_needed(tmp_path):
             asked.append(1)
             return {key.fingerprint: key}
 
-        opening = Opening(hand.mirror, READER, Opener("XBO", {}, newer=newer), purpose=None, now_ms=hand.clock)
+        opening = Opening(hand.mirror, READER, Opener("XBO", {}, newer=newer), now_ms=hand.clock)
         segment = opening.open_segment(hand.frame(2), refreshed=False)
         assert isinstance(opening.open_slot(segment, 0), OpenSlot)
         assert isinstance(opening.open_slot(segment, 1), OpenSlot)
@@ -197,11 +197,13 @@ async def test_what_a_broker_admitted_during_a_suspension_stays_closed_after_it(
 async def test_a_report_stated_for_another_purpose_waits_for_who_opens_it_for_that(tmp_path):
     async with handing(tmp_path) as hand:
         frame = hand.frame()
-        assert isinstance(opened(hand, frame, purpose="counter-terrorism"), OpenSlot)
-        result = opened(hand, frame, purpose="threat-to-life")
-        assert isinstance(result, OpenSlot)
-        assert (result.report, result.lacks) == (None, {Lack.PURPOSE})
-        assert [one.kind for one in result.refused] == ["purpose"]
+        for purposes in (("counter-terrorism",), ("threat-to-life", "counter-terrorism")):
+            assert opened(hand, frame, purposes=purposes).report.text == "1 portion 0"
+        for purposes in (("threat-to-life",), ()):
+            result = opened(hand, frame, purposes=purposes)
+            assert isinstance(result, OpenSlot)
+            assert (result.report, result.lacks) == (None, {Lack.PURPOSE})
+            assert [one.kind for one in result.refused] == ["purpose"]
 
 
 async def test_a_report_kept_longer_than_agreed_stays_closed(tmp_path):

@@ -64,6 +64,7 @@ def test_the_blocking_face_has_the_same_names():
         "segment_id",
         "segment_slots",
         "slot",
+        "waits",
         "is_open",
     }
     said = inspect.signature(sync.connect).parameters

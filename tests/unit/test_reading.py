@@ -6,6 +6,7 @@ from builders_readers import (
     CLEARED,
     COPIES,
     NEED,
+    PURPOSE,
     RELABEL,
     SURVIVES,
     USE,
@@ -169,9 +170,9 @@ async def test_the_register_says_who_acknowledged_and_opened(tmp_path):
         try:
             (line,) = register.openings(report_id)
             assert (line.reader, line.purpose, line.use) == ("XBO/analyst1", "counter-terrorism", Use.READ)
-            digest = world.shared.treaty.digest
-            assert register.acknowledged(report_id, "XBO/analyst1", digest) == {"42"}
-            assert register.acknowledged(report_id, "XBO/n1", digest) == frozenset()
+            assert line.portions == {0}
+            assert register.acknowledged(report_id, "XBO/analyst1") == {given.shown[0].caveat.digest}
+            assert register.acknowledged(report_id, "XBO/n1") == frozenset()
             assert b"two boats" not in register.envelope(report_id).exported
         finally:
             register.close()
@@ -184,7 +185,7 @@ async def test_no_clause_that_asks_keeps_no_register(tmp_path):
         async with world.shared.node("XBO") as node:
             (row,) = [row async for row in node.reports()]
             with pytest.raises(NotFoundError, match="no envelope"):
-                await node.reopen(row.report_id, use=Use.READ)
+                await node.reopen(row.report_id, use=Use.READ, purpose=PURPOSE)
 
 
 # --- uses -----------------------------------------------------------------------------------------------------------
@@ -205,18 +206,18 @@ async def test_a_copy_is_registered_first_and_made_once(tmp_path):
         report_id = await opened_report(world)
         async with world.shared.node("XBO") as node:
             with pytest.raises(RefusedError) as refused:
-                await node.reopen(report_id, use=Use.COPY)
+                await node.reopen(report_id, use=Use.COPY, purpose=PURPOSE)
             assert [one.clause_id for one in refused.value.clauses] == ["43"]
             assert "comity report register" in refused.value.what_to_do
-            assert await node.register_copy(report_id, use=Use.COPY) == 1
+            assert await node.register_copy(report_id, use=Use.COPY, purpose=PURPOSE) == 1
             with pytest.raises(RefusedError):
-                await node.reopen(report_id, use=Use.TRANSLATION)
-            assert (await node.reopen(report_id, use=Use.COPY)).text == "two boats"
+                await node.reopen(report_id, use=Use.TRANSLATION, purpose=PURPOSE)
+            assert (await node.reopen(report_id, use=Use.COPY, purpose=PURPOSE)).text == "two boats"
             with pytest.raises(RefusedError):
-                await node.reopen(report_id, use=Use.COPY)
-            assert await node.register_copy(report_id, use=Use.TRANSLATION) == 2
+                await node.reopen(report_id, use=Use.COPY, purpose=PURPOSE)
+            assert await node.register_copy(report_id, use=Use.TRANSLATION, purpose=PURPOSE) == 2
             with pytest.raises(UsageError):
-                await node.register_copy(report_id, use=Use.EVIDENCE)
+                await node.register_copy(report_id, use=Use.EVIDENCE, purpose=PURPOSE)
 
 
 async def test_a_number_of_the_register_is_its_readers_own(tmp_path):
@@ -225,12 +226,14 @@ async def test_a_number_of_the_register_is_its_readers_own(tmp_path):
         report_id = await opened_report(world, analyst)
         async with world.shared.node("XBO") as node:
             with pytest.raises(RefusedError) as refused:
-                await node.register_copy(report_id, use=Use.COPY)
+                await node.register_copy(report_id, use=Use.COPY, purpose=PURPOSE)
             assert [one.clause_id for one in refused.value.clauses] == ["41"]
-            await node.register_copy(report_id, use=Use.COPY, reader=reading_officer(analyst))
+            await node.register_copy(report_id, use=Use.COPY, purpose=PURPOSE, reader=reading_officer(analyst))
             with pytest.raises(RefusedError):
-                await node.reopen(report_id, use=Use.COPY, reader=reading_officer(other))
-            assert (await node.reopen(report_id, use=Use.COPY, reader=reading_officer(analyst))).text == "two boats"
+                await node.reopen(report_id, use=Use.COPY, purpose=PURPOSE, reader=reading_officer(other))
+            assert (
+                await node.reopen(report_id, use=Use.COPY, purpose=PURPOSE, reader=reading_officer(analyst))
+            ).text == "two boats"
 
 
 async def test_a_use_that_needs_consent_is_refused_and_a_free_one_is_not(tmp_path):
@@ -238,9 +241,9 @@ async def test_a_use_that_needs_consent_is_refused_and_a_free_one_is_not(tmp_pat
         report_id = await opened_report(world)
         async with world.shared.node("XBO") as node:
             with pytest.raises(RefusedError) as refused:
-                await node.reopen(report_id, use=Use.EVIDENCE)
+                await node.reopen(report_id, use=Use.EVIDENCE, purpose=PURPOSE)
             assert [one.clause_id for one in refused.value.clauses] == ["42"]
-            assert (await node.reopen(report_id, use=Use.ACTION)).text == "two boats"
+            assert (await node.reopen(report_id, use=Use.ACTION, purpose=PURPOSE)).text == "two boats"
             with pytest.raises(RefusedError):
                 await node.reopen(report_id, use=Use.ACTION, purpose="threat-to-life")
 
@@ -250,9 +253,9 @@ async def test_what_was_opened_before_a_suspension_may_be_read_on(tmp_path):
         report_id = await opened_report(world)
         await world.shared.treaty.take(StepKind.SUSPEND, world.xbo, reason="a review")
         async with world.shared.node("XBO") as node:
-            assert (await node.reopen(report_id, use=Use.READ)).text == "two boats"
+            assert (await node.reopen(report_id, use=Use.READ, purpose=PURPOSE)).text == "two boats"
             with pytest.raises(RefusedError):
-                await node.reopen(report_id, use=Use.EVIDENCE)
+                await node.reopen(report_id, use=Use.EVIDENCE, purpose=PURPOSE)
 
 
 async def test_what_is_sent_to_a_named_officer_is_opened_by_that_officer_alone(tmp_path):

@@ -1,5 +1,7 @@
 """The register of a node: lines stay across processes, a number is taken once, envelopes go when their report expires."""
 
+from dataclasses import replace
+
 import pytest
 
 from comity.errors import NotFoundError
@@ -8,9 +10,10 @@ from comity_policy.facts import Use
 from comity_policy.readers import Lack
 
 REPORT, LEAF = b"r" * 16, b"l" * 48
-OPENED = OpenedLine(REPORT, LEAF, "XAR-XBO-1", "XBO/analyst1", "analysis", Use.READ, 10)
+OPENED = OpenedLine(REPORT, LEAF, "XAR-XBO-1", "XBO/analyst1", "analysis", Use.READ, frozenset({0, 11}), 10)
 KEPT = KeptEnvelope(REPORT, "XAR-XBO-1", 7, 5, 100, b"sealed")
-WAITS = WaitingLine("default", REPORT, "XAR-XBO-1", b"s" * 48, 3, frozenset({Lack.READER, Lack.CAVEATS}), "", 10)
+LACKS = frozenset({frozenset({Lack.READER, Lack.CAVEATS}), frozenset({Lack.USE})})
+WAITS = WaitingLine("default", REPORT, LEAF, "XAR-XBO-1", b"s" * 48, 3, LACKS, 10, 100)
 
 
 @pytest.fixture
@@ -47,16 +50,12 @@ def test_an_envelope_stays_the_first_one_and_goes_when_its_report_expires(regist
     assert len(register.openings(REPORT)) == 2
 
 
-def test_what_one_reader_acknowledged_under_one_text_counts_for_no_other(register):
-    line = AcknowledgedLine(REPORT, frozenset({"9", "8"}), "XBO/analyst1", "XAR-XBO-1", b"d" * 48, 10)
+def test_what_one_reader_acknowledged_for_one_report_counts_for_no_other(register):
+    line = AcknowledgedLine(REPORT, {b"w" * 48: "9", b"v" * 48: "8"}, "XBO/analyst1", "XAR-XBO-1", b"d" * 48, 10)
     register.acknowledge(line)
     register.acknowledge(line)
-    assert register.acknowledged(REPORT, "XBO/analyst1", b"d" * 48) == {"8", "9"}
-    for other in (
-        (b"q" * 16, "XBO/analyst1", b"d" * 48),
-        (REPORT, "XBO/n1", b"d" * 48),
-        (REPORT, "XBO/analyst1", b"e" * 48),
-    ):
+    assert register.acknowledged(REPORT, "XBO/analyst1") == {b"w" * 48, b"v" * 48}
+    for other in ((b"q" * 16, "XBO/analyst1"), (REPORT, "XBO/n1")):
         assert register.acknowledged(*other) == frozenset()
 
 
@@ -74,9 +73,23 @@ def test_a_number_is_taken_once_by_whichever_process_is_first(register, place):
 
 
 def test_what_waits_has_one_line_until_it_waits_no_more(register):
-    register.wait(WAITS)
-    newer = WaitingLine("default", REPORT, "XAR-XBO-1", b"t" * 48, 0, frozenset({Lack.READER}), "XBO/analyst1 1", 12)
-    register.wait(newer)
+    register.wait(WAITS, "|analysis|read|", ())
+    assert register.waiting("default") == (WAITS,)
+    newer = replace(WAITS, segment_id=b"t" * 48, slot=0, lacks=frozenset({frozenset({Lack.READER})}), at=12)
+    register.wait(newer, "XBO/analyst1 1|analysis|read|", (0, 11))
     assert (register.waiting("default"), register.waiting("archive")) == ((newer,), ())
     register.wait_no_more([newer])
     assert register.waiting("default") == ()
+
+
+def test_who_tried_and_what_was_taken_stays_until_the_report_expires(register):
+    register.wait(WAITS, "|analysis|read|", ())
+    register.wait(WAITS, "XBO/analyst1 1|analysis|read|", (0, 11))
+    register.wait_no_more([WAITS])
+    tried = {"|analysis|read|": frozenset(), "XBO/analyst1 1|analysis|read|": {0, 11}}
+    assert register.tried("default", LEAF) == tried
+    assert register.tried("archive", LEAF) == register.tried("default", b"m" * 48) == {}
+    register.drop_expired(99)
+    assert register.tried("default", LEAF) == tried
+    register.drop_expired(100)
+    assert register.tried("default", LEAF) == {}

@@ -23,7 +23,13 @@ F = TypeVar("F", bound=Callable[..., object])
 _OPTIONS = (
     click.option("--reader", metavar="PARTY/NAME", help="The officer who reads; the key must be on this machine."),
     click.option("--reader-passphrase-file", metavar="FILE", help="The passphrase of the reader's keys, if another."),
-    click.option("--purpose", help="What they are opened for; a report stated for something else stays closed."),
+    click.option(
+        "--purpose",
+        "purposes",
+        multiple=True,
+        envvar="COMITY_PURPOSE",
+        help="What they are opened for, where an agreement asks; may be repeated. What is stated for something else stays closed.",
+    ),
     click.option("--accept-caveats", is_flag=True, help="Acknowledge every use caveat, without being asked."),
 )
 
@@ -50,11 +56,11 @@ def acknowledging(*, accept: bool) -> Acknowledge | None:
     """Give what shows caveats: all accepted, or asked on the terminal, each caveat of a text once; None without a terminal."""
     if not accept and not sys.stdin.isatty():
         return None
-    answered: dict[tuple[str, str, str], bool] = {}
+    answered: dict[tuple[str, bytes], bool] = {}
 
     async def acknowledge(shown: CaveatShown) -> bool:
         caveat = shown.caveat
-        key = (shown.agreement_id, caveat.clause_id, caveat.caveat)
+        key = (shown.agreement_id, caveat.digest)
         if key not in answered:
             for line in caveat_lines(shown):
                 click.echo(line, err=True)
@@ -95,10 +101,11 @@ def tell_waiting(run: Invocation, waiting: Waiting) -> None:
     )
 
 
-def tell_closed(run: Invocation, report: ReceivedReport) -> None:
-    """Say which portions of an opened report stay closed or wait for another opening, and why."""
+def tell_closed(run: Invocation, report: ReceivedReport, *, waits: bool) -> None:
+    """Say which portions of an opened report stay closed or wait for another opening, and why; `waits` where others did not open them."""
     closed = sorted({index for one in report.refused for index in one.portions} | set(report.waiting))
     for index in closed:
-        waits = " It waits for what is lacking:" if index in report.waiting else " It stays closed:"
-        run.output.say(f"  not opened: portion {index + 1}.{waits}")
+        waiting = " It waits for what is lacking:" if waits else " Whoever may has opened it before:"
+        why = waiting if index in report.waiting else " It stays closed:"
+        run.output.say(f"  not opened: portion {index + 1}.{why}")
     run.output.say(*clause_lines(report.refused))

@@ -27,7 +27,7 @@ class _Wanted(TypedDict):
 
     follow: bool
     consumer: str
-    purpose: str | None
+    purpose: tuple[str, ...]
     use: Use
     reader: ReadingOfficer | None
     acknowledge: Acknowledge | None
@@ -41,9 +41,9 @@ AT_ONCE = 32
 
 @command(
     "receive",
-    example="""comity receive --into inbox --as XBO/n1
-comity receive --follow --into inbox --as XBO/n1 --purpose counter-terrorism
-comity receive --into inbox --as XBO/n1 --reader XBO/analyst1""",
+    example="""comity receive --into inbox --as XBO/n1 --purpose counter-terrorism
+comity receive --follow --into inbox --as XBO/n1 --purpose counter-terrorism --purpose threat-to-life
+comity receive --into inbox --as XBO/n1 --purpose counter-terrorism --reader XBO/analyst1""",
 )
 @click.option("--into", required=True, metavar="DIR", help="Where the files are written.")
 @click.option("--follow", is_flag=True, help="Go on waiting for new reports, until interrupted.")
@@ -60,7 +60,7 @@ def receive(
     into: str,
     follow: bool,
     consumer: str,
-    purpose: str | None,
+    purposes: tuple[str, ...],
     use: str,
     reader: str | None,
     reader_passphrase_file: str | None,
@@ -75,9 +75,10 @@ def receive(
     ID-N.* is portion N, ID.json says what the report is, its banner first. What the node noticed and cannot mend (its alarms)
     is told on standard error.
 
-    Where an agreement asks who reads, --reader names an officer whose keys are on this machine. A use caveat is shown before the
-    report and acknowledged on the terminal, or with --accept-caveats. What lacks one of these is not opened and not lost: it waits,
-    and comes again when somebody receives who brings it.
+    Where an agreement asks who reads, --reader names an officer whose keys are on this machine; where it asks what for, --purpose
+    says so (or COMITY_PURPOSE): the sender's word is not the reader's. A use caveat is shown before the report and acknowledged on
+    the terminal, or with --accept-caveats. What lacks one of these is not opened and not lost: it waits, and comes again when
+    somebody receives who brings it.
     """
     place = run.acting(IdentityKind.NODE)
     passphrase = run.passphrase(str(place.identity))
@@ -91,7 +92,7 @@ def receive(
             wanted={
                 "follow": follow,
                 "consumer": consumer,
-                "purpose": purpose,
+                "purpose": purposes,
                 "use": Use(use),
                 "reader": reader_of(run, reader, reader_passphrase_file),
                 "acknowledge": acknowledging(accept=accept_caveats),
@@ -185,4 +186,4 @@ def _tell(
     if keyless:
         run.output.say(f"  withheld: portion {', '.join(keyless)} (this node has no key for it)")
     if closed:
-        tell_closed(run, report)
+        tell_closed(run, report, waits=bool(delivery.waits_for))

@@ -50,7 +50,7 @@ def register(
     use: str,
     reader: str | None,
     reader_passphrase_file: str | None,
-    purpose: str | None,
+    purposes: tuple[str, ...],
     accept_caveats: bool,
 ) -> None:
     """Enter one copy or translation in the node's register, and print its number.
@@ -61,7 +61,7 @@ def register(
     opening = _Opening(run, reader, reader_passphrase_file, accept=accept_caveats)
     number = opening.run(
         lambda node, officer, ask: node.register_copy(
-            report_id, use=Use(use), purpose=purpose, reader=officer, acknowledge=ask
+            report_id, use=Use(use), purpose=purposes, reader=officer, acknowledge=ask
         )
     )
     run.output.record(report_id=str(report_id), use=use, number=number, reader=reader)
@@ -87,7 +87,7 @@ def export(
     into: str,
     reader: str | None,
     reader_passphrase_file: str | None,
-    purpose: str | None,
+    purposes: tuple[str, ...],
     accept_caveats: bool,
 ) -> None:
     """Take a portion of a report out for a use: it is decided again, and refused with the clause and what would remedy it.
@@ -101,7 +101,7 @@ def export(
     opening = _Opening(run, reader, reader_passphrase_file, accept=accept_caveats)
     found = opening.run(
         lambda node, officer, ask: node.reopen(
-            report_id, use=Use(use), purpose=purpose, reader=officer, acknowledge=ask, portion=_index(portion)
+            report_id, use=Use(use), purpose=purposes, reader=officer, acknowledge=ask, portion=_index(portion)
         )
     )
     ((index, one),) = found.opened

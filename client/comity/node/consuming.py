@@ -104,7 +104,7 @@ class Consuming:
             self._mirror,
             self._place.identity,
             self._keys.opener(),
-            purpose=terms.purpose,
+            purposes=terms.purposes,
             use=terms.use,
             reader=terms.reader,
             now_ms=self._now_ms,

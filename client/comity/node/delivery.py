@@ -11,6 +11,7 @@ on to the application after the report was given back.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from enum import Enum
 from types import TracebackType
 from typing import Final, Protocol
@@ -45,6 +46,9 @@ class Desk(Protocol):
     def acknowledged(self, delivery: Delivery, waiter: asyncio.Future[None] | None) -> None:
         """Take that the application is done with it."""
 
+    def taken(self, delivery: Delivery, waiter: asyncio.Future[None] | None) -> None:
+        """Take that the application is done with what opened, while something of it waits: that is parked."""
+
     def parked(self, delivery: Delivery, reason: str) -> None:
         """Take that it is to be parked."""
 
@@ -55,9 +59,10 @@ class Desk(Protocol):
 class Delivery:
     """A report handed over, and where it stands. `origin` is PARTY/NODE; `attempt` counts from 1; times in Unix ms.
 
-    `approved_by` are the officers whose approvals verified. `waits_for` is what another opening would bring for portions that
-    stay closed in this one: while there is anything, to acknowledge the report parks it instead (it was not read whole; a recall
-    is given back), and `receive` by whoever brings that hands it over again.
+    `approved_by` are the officers whose approvals verified. `waits_for` is what other openings would bring for portions that
+    stay closed in this one and that nobody opened before: while there is anything, to acknowledge the report parks it instead (it
+    was not read whole; a recall is given back), what this opening gave counts as read, and `receive` by whoever brings what is
+    lacking hands it over again. The opening that gives the last portion acknowledges it.
     """
 
     __slots__ = (
@@ -75,7 +80,7 @@ class Delivery:
         "segment_id",
         "segment_slots",
         "slot",
-        "waits_for",
+        "waits",
     )
 
     def __init__(
@@ -94,7 +99,7 @@ class Delivery:
         segment_slots: int,
         report_id: bytes,
         expires_at: int,
-        waits_for: frozenset[Lack] = frozenset(),
+        waits: Iterable[frozenset[Lack]] = (),
     ) -> None:
         self._desk = desk
         self._fate = _Fate.OPEN
@@ -110,7 +115,7 @@ class Delivery:
         self.segment_slots = segment_slots
         self.report_id = report_id
         self.expires_at = expires_at
-        self.waits_for = waits_for
+        self.waits = frozenset(waits)
 
     @property
     def agreement_id(self) -> str:
@@ -126,6 +131,11 @@ class Delivery:
     def transport_class(self) -> int:
         """Give the class of its lane, 0 to 9."""
         return self.lane.transport_class
+
+    @property
+    def waits_for(self) -> frozenset[Lack]:
+        """Give what other openings would bring for what stays closed; nothing where acknowledging is the last word."""
+        return frozenset[Lack]().union(*self.waits)
 
     @property
     def is_open(self) -> bool:
@@ -148,34 +158,26 @@ class Delivery:
 
     def acknowledge(self) -> None:
         """Acknowledge; does nothing when it was before. One of which something waits is parked."""
-        if self.waits_for:
-            self._park_waiting()
+        if self.waits:
+            if self.is_open:
+                self._end(_Fate.PARKED)
+                self._desk.taken(self, None)
         elif self._fate is not _Fate.ACKNOWLEDGED:
             self._end(_Fate.ACKNOWLEDGED)
             self._desk.acknowledged(self, None)
 
     async def settled(self) -> None:
         """Acknowledge, and wait until that is on this machine's disk. One of which something waits is parked."""
-        if self.waits_for:
-            self._park_waiting()
-            return
         if self._fate is _Fate.ACKNOWLEDGED:
             raise UsageError(
                 "the report was acknowledged before", what_to_do="Call settled() instead of acknowledge()."
             )
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._end(_Fate.ACKNOWLEDGED)
-        self._desk.acknowledged(self, waiter)
-        await waiter
-
-    def _park_waiting(self) -> None:
-        if not self.is_open:
+        if self.waits and not self.is_open:
             return
-        if self.transport_class % CLASSES == 0:
-            # A recall is never parked: it comes again until somebody may open it.
-            self.retry(_LAST_RETRY_SECONDS)
-        else:
-            self.park(waiting_reason(self.waits_for))
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._end(_Fate.PARKED if self.waits else _Fate.ACKNOWLEDGED)
+        (self._desk.taken if self.waits else self._desk.acknowledged)(self, waiter)
+        await waiter
 
     def park(self, reason: str) -> None:
         """Put it aside for an officer to look at; its lane goes on. Raises UsageError for a reason over 1,000 characters."""

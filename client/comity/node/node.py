@@ -213,7 +213,7 @@ class Node:
         *,
         consumer: str = DEFAULT_CONSUMER,
         follow: bool = True,
-        purpose: str | None = None,
+        purpose: str | Sequence[str] = (),
         use: Use = Use.READ,
         reader: ReadingOfficer | None = None,
         acknowledge: Acknowledge | None = None,
@@ -222,8 +222,8 @@ class Node:
     ) -> AsyncIterator[Delivery]:
         """Give reports as they come, at least once each, never again once acknowledged; in order within a lane.
 
-        `purpose` is what they are opened for, where an agreement asks: a report stated for something else stays closed. Without
-        one each is opened for the purpose it states. `reader` is the officer who opens, `acknowledge` is shown each use caveat
+        `purpose` is what they are opened for, one word or several, where an agreement asks: a report stated for something else
+        stays closed, and without one every report. `reader` is the officer who opens, `acknowledge` is shown each use caveat
         before the report and says whether it is acknowledged; what lacks one of these is parked, told to `waiting`, and handed
         over again to a later `receive` that brings it. Without `follow` it ends when everything that was due was given. Raises
         ConflictError LOCKED or CONSUMER_BUSY while another process has the consumer, unless `take_over` is set at the broker,
@@ -238,7 +238,7 @@ class Node:
         report_id: UUID,
         *,
         use: Use,
-        purpose: str | None = None,
+        purpose: str | Sequence[str] = (),
         reader: ReadingOfficer | None = None,
         acknowledge: Acknowledge | None = None,
         portion: int | None = None,
@@ -255,7 +255,7 @@ class Node:
         report_id: UUID,
         *,
         use: Use,
-        purpose: str | None = None,
+        purpose: str | Sequence[str] = (),
         reader: ReadingOfficer | None = None,
         acknowledge: Acknowledge | None = None,
     ) -> int:
@@ -266,7 +266,7 @@ class Node:
     def _terms(
         self,
         reader: ReadingOfficer | None,
-        purpose: str | None,
+        purpose: str | Sequence[str],
         use: Use,
         acknowledge: Acknowledge | None,
         waiting: Callable[[Waiting], None] | None = None,
@@ -275,7 +275,8 @@ class Node:
         proved = None
         if reader is not None:
             proved = ProvedReader(reader, self.identity, lambda: self.mirror.directory, self._random_bytes)
-        return Terms(purpose, use, proved, acknowledge, waiting)
+        purposes = (purpose,) if isinstance(purpose, str) else tuple(purpose)
+        return Terms(purposes, use, proved, acknowledge, waiting)
 
     async def resolve_parked(
         self, refs: Iterable[SlotRef], action: ParkedAction, *, consumer: str = DEFAULT_CONSUMER

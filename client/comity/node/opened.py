@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from comity.envelope.checks import OfficerLookup, VerifiedSegment
 from comity.envelope.evidence import AckOutcome, BatchSignature
@@ -41,8 +41,8 @@ class Refusal:
 class OpenSlot:
     """A report as this opening may have it, with what acknowledging it needs.
 
-    `report` is None where it is not to be shown: it waits whole. `lacks` says what another opening would bring for what waits,
-    `caveats` which were not acknowledged and keep something closed.
+    `report` is None where it is not to be shown: it waits whole. `waits` says of each portion that waits what another opening would
+    bring for it, `caveats` which were not acknowledged and keep something closed.
     """
 
     report: ReceivedReport | None
@@ -51,8 +51,13 @@ class OpenSlot:
     expires_at: int
     approved_by: frozenset[str]
     refused: tuple[ClauseExplanation, ...] = ()
-    lacks: frozenset[Lack] = frozenset()
+    waits: Mapping[int, frozenset[Lack]] = field(default_factory=dict)
     caveats: tuple[UseCaveat, ...] = ()
+
+    @property
+    def lacks(self) -> frozenset[Lack]:
+        """Give what other openings would bring for all of what waits."""
+        return frozenset[Lack]().union(*self.waits.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +72,17 @@ class Time:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """What decides from `since` until `until`, Unix ms, as the mirror stands in its `version`: all agreements, and our node."""
+    """What decides from `since` until `until`, Unix ms, as the mirror stands in its `version`: all agreements, and our node.
+
+    `registered`: one of them asks that openings are written down.
+    """
 
     version: int
     since: int
     until: int
     compiled: tuple[CompiledAgreement, ...]
     node: NodeFacts | None
+    registered: bool
 
 
 # What a pair of decisions of one segment depends on, beside the report: roles, what the opening brings, time, the versions
@@ -83,7 +92,10 @@ Question = tuple[frozenset[Role], Opened, str, int, int, bytes]
 
 @dataclass(slots=True)
 class OpenSegment:
-    """A segment whose signature holds, and everything its slots are judged by. `registered`: who opens it is written down."""
+    """A segment whose signature holds, and everything its slots are judged by.
+
+    `registered`: what governed at its admission asks that who opens it is written down.
+    """
 
     verified: VerifiedSegment
     fold: AgreementFold

@@ -47,9 +47,8 @@ from comity.portion import Portion
 from comity.report import ReceivedReport
 from comity.v1 import exchange_pb2
 from comity_policy.calendar import LATEST_MS
-from comity_policy.engine import CompiledAgreement
 from comity_policy.facts import Moment, NodeFacts, Point, Profile, Role, Use
-from comity_policy.readers import is_registered
+from comity_policy.readers import UseCaveat, is_registered, use_caveats
 
 _PACKETS_KEPT: Final = 16_384
 _PEERS_KEPT: Final = 64
@@ -72,7 +71,7 @@ class Opening:
         identity: Identity,
         opener: Opener,
         *,
-        purpose: str | None = None,
+        purposes: tuple[str, ...] = (),
         use: Use = Use.READ,
         reader: ProvedReader | None = None,
         now_ms: NowMs,
@@ -80,7 +79,7 @@ class Opening:
         self._mirror = mirror
         self._identity = identity
         self._opener = opener
-        self._purpose = purpose
+        self._purposes = purposes
         self._use = use
         self._reader = reader
         self._now_ms = now_ms
@@ -165,7 +164,7 @@ class Opening:
             batch=where[0],
             batch_index=where[1],
             batch_path=where[2],
-            registered=_is_registered(verified.segment, admission.compiled),
+            registered=is_registered(admission.compiled.source),
         )
 
     def _fold(self, agreement_id: str, *, refreshed: bool) -> AgreementFold:
@@ -250,6 +249,13 @@ class Opening:
 
     # --- a slot -----------------------------------------------------------------------------------------------------
 
+    def is_registered(self, opened: OpenSegment, item: WholeItem) -> bool:
+        """Say whether who opens a report is written down: an addressee or a clause asks, of its admission or of now."""
+        profile = item.core.profile
+        if opened.registered or any(one.officer for one in profile.addressees):
+            return True
+        return self._present(opened.fold, profile, self._now_ms()).registered
+
     def open_slot(self, opened: OpenSegment, slot: int, given: Opened = NOTHING) -> OpenSlot | Refusal:
         """Judge and open one slot by rules 2 to 5; `given` is what is known of this opening beside its reader and purpose."""
         item = opened.segment.items[slot]
@@ -287,7 +293,7 @@ class Opening:
             opened=shown,
             levels=opened.admission.compiled.source.document.levels_of(profile.originator.party),
             viewer=self._identity.party,
-            waiting=decided.waiting,
+            waiting=tuple(decided.waiting),
             refused=decided.refused,
         )
         return OpenSlot(
@@ -297,7 +303,7 @@ class Opening:
             expires_at=report.core.expires_at,
             approved_by=report.approved_by,
             refused=decided.refused,
-            lacks=decided.lacks,
+            waits=decided.waiting,
             caveats=decided.caveats,
         )
 
@@ -309,7 +315,7 @@ class Opening:
             roles |= {approval.role for approval in report.approvals}
         now = self._now_ms()
         reader = None if self._reader is None else self._reader.facts(opened.fold.agreement_id, now)
-        brings = replace(given, purpose=self._purpose, use=self._use, reader=reader)
+        brings = replace(given, purposes=self._purposes, use=self._use, reader=reader)
         question = (roles, brings, profile.purpose, now, self._mirror.version, profile.agreement_digest)
         kept = opened.decided_by
         if kept is not None and kept[0] == question:
@@ -323,12 +329,16 @@ class Opening:
     def _occasion(
         self, opened: OpenSegment, time: Time, roles: frozenset[Role], brings: Opened, profile: Profile
     ) -> Occasion:
-        moment = brings.onto(self._moment(opened, time, roles), profile.purpose)
+        caveats: tuple[UseCaveat, ...] = ()
+        if brings.acknowledged and time.node is not None:
+            caveats = use_caveats(time.compiled.source, profile, time.node, frozenset())
+        moment = brings.onto(self._moment(opened, time, roles), profile.purpose, caveats)
         if time is not opened.admission:
             moment = replace(moment, held=brings.held)
         if self._declared(opened, profile):
             moment = replace(moment, emergency_declared=True)
-        return time.compiled, time.node, moment
+        later = time is not opened.admission and time.compiled.source.digest != profile.agreement_digest
+        return Occasion(time.compiled, time.node, moment, later)
 
     def _declared(self, opened: OpenSegment, profile: Profile) -> bool:
         """Say whether it went under a declaration that the own mirror has, and that was valid when it was admitted."""
@@ -360,12 +370,14 @@ class Opening:
             if above is not None:
                 # A step of the umbrella that the broker does not name counts after a while: it is looked for once a second.
                 ends += (*above.state.turning_points, now + 1000)
+            compiled = fold.compiled_for_held(profile.agreement_digest.hex(), state)
             held = self._presents[asked] = Present(
                 self._mirror.version,
                 now,
                 min(one for one in (*ends, LATEST_MS) if one is not None),
-                fold.compiled_for_held(profile.agreement_digest.hex(), state),
+                compiled,
                 self._node_facts(fold.agreement_id, profile.suite, now, None),
+                any(is_registered(one.source) for one in compiled),
             )
         return held
 
@@ -382,9 +394,3 @@ class Opening:
             direct=True,
             sender_key_since=opened.sender_key_since,
         )
-
-
-def _is_registered(segment: Segment, compiled: CompiledAgreement) -> bool:
-    """Say whether openings of a segment's reports are entered in the register: a clause or an addressee asks who opens."""
-    addressees = segment.whole[0][1].core.profile.addressees if segment.whole else ()
-    return any(one.officer for one in addressees) or is_registered(compiled.source)

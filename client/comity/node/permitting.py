@@ -1,12 +1,14 @@
 """Which portions of an opened report its opener may have: the decisions at point O, and what is lacking where they refuse.
 
 Rules in order:
-1. Each portion is decided twice: with the agreement as it was at its admission and the time of that log entry, and as of now.
-   It is permitted where both permit it.
+1. Each portion is decided twice: with the agreement as it was at its admission and the time of that log entry, and as of now,
+   under the version it names and every later one that applies to what is held. It is permitted where all permit it.
 2. What the opening itself brings (who reads, for what purpose and use, caveats acknowledged, a registered copy) is the same on
    both occasions. That it was opened before counts as of now only: nothing was, when it was admitted.
-3. Consent to a use is given by nobody in this release, and a marking is the one that was signed: nobody changed it.
-4. A portion for which only something of the opening is lacking *waits*: another opening may have it. What no opening could have
+3. A caveat counts as acknowledged where its very words were, as the text of that occasion has them. A purpose is what the
+   opener states, never the sender's for want of one.
+4. Consent to a use is given by nobody in this release, and a marking is the one that was signed: nobody changed it.
+5. A portion for which only something of the opening is lacking *waits*: another opening may have it. What no opening could have
    is refused.
 Pure: facts, times and texts are arguments.
 """
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from comity_policy.engine import CompiledAgreement
 from comity_policy.explanation import ClauseExplanation, explain
@@ -26,49 +28,65 @@ NO_CONSENTS: Final[frozenset[Use]] = frozenset()
 NOT_RELABELLED: Final = ""
 NOT_ENROLLED: Final = "this node was not enrolled then"
 _NEVER: Final = frozenset[str]()
+_NOTHING: Final = frozenset[bytes]()
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What one opening brings. `purpose` None adopts the one that the report states."""
+    """What one opening brings: `purposes` that the opener states, caveats `acknowledged` by the digests of their words."""
 
-    purpose: str | None = None
+    purposes: tuple[str, ...] = ()
     use: Use = Use.READ
     reader: Reader | None = None
-    acknowledged: frozenset[str] = _NEVER
+    acknowledged: frozenset[bytes] = _NOTHING
     registered: bool = False
     held: bool = False
 
-    def onto(self, moment: Moment, stated: str) -> Moment:
-        """Give a moment with the facts of this opening, of a report that states that purpose."""
+    def purpose_of(self, stated: str) -> str | None:
+        """Give what a report that states that purpose is opened for: the same, where it is among the opener's; None without any."""
+        return stated if stated in self.purposes else next(iter(self.purposes), None)
+
+    def onto(self, moment: Moment, stated: str, caveats: Iterable[UseCaveat] = ()) -> Moment:
+        """Give a moment with the facts of this opening, of a report that states that purpose and stands under those caveats."""
         return replace(
             moment,
-            opening_purpose=stated if self.purpose is None else self.purpose,
+            opening_purpose=self.purpose_of(stated),
             reader=self.reader,
             use=self.use,
             consents=NO_CONSENTS,
             registered=self.registered,
-            caveats_acknowledged=self.acknowledged,
+            caveats_acknowledged=frozenset(one.clause_id for one in caveats if one.digest in self.acknowledged),
             relabelled_by=NOT_RELABELLED,
         )
 
 
-# One occasion to decide at: the agreement as it was, our node as it was (None: not enrolled), and the moment.
-Occasion = tuple[CompiledAgreement, NodeFacts | None, Moment]
+class Occasion(NamedTuple):
+    """One occasion to decide at: the agreement as it was, our node as it was (None: not enrolled), and the moment.
+
+    `later`: a version that came after the one a report names, and applies to what is held; it is asked as if the report named it.
+    """
+
+    compiled: CompiledAgreement
+    node: NodeFacts | None
+    moment: Moment
+    later: bool = False
+
+    def named(self, profile: Profile) -> Profile:
+        """Give the profile as this version is asked about it."""
+        return replace(profile, agreement_digest=self.compiled.source.digest) if self.later else profile
 
 
 @dataclass(frozen=True, slots=True)
 class Permitted:
-    """What came out. `refused` explains what stays closed; `lacks` is what another opening would bring for what waits.
+    """What came out. `refused` explains what stays closed; `waiting` says of a portion what another opening would bring for it.
 
     `caveats` are those that were not acknowledged and keep something closed.
     """
 
     portions: tuple[int, ...]
-    waiting: tuple[int, ...]
+    waiting: Mapping[int, frozenset[Lack]]
     refused: tuple[ClauseExplanation, ...] = ()
     reasons: tuple[str, ...] = ()
-    lacks: frozenset[Lack] = frozenset()
     caveats: tuple[UseCaveat, ...] = ()
 
 
@@ -81,12 +99,12 @@ def permitted(occasions: Sequence[Occasion], profile: Profile, times: Times, por
             closed[index] = denials
         else:
             open_.append(index)
-    return Permitted(tuple(open_), ()) if not closed else _closed(tuple(open_), closed, profile, times)
+    return Permitted(tuple(open_), {}) if not closed else _closed(tuple(open_), closed, profile, times)
 
 
 def _permits(occasion: Occasion, profile: Profile, times: Times, index: int) -> bool:
-    compiled, node, moment = occasion
-    return node is not None and compiled.decide(profile, times, index, node, moment).permit
+    compiled, node, moment, _ = occasion
+    return node is not None and compiled.decide(occasion.named(profile), times, index, node, moment).permit
 
 
 def _closed(
@@ -107,17 +125,16 @@ def _closed(
     caveats_alone = any(one == {Lack.CAVEATS} for one in waiting.values())
     return Permitted(
         portions=open_,
-        waiting=tuple(waiting),
+        waiting=waiting,
         refused=tuple(replace(one, portions=tuple(indices)) for one, indices in told.items()),
         reasons=tuple(reasons),
-        lacks=frozenset[Lack]().union(*waiting.values()),
         caveats=_caveats(closed, profile) if caveats_alone else (),
     )
 
 
 def _lacking(occasion: Occasion, profile: Profile, times: Times, index: int) -> frozenset[Lack]:
-    compiled, node, moment = occasion
-    return frozenset() if node is None else lacking(compiled, profile, times, index, node, moment)
+    compiled, node, moment, _ = occasion
+    return frozenset() if node is None else lacking(compiled, occasion.named(profile), times, index, node, moment)
 
 
 def _explained(
@@ -125,20 +142,23 @@ def _explained(
 ) -> dict[str, ClauseExplanation | None]:
     """Give what refuses a portion by clause id, each clause once: as of the last occasion on which it refuses."""
     found: dict[str, ClauseExplanation | None] = {}
-    for compiled, node, moment in denials:
+    for one in denials:
+        compiled, node, moment, _ = one
         if node is None:
             found[NOT_ENROLLED] = None
             continue
-        decision = compiled.decide(profile, times, index, node, moment)
-        found |= {one.clause_id: one for one in explain(compiled, profile, times, index, node, moment, decision)}
+        named = one.named(profile)
+        decision = compiled.decide(named, times, index, node, moment)
+        explained = explain(compiled, named, times, index, node, moment, decision)
+        found |= {each.clause_id: each for each in explained}
     return found
 
 
 def _caveats(closed: Mapping[int, Sequence[Occasion]], profile: Profile) -> tuple[UseCaveat, ...]:
-    found: dict[str, UseCaveat] = {}
+    found: dict[bytes, UseCaveat] = {}
     for denials in closed.values():
-        for compiled, node, moment in denials:
+        for compiled, node, moment, _ in denials:
             if node is not None:
                 acknowledged = moment.caveats_acknowledged or _NEVER
-                found |= {one.clause_id: one for one in use_caveats(compiled.source, profile, node, acknowledged)}
+                found |= {one.digest: one for one in use_caveats(compiled.source, profile, node, acknowledged)}
     return tuple(found.values())

@@ -4,16 +4,18 @@ Rules in order:
 1. Where a clause asks who reads or for what use, or an officer is addressed, every opening is entered in the register before
    the report is shown, and its envelope kept (`register`).
 2. A use caveat is shown, with its clause's text and meaning, before anything of the report; what is not acknowledged stays
-   closed. A caveat that the same reader acknowledged for the same report under the same text is not shown again.
-3. A report of which something waits for another opening is entered as waiting and then parked, never acknowledged: nothing is
-   lost, and its lane goes on. It is asked for again when somebody opens who brings what was lacking (`to_ask_again`).
+   closed. A caveat that the same reader acknowledged for the same report in the same words is not shown again.
+3. A report of which something waits for another opening is entered as waiting and then parked: nothing is lost, and its lane
+   goes on. It is asked for again when somebody opens who brings what some portion lacked (`to_ask_again`), once by each terms.
+4. A report is acknowledged once every portion that somebody may open was opened, in one opening or in several: what an
+   application has taken is entered when it is done with it, and waits for nobody any more at that consumer.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -26,11 +28,12 @@ from comity.node.opening import NOTHING, Opening
 from comity.node.permitting import Opened
 from comity.node.reader import ProvedReader
 from comity.node.register import AcknowledgedLine, KeptEnvelope, OpenedLine, Register, WaitingLine
+from comity.node.reports import SlotRef
 from comity_policy.explanation import ClauseExplanation
 from comity_policy.facts import Use
 from comity_policy.readers import Lack, UseCaveat
 
-_ALWAYS_BROUGHT: Final = frozenset({Lack.PURPOSE, Lack.USE})
+_CAVEATS: Final = frozenset({Lack.CAVEATS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ Acknowledge = Callable[[CaveatShown], Awaitable[bool]]
 class Terms:
     """Who opens at a consumer, what for, and whom to ask and to tell."""
 
-    purpose: str | None = None
+    purposes: tuple[str, ...] = ()
     use: Use = Use.READ
     reader: ProvedReader | None = None
     acknowledge: Acknowledge | None = None
@@ -72,15 +75,20 @@ class Terms:
     @property
     def brings(self) -> frozenset[Lack]:
         """Give what this opening may bring that another one lacked."""
-        reader = {Lack.READER} if self.reader is not None else set[Lack]()
-        caveats = {Lack.CAVEATS} if self.acknowledge is not None else set[Lack]()
-        return _ALWAYS_BROUGHT | reader | caveats
+        given = {
+            Lack.READER: self.reader,
+            Lack.CAVEATS: self.acknowledge,
+            Lack.PURPOSE: self.purposes or None,
+            Lack.USE: self.use,
+        }
+        return frozenset(lack for lack, brought in given.items() if brought is not None)
 
     @property
     def signature(self) -> str:
-        """Give words that change when somebody else opens, otherwise accredited, or for something else."""
+        """Give words that change when somebody else opens, otherwise accredited, for something else, or may be asked now."""
         who = "" if self.reader is None else f"{self.reader.identity} {self.reader.sequence}"
-        return f"{who}|{self.purpose or ''}|{self.use.value}"
+        asked = "" if self.acknowledge is None else "asked"
+        return "|".join((who, ",".join(sorted(self.purposes)), self.use.value, asked))
 
 
 class Reading:
@@ -106,24 +114,28 @@ class Reading:
         item = opened.segment.items[slot]
         if not isinstance(item, WholeItem):
             return self._opening.open_slot(opened, slot)
-        given = self.known(item) if opened.registered else NOTHING
+        registered = self._opening.is_registered(opened, item)
+        given = self.known(item) if registered else NOTHING
         result = self._opening.open_slot(opened, slot, given)
         if isinstance(result, Refusal):
             return result
         if result.caveats and await self.ask(opened, item, result):
             result = self._opening.open_slot(opened, slot, self.known(item))
         if isinstance(result, OpenSlot):
-            await self._enter(opened, slot, item, result)
+            if registered and result.report is not None:
+                await self.enter_opened(opened, item, result, _kept(opened, slot, result))
+            result = await self._waits(opened, slot, result)
         return result
 
     def to_ask_again(self) -> tuple[WaitingLine, ...]:
-        """Give what waits and may open now: by somebody else than tried it, or with its caveats shown."""
-        terms = self._terms
-        return tuple(
-            line
-            for line in self._register.waiting(self._consumer)
-            if line.lacks <= terms.brings and (line.lacks == {Lack.CAVEATS} or line.tried != terms.signature)
-        )
+        """Give what waits and may open now: to others than tried it, or with its caveats shown."""
+        brings, signature = self._terms.brings, self._terms.signature
+        found: list[WaitingLine] = []
+        for line in self._register.waiting(self._consumer):
+            brought = [lacks for lacks in line.lacks if lacks <= brings]
+            if _CAVEATS in brought or (brought and signature not in self._register.tried(self._consumer, line.leaf)):
+                found.append(line)
+        return tuple(found)
 
     def wait_no_more(self, lines: Sequence[WaitingLine]) -> None:
         """Take note that these come again, or are gone."""
@@ -131,9 +143,9 @@ class Reading:
 
     def known(self, item: WholeItem) -> Opened:
         """Give what the register says of a report and its reader."""
-        report_id, digest = item.core.report_id, item.core.profile.agreement_digest
+        report_id = item.core.report_id
         return Opened(
-            acknowledged=self._register.acknowledged(report_id, self.reader, digest),
+            acknowledged=self._register.acknowledged(report_id, self.reader),
             held=self._register.was_opened(report_id, item.leaf),
         )
 
@@ -147,7 +159,7 @@ class Reading:
                 return False
         line = AcknowledgedLine(
             report_id=result.report_id,
-            clauses=frozenset(one.clause_id for one in result.caveats),
+            clauses={one.digest: one.clause_id for one in result.caveats},
             reader=self.reader,
             agreement_id=agreement_id,
             digest=item.core.profile.agreement_digest,
@@ -160,47 +172,77 @@ class Reading:
         self, opened: OpenSegment, item: WholeItem, result: OpenSlot, kept: KeptEnvelope | None
     ) -> None:
         """Enter that a report is opened now."""
-        purpose = item.core.profile.purpose if self._terms.purpose is None else self._terms.purpose
+        purpose = Opened(purposes=self._terms.purposes).purpose_of(item.core.profile.purpose)
+        portions = () if result.report is None else result.report.opened
         line = OpenedLine(
             report_id=result.report_id,
             leaf=result.leaf,
             agreement_id=opened.segment.agreement_id,
             reader=self.reader,
-            purpose=purpose,
+            purpose=purpose or "",
             use=self.use,
+            portions=frozenset(index for index, _ in portions),
             at=self.now_ms(),
         )
         await asyncio.to_thread(self._register.open_report, line, kept)
 
-    async def _enter(self, opened: OpenSegment, slot: int, item: WholeItem, result: OpenSlot) -> None:
-        agreement_id = opened.segment.agreement_id
-        if opened.registered and result.report is not None:
-            kept = KeptEnvelope(
-                report_id=result.report_id,
-                agreement_id=agreement_id,
-                log_index=opened.log_index,
-                admitted_at=opened.admitted_at,
-                expires_at=result.expires_at,
-                exported=encode_exported(opened.exported(slot)),
+    async def _waits(self, opened: OpenSegment, slot: int, result: OpenSlot) -> OpenSlot:
+        """Give a slot without what was taken of it before; one that waits whole is entered now, others once they were taken."""
+        if not result.waits:
+            return result
+        before = self._taken(result.leaf)
+        left = {index: lacks for index, lacks in result.waits.items() if index not in before}
+        result = replace(result, waits=left)
+        if not left:
+            return result
+        report_id, agreement_id = result.report_id, opened.segment.agreement_id
+        if result.report is None:
+            place = SlotRef(agreement_id, opened.segment.segment_id, slot)
+            await self.wait(place, report_id, result.leaf, result.waits.values(), result.expires_at)
+        if self._terms.waiting is not None:
+            whole = result.report is None
+            self._terms.waiting(
+                Waiting(agreement_id, UUID(bytes=report_id), _origin(opened), result.lacks, result.refused, whole)
             )
-            await self.enter_opened(opened, item, result, kept)
-        if result.lacks:
-            waits = WaitingLine(
-                consumer=self._consumer,
-                report_id=result.report_id,
-                agreement_id=agreement_id,
-                segment_id=opened.segment.segment_id,
-                slot=slot,
-                lacks=result.lacks,
-                tried=self._terms.signature,
-                at=self.now_ms(),
-            )
-            await asyncio.to_thread(self._register.wait, waits)
-            if self._terms.waiting is not None:
-                report_id, whole = UUID(bytes=result.report_id), result.report is None
-                self._terms.waiting(
-                    Waiting(agreement_id, report_id, _origin(opened), result.lacks, result.refused, whole)
-                )
+        return result
+
+    def _taken(self, leaf: bytes) -> frozenset[int]:
+        """Give the portions of a report that were taken at this consumer, by whomever."""
+        return frozenset[int]().union(*self._register.tried(self._consumer, leaf).values())
+
+    async def wait(  # noqa: PLR0917 - what a line says
+        self,
+        place: SlotRef,
+        report_id: bytes,
+        leaf: bytes,
+        lacks: Iterable[frozenset[Lack]],
+        expires_at: int,
+        taken: Iterable[int] = (),
+    ) -> None:
+        """Enter that a report waits, and which portions an application took of this opening: on disk before it is parked."""
+        line = WaitingLine(
+            consumer=self._consumer,
+            report_id=report_id,
+            leaf=leaf,
+            agreement_id=place.agreement_id,
+            segment_id=place.segment_id,
+            slot=place.slot,
+            lacks=frozenset(lacks),
+            at=self.now_ms(),
+            expires_at=expires_at,
+        )
+        await asyncio.to_thread(self._register.wait, line, self._terms.signature, tuple(taken))
+
+
+def _kept(opened: OpenSegment, slot: int, result: OpenSlot) -> KeptEnvelope:
+    return KeptEnvelope(
+        report_id=result.report_id,
+        agreement_id=opened.segment.agreement_id,
+        log_index=opened.log_index,
+        admitted_at=opened.admitted_at,
+        expires_at=result.expires_at,
+        exported=encode_exported(opened.exported(slot)),
+    )
 
 
 def _origin(opened: OpenSegment) -> str:

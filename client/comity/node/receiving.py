@@ -81,6 +81,7 @@ class Receiver:
             lambda: self._subscription,
             alarm=mirror.raise_alarm,
             changed=self._arrived.set,
+            spawn=self._background.start,
         )
         self._caught_up = False
         self._sessions = 0
@@ -150,6 +151,7 @@ class Receiver:
         self._closing = True
         try:
             if self._failure is None:
+                await self._showing.quiet()
                 self._subscription.stop()
                 await self._acks.quiet()
                 await self._until_confirmed()

@@ -5,13 +5,15 @@ Rules in order:
    before the report it stands before is opened, a copy before it is made, a report as waiting before it is parked.
 2. An envelope is kept as it came, sealed to this node's keys, until its report expires: no plaintext is kept here. Lines of the
    register stay.
-3. A number of the register is one copy or translation: it is taken once, by whoever made it.
-4. Several processes of a node may write; each write is one transaction.
+3. A caveat is acknowledged by its words, not by its clause's id: other words under the same id are another caveat.
+4. Who opened a waiting report in vain, and which portions whom an opening gave were taken, is kept until it expires.
+5. A number of the register is one copy or translation: it is taken once, by whoever made it.
+6. Several processes of a node may write; each write is one transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,18 +23,21 @@ from comity.node.database import open_database, rows_of, storing
 from comity_policy.facts import Use
 from comity_policy.readers import Lack
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE opened (report_id BLOB, leaf BLOB NOT NULL, agreement TEXT NOT NULL, reader TEXT NOT NULL, purpose TEXT NOT NULL,
-  use TEXT NOT NULL, at INTEGER NOT NULL);
+  use TEXT NOT NULL, portions TEXT NOT NULL, at INTEGER NOT NULL);
 CREATE INDEX opened_report ON opened (report_id);
-CREATE TABLE acknowledged (report_id BLOB, clause TEXT, reader TEXT, agreement TEXT NOT NULL, digest BLOB NOT NULL,
-  at INTEGER NOT NULL, PRIMARY KEY (report_id, clause, reader, digest)) WITHOUT ROWID;
+CREATE TABLE acknowledged (report_id BLOB, words BLOB, reader TEXT, clause TEXT NOT NULL, agreement TEXT NOT NULL,
+  digest BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (report_id, words, reader)) WITHOUT ROWID;
 CREATE TABLE copy (number INTEGER PRIMARY KEY AUTOINCREMENT, report_id BLOB NOT NULL, agreement TEXT NOT NULL, use TEXT NOT NULL,
   reader TEXT NOT NULL, at INTEGER NOT NULL, made_at INTEGER);
 CREATE INDEX copy_report ON copy (report_id);
-CREATE TABLE waiting (consumer TEXT, report_id BLOB, agreement TEXT NOT NULL, segment_id BLOB NOT NULL, slot INTEGER NOT NULL,
-  lacks TEXT NOT NULL, tried TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (consumer, report_id)) WITHOUT ROWID;
+CREATE TABLE waiting (consumer TEXT, report_id BLOB, leaf BLOB NOT NULL, agreement TEXT NOT NULL, segment_id BLOB NOT NULL,
+  slot INTEGER NOT NULL, lacks TEXT NOT NULL, at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
+  PRIMARY KEY (consumer, report_id)) WITHOUT ROWID;
+CREATE TABLE tried (consumer TEXT, leaf BLOB, terms TEXT, portions TEXT NOT NULL, expires_at INTEGER NOT NULL,
+  PRIMARY KEY (consumer, leaf, terms)) WITHOUT ROWID;
 CREATE TABLE envelope (report_id BLOB PRIMARY KEY, agreement TEXT NOT NULL, log_index INTEGER NOT NULL,
   admitted_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, exported BLOB NOT NULL);
 """
@@ -40,7 +45,7 @@ CREATE TABLE envelope (report_id BLOB PRIMARY KEY, agreement TEXT NOT NULL, log_
 
 @dataclass(frozen=True, slots=True)
 class OpenedLine:
-    """That a report was opened: by whom (an officer, or the node itself), for what, when (Unix ms)."""
+    """That portions of a report were opened: by whom (an officer, or the node itself), for what, when (Unix ms)."""
 
     report_id: bytes
     leaf: bytes
@@ -48,15 +53,16 @@ class OpenedLine:
     reader: str
     purpose: str
     use: Use
+    portions: frozenset[int]
     at: int
 
 
 @dataclass(frozen=True, slots=True)
 class AcknowledgedLine:
-    """That caveats of a text were shown and acknowledged before a report was opened: by whom, when."""
+    """That caveats were shown and acknowledged before a report was opened: by whom, when; each clause's id by its words' digest."""
 
     report_id: bytes
-    clauses: frozenset[str]
+    clauses: Mapping[bytes, str]
     reader: str
     agreement_id: str
     digest: bytes
@@ -65,16 +71,17 @@ class AcknowledgedLine:
 
 @dataclass(frozen=True, slots=True)
 class WaitingLine:
-    """A report that was parked because an opening lacked something; `tried` says who opened in vain, and how accredited."""
+    """A report that was parked because an opening lacked something; `lacks` says for some portion each what it lacked."""
 
     consumer: str
     report_id: bytes
+    leaf: bytes
     agreement_id: str
     segment_id: bytes
     slot: int
-    lacks: frozenset[Lack]
-    tried: str
+    lacks: frozenset[frozenset[Lack]]
     at: int
+    expires_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +126,11 @@ class Register:
     def open_report(self, line: OpenedLine, envelope: KeptEnvelope | None) -> None:
         """Enter that a report is opened now, and keep its envelope where it is not kept yet."""
         with storing(self._path), self._db:
-            values = (line.report_id, line.leaf, line.agreement_id, line.reader, line.purpose, line.use.value, line.at)
-            rows_of(self._db, "INSERT INTO opened VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+            values = (
+                *(line.report_id, line.leaf, line.agreement_id, line.reader, line.purpose, line.use.value),
+                *(_numbers_text(line.portions), line.at),
+            )
+            rows_of(self._db, "INSERT INTO opened VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
             if envelope is not None:
                 rows_of(
                     self._db,
@@ -143,48 +153,56 @@ class Register:
         with storing(self._path):
             rows = rows_of(self._db, "SELECT * FROM opened WHERE report_id = ? ORDER BY rowid", (report_id,))
         return tuple(
-            OpenedLine(report, leaf, agreement_id, reader, purpose, Use(use), at)
-            for report, leaf, agreement_id, reader, purpose, use, at in rows
+            OpenedLine(report, leaf, agreement_id, reader, purpose, Use(use), _numbers(portions), at)
+            for report, leaf, agreement_id, reader, purpose, use, portions, at in rows
         )
 
     def acknowledge(self, line: AcknowledgedLine) -> None:
         """Enter caveats as acknowledged."""
         with storing(self._path), self._db:
-            for clause in sorted(line.clauses):
+            for words, clause in sorted(line.clauses.items()):
                 rows_of(
                     self._db,
-                    "INSERT INTO acknowledged VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                    (line.report_id, clause, line.reader, line.agreement_id, line.digest, line.at),
+                    "INSERT INTO acknowledged VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    (line.report_id, words, line.reader, clause, line.agreement_id, line.digest, line.at),
                 )
 
-    def acknowledged(self, report_id: bytes, reader: str, digest: bytes) -> frozenset[str]:
-        """Give the caveats of a text that somebody acknowledged for a report."""
+    def acknowledged(self, report_id: bytes, reader: str) -> frozenset[bytes]:
+        """Give the caveats that somebody acknowledged for a report, by the digests of their words."""
         with storing(self._path):
             rows = rows_of(
-                self._db,
-                "SELECT clause FROM acknowledged WHERE report_id = ? AND reader = ? AND digest = ?",
-                (report_id, reader, digest),
+                self._db, "SELECT words FROM acknowledged WHERE report_id = ? AND reader = ?", (report_id, reader)
             )
         return frozenset(row[0] for row in rows)
 
     # --- what waits -------------------------------------------------------------------------------------------------
 
-    def wait(self, line: WaitingLine) -> None:
-        """Enter a report as waiting, in place of an earlier line of it."""
+    def wait(self, line: WaitingLine, terms: str, taken: Iterable[int]) -> None:
+        """Enter a report as waiting, in place of an earlier line of it, and who opened it: the portions that were taken then."""
         values = (
-            *(line.consumer, line.report_id, line.agreement_id, line.segment_id, line.slot),
-            *(" ".join(sorted(line.lacks)), line.tried, line.at),
+            *(line.consumer, line.report_id, line.leaf, line.agreement_id, line.segment_id, line.slot),
+            *(_lacks_text(line.lacks), line.at, line.expires_at),
         )
+        tried = (line.consumer, line.leaf, terms, _numbers_text(taken), line.expires_at)
         with storing(self._path), self._db:
-            rows_of(self._db, "REPLACE INTO waiting VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+            rows_of(self._db, "REPLACE INTO waiting VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+            rows_of(self._db, "REPLACE INTO tried VALUES (?, ?, ?, ?, ?)", tried)
+
+    def tried(self, consumer: str, leaf: bytes) -> Mapping[str, frozenset[int]]:
+        """Give who opened a report that waits, in the words of their terms, each with the portions that were taken then."""
+        with storing(self._path):
+            rows = rows_of(
+                self._db, "SELECT terms, portions FROM tried WHERE consumer = ? AND leaf = ?", (consumer, leaf)
+            )
+        return {terms: _numbers(portions) for terms, portions in rows}
 
     def waiting(self, consumer: str) -> tuple[WaitingLine, ...]:
         """Give what waits for a consumer, by report."""
         with storing(self._path):
             rows = rows_of(self._db, "SELECT * FROM waiting WHERE consumer = ? ORDER BY report_id", (consumer,))
         return tuple(
-            WaitingLine(whose, report_id, agreement_id, segment_id, slot, _lacks(lacks), tried, at)
-            for whose, report_id, agreement_id, segment_id, slot, lacks, tried, at in rows
+            WaitingLine(whose, report_id, leaf, agreement_id, segment_id, slot, _lacks(lacks), at, expires_at)
+            for whose, report_id, leaf, agreement_id, segment_id, slot, lacks, at, expires_at in rows
         )
 
     def wait_no_more(self, lines: Iterable[WaitingLine]) -> None:
@@ -247,10 +265,23 @@ class Register:
         return KeptEnvelope(*rows[0])
 
     def drop_expired(self, now_ms: int) -> None:
-        """Drop envelopes of reports that have expired: nobody may open them any more."""
+        """Drop envelopes of reports that have expired, and who tried to open them: nobody may any more."""
         with storing(self._path), self._db:
-            rows_of(self._db, "DELETE FROM envelope WHERE expires_at <= ?", (now_ms,))
+            for table in ("envelope", "tried"):
+                rows_of(self._db, f"DELETE FROM {table} WHERE expires_at <= ?", (now_ms,))  # noqa: S608 - our own tables
 
 
-def _lacks(words: str) -> frozenset[Lack]:
-    return frozenset(map(Lack, words.split()))
+def _lacks(words: str) -> frozenset[frozenset[Lack]]:
+    return frozenset(frozenset(map(Lack, some.split())) for some in words.split(","))
+
+
+def _lacks_text(lacks: Iterable[frozenset[Lack]]) -> str:
+    return ",".join(sorted(" ".join(sorted(some)) for some in lacks))
+
+
+def _numbers(words: str) -> frozenset[int]:
+    return frozenset(map(int, words.split()))
+
+
+def _numbers_text(numbers: Iterable[int]) -> str:
+    return " ".join(map(str, sorted(numbers)))

@@ -8,7 +8,8 @@ Rules in order:
 3. A report the inbox has as acknowledged is acknowledged again and not shown, whatever number it comes under. A report id under
    another leaf, or another report under an acknowledged number, is quarantined and an alarm.
 4. A report that comes again while the application still has it is not shown twice: its end counts for both.
-5. A report that waits whole for another opening is parked (`reading`); of one that waits in part, what is open is shown.
+5. A report that waits whole for another opening is parked (`reading`); of one that waits in part, what is open is shown, and once
+   the application has taken that, it is entered and the report parked. A recall is never parked: it comes again after a while.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from comity.envelope.evidence import AckOutcome
 from comity.envelope.segment import WholeItem
@@ -28,6 +29,7 @@ from comity.node.delivery import CLASSES, Delivery, waiting_reason
 from comity.node.inbox import Inbox, InboxLane, Known, Settlement
 from comity.node.opened import OpenSegment, OpenSlot, Refusal
 from comity.node.reading import Reading
+from comity.node.reports import SlotRef
 from comity.node.subscribing import Subscription
 from comity.report import ReceivedReport
 from comity.v1 import exchange_pb2
@@ -85,6 +87,7 @@ class Showing:
         *,
         alarm: Alarms,
         changed: Callable[[], None],
+        spawn: Callable[[Coroutine[Any, Any, None], str], object],
     ) -> None:
         self._inbox = inbox
         self._reading = reading
@@ -92,6 +95,8 @@ class Showing:
         self._subscription = subscription
         self._alarm = alarm
         self._changed = changed
+        self._spawn = spawn
+        self._aside: set[asyncio.Future[None]] = set()
         self._works: list[deque[_Work]] = [deque() for _ in range(URGENCIES)]
         self._in_hand: dict[tuple[bytes, int], _Work | None] = {}
         self._blocked: dict[InboxLane, _Blocked] = {}
@@ -201,7 +206,12 @@ class Showing:
             return self._delivery(work, slot, attempt, result, result.report)
         now = self._in_hand.pop(key)
         if now is not None and isinstance(result, OpenSlot):
-            self._park(now, slot, waiting_reason(result.lacks))
+            if result.waits:
+                self._park(now, slot, waiting_reason(result.lacks))
+            else:
+                # Other openings gave all of it, and this one gives nothing: what remains is refused for good.
+                ids = result.report_id, result.leaf, result.expires_at
+                self._settle(now, slot, Settlement(now.lane, number, AckOutcome.ACKNOWLEDGED, *ids))
         elif now is not None and isinstance(result, Refusal):
             self._refuse(now, slot, result)
         return None
@@ -222,7 +232,7 @@ class Showing:
             segment_slots=len(segment.items),
             report_id=result.report_id,
             expires_at=result.expires_at,
-            waits_for=result.lacks,
+            waits=result.waits.values(),
         )
 
     def _park(self, work: _Work, slot: int, reason: str) -> None:
@@ -232,12 +242,14 @@ class Showing:
         _LOG.warning("report_waits", extra={"agreement": segment.agreement_id, **fields})
         ref = exchange_pb2.SlotRef(agreement_id=segment.agreement_id, segment_id=segment.segment_id, slot=slot)
         self._unblock(work.lane, work.segment_id, slot)
-        if urgency(segment.transport_class):
+        self._put_aside(ref, segment.transport_class, reason)
+        self._count_off(work)
+
+    def _put_aside(self, ref: exchange_pb2.SlotRef, transport_class: int, reason: str) -> None:
+        if urgency(transport_class):
             self._subscription().give_back(ref, park=reason)
         else:
-            # A recall is never parked: it comes again until somebody may open it.
             self._subscription().give_back(ref, after_seconds=CONTROL_AGAIN_SECONDS)
-        self._count_off(work)
 
     def _refuse(self, work: _Work, slot: int, refusal: Refusal) -> None:
         segment = work.opened.segment
@@ -265,10 +277,48 @@ class Showing:
         self._acks.add(settlement, delivery.segment_id, delivery.slot, delivery.segment_slots, waiter)
         self._ended(delivery)
 
+    def taken(self, delivery: Delivery, waiter: asyncio.Future[None] | None) -> None:
+        """Take that the application is done with what opened of a report of which something waits."""
+        taken = [index for index, _ in delivery.report.opened]
+        self._enter_waiting(delivery, waiting_reason(delivery.waits_for), taken, waiter)
+
     def parked(self, delivery: Delivery, reason: str) -> None:
         """Take that a report is to be parked."""
+        if delivery.waits:
+            self._enter_waiting(delivery, reason, (), None)
+            return
         self._subscription().give_back(_ref(delivery), park=reason)
         self._ended(delivery)
+
+    def _enter_waiting(
+        self, delivery: Delivery, reason: str, taken: Iterable[int], waiter: asyncio.Future[None] | None
+    ) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future() if waiter is None else waiter
+        self._aside.add(done)
+        self._spawn(self._entered_waiting(delivery, reason, tuple(taken), done), "wait")
+
+    async def _entered_waiting(
+        self, delivery: Delivery, reason: str, taken: tuple[int, ...], done: asyncio.Future[None]
+    ) -> None:
+        """Park a report of which something waits, once the register says so and what was taken of it."""
+        place = SlotRef(delivery.agreement_id, delivery.segment_id, delivery.slot)
+        report = delivery.report
+        try:
+            await self._reading.wait(place, delivery.report_id, report.leaf, delivery.waits, delivery.expires_at, taken)
+        except BaseException:
+            done.cancel()
+            raise
+        finally:
+            self._aside.discard(done)
+        self._put_aside(_ref(delivery), delivery.transport_class, reason)
+        self._ended(delivery)
+        if not done.done():
+            done.set_result(None)
+
+    async def quiet(self) -> None:
+        """Wait until what was taken of waiting reports is entered, and they are parked."""
+        while self._aside:
+            await asyncio.wait(list(self._aside))
 
     def given_back(self, delivery: Delivery, after_seconds: float) -> None:
         """Take that a report is to be handed over again: its lane waits, unless its attempts are used up."""
