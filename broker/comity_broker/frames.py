@@ -7,6 +7,7 @@ segments cost one tree, however many frames their batch is sent in.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
@@ -82,6 +83,14 @@ class PreparedFrame:
     def packets(self) -> Mapping[bytes, bytes]:
         """Give the frame's key packets by id, remembered by the stream from then on; raises MalformedError, each time."""
         return self._packets.result()
+
+    def keep_packets(self) -> None:
+        """Have the stream remember the frame's packets though a segment of it was refused: they do not come a second time.
+
+        Packets that are malformed are nobody's: each segment that names them is told so.
+        """
+        with contextlib.suppress(MalformedError):
+            self.packets()
 
     def _sign_list(self) -> SignedList:
         encoded, ids, last = self.frame.batch_signature, self.frame.segment_ids, self.publisher.last

@@ -45,6 +45,7 @@ class Desk(RuleBasedStateMachine):
     def hold(self, agreement, transport_class):
         lane = self.reports.free_lane(agreement, transport_class)
         assert lane not in self.lanes.values()
+        assert self.reports.free_lane(agreement, transport_class, {lane}) != lane
         self.made += 1
         name = UUID(int=self.made)
         segment = StoredSegment(self.made.to_bytes(48, "big"), lane, 1, 1, SEALED, 0, (bytes(48),), 1 << 50)

@@ -9,12 +9,14 @@ import pytest
 
 from builders_approvals import TWO, approver, approving, received, signer_of
 from builders_sdk import AGREEMENT, report
-from comity.errors import AccessError, ComityError, ErrorCode, RefusedError
+from comity.errors import AccessError, ComityError, ErrorCode, MalformedError, RefusedError
 from comity.identity.names import Identity, IdentityKind
 from comity.node.alarms import AlarmKind
 from comity.node.approving import ToApprove
 from comity.node.awaiting import WaitingReport
+from comity.node.publishing import Publisher
 from comity.node.waiting import LONGEST_MS
+from comity_broker.services import publishing
 from comity_policy.explanation import RemedyAction
 from comity_policy.facts import Role
 
@@ -225,6 +227,35 @@ async def test_waiting_reports_have_lanes_of_their_own_that_are_used_again(tmp_p
         again = await sender.send(report("again"), agreement=AGREEMENT, approved_by=world.approvers(*TWO))
         assert again.origin_sequence == 2
         assert sorted(text for text, _ in await received(world)) == ["0", "2", "again"]
+
+
+async def test_a_report_that_waits_outlives_the_one_before_it_whatever_the_broker_makes_of_that(tmp_path, monkeypatch):
+    async with approving(tmp_path) as world:
+        async with world.node("XAR") as sender:
+            first = await sender.await_approval(report("first"), agreement=AGREEMENT, approved_by=world.approvers(*TWO))
+            # Stored, and the process dies before it is on the wire.
+            monkeypatch.setattr(Publisher, "put", lambda *_: None)
+            assert await sender._sender._awaiting.release_ready() == (first.report.report_id,)
+            second = await sender.await_approval(
+                report("second"), agreement=AGREEMENT, approved_by=world.approvers(*TWO)
+            )
+            monkeypatch.undo()
+        honest, refused = publishing.parse_segment, []
+
+        def parsed(data, memo):
+            if not refused:
+                refused.append(data)
+                raise MalformedError("a broker of another mind")
+            return honest(data, memo)
+
+        monkeypatch.setattr(publishing, "parse_segment", parsed)
+        async with world.node("XAR") as sender:
+            await sender.settle()
+            assert sender.released == (second.report.report_id,)
+            assert [one.kind for one in sender.alarms()] == [AlarmKind.NOT_TAKEN]
+            third = await sender.send(report("third"), agreement=AGREEMENT, approved_by=world.approvers(*TWO))
+            assert third.origin_sequence > 0
+        assert sorted(text for text, _ in await received(world)) == ["second", "third"]
 
 
 async def test_an_approval_of_an_officer_who_was_revoked_since_counts_no_more(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from builders_identity import fails
 from comity.errors import ConflictError, ErrorCode, StorageError, UsageError
 from comity.node.database import storing
-from comity.node.outbox import Lane, Outbox, StoredBatch, StoredReceipt, StoredSegment
+from comity.node.outbox import Lane, Outbox, SegmentState, StoredBatch, StoredReceipt, StoredSegment
 
 AGREEMENT = "XAR-XBO-1"
 
@@ -263,3 +263,15 @@ def test_what_failed_first_is_told_and_not_the_rollback_that_failed_after_it(tmp
                 raise apsw.SQLError("cannot rollback - no transaction is active")
 
     assert "disk I/O error" in fails(write, ErrorCode.STORAGE_FAILED, StorageError).message
+
+
+async def test_lanes_are_told_by_what_became_of_their_segments(tmp_path):
+    outbox = await opened(tmp_path)
+    taken, ended, waits = [Lane(AGREEMENT, bytes([number]) * 16, 1) for number in range(3)]
+    outbox.append([batch(*(segment(one, 1, 1) for one in (taken, ended, waits)))])
+    outbox.settle([receipt(segment(taken, 1, 1))], [segment(ended, 1, 1).segment_id])
+    assert outbox.lanes_in(SegmentState.UNANSWERED, AGREEMENT, 1) == {waits}
+    assert outbox.lanes_in(SegmentState.ENDED, AGREEMENT, 1) == {ended}
+    assert outbox.lanes_in(SegmentState.UNANSWERED, AGREEMENT, 4) == frozenset()
+    assert outbox.lanes_in(SegmentState.UNANSWERED, "XAR-XBO-2", 1) == frozenset()
+    outbox.close()

@@ -185,6 +185,7 @@ class Publishing:
             segment = parse_segment(frame.frame.segments[number], publisher.memo)
             return await self._settled(frame, number, segment, received_at, turn)
         except ComityError as error:
+            frame.keep_packets()
             named = frame.frame.named(number)
             told = self._refused(publisher.caller, named, error, 1 if segment is None else len(segment.items))
             return exchange_pb2.SegmentRefusal(ordinal=ordinal, segment_id=named, refusal=refusal_of(told))

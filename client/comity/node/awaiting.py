@@ -29,7 +29,7 @@ from comity.node.collecting import Collector, Pending
 from comity.node.directory import officer_lookup
 from comity.node.egress import Egress
 from comity.node.mirror import Mirror
-from comity.node.outbox import Lane, Outbox
+from comity.node.outbox import Lane, Outbox, SegmentState
 from comity.node.pipeline import Pipeline
 from comity.node.sealing import Sealed, Sealing
 from comity.node.times import rfc3339
@@ -225,12 +225,21 @@ class Awaiting:
         cleared = self._egress.clear(pending.report, pending.agreement_id, officers, awaited=awaited)
         reports = await self._open()
         transport = transport_class(cleared.profile)
-        lane = await self._pipeline.on_disk(reports.free_lane, pending.agreement_id, transport)
+        lane = await self._free_lane(pending.agreement_id, transport)
         number = await self._pipeline.on_disk(self._outbox.next_number, lane)
         sealed = self._sealing.alone(pending, cleared, lane, number)
         waiting = Waiting.of(sealed)
         await self._pipeline.on_disk(reports.add, waiting)
         return waiting, sealed
+
+    async def _free_lane(self, agreement_id: str, transport: int) -> Lane:
+        """Give a lane in which everything that went before was taken by the broker; those that are dead are used no more."""
+        reports, where = await self._open(), (agreement_id, transport)
+        dead = await self._pipeline.on_disk(self._outbox.lanes_in, SegmentState.ENDED, *where)
+        for lane in dead:
+            await self._pipeline.on_disk(reports.retire, lane)
+        on_its_way = await self._pipeline.on_disk(self._outbox.lanes_in, SegmentState.UNANSWERED, *where)
+        return await self._pipeline.on_disk(reports.free_lane, *where, on_its_way | self._pipeline.broken)
 
     async def _approve(self, waiting: Waiting, approved_by: Sequence[Approver]) -> None:
         reports = await self._open()

@@ -189,6 +189,16 @@ class Outbox:
         )
         return rows[0][0] if rows else 1
 
+    def lanes_in(self, state: SegmentState, agreement_id: str, transport_class: int) -> frozenset[Lane]:
+        """Give the lanes of an agreement and class that have a segment in a state."""
+        with storing(self._path):
+            rows = rows_of(
+                self._db,
+                "SELECT DISTINCT origin_epoch FROM segment WHERE state = ? AND agreement = ? AND class = ?",
+                (int(state), agreement_id, transport_class),
+            )
+        return frozenset(Lane(agreement_id, epoch, transport_class) for (epoch,) in rows)
+
     def begin_epoch(self) -> bytes:
         """Leave every lane behind and give a fresh epoch; what is unanswered under the old one stays what it is."""
         with storing(self._path), self._db:

@@ -2,7 +2,8 @@
 
 Rules in order:
 1. An approval names a leaf, and a leaf its number in a lane. So each waiting report has a lane to itself, which nothing else is
-   numbered in: those that come later never wait for it. A lane is used again once its report went or expired.
+   numbered in: those that come later never wait for it. A lane is used again once the broker has taken the report that went
+   in it, or it expired: were that one refused with its segment, the lane would be dead, and the approvals of the next one with it.
 2. The file lies beside the outbox and has no owner: an officer's approval comes from another process than the one that sends.
 3. A report waits until it expires, at most as long as a broker takes what was made before (72 hours). What is sent is deleted
    here after the outbox has it; a report found in both was stored there, then the process died.
@@ -10,6 +11,7 @@ Rules in order:
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -90,17 +92,19 @@ class WaitingReports:
 
     # --- lanes ------------------------------------------------------------------------------------------------------
 
-    def free_lane(self, agreement_id: str, transport_class: int) -> Lane:
-        """Give a lane that no waiting report has; raises StorageError where as many wait as may."""
+    def free_lane(self, agreement_id: str, transport_class: int, avoid: Collection[Lane] = ()) -> Lane:
+        """Give a lane that no waiting report has, and none of those to avoid; raises StorageError where as many wait as may."""
         with storing(self._path), self._db:
             rows = rows_of(
                 self._db,
                 "SELECT origin_epoch FROM pool WHERE agreement = ? AND class = ? AND origin_epoch NOT IN"
-                " (SELECT origin_epoch FROM report WHERE agreement = pool.agreement AND class = pool.class) LIMIT 1",
+                " (SELECT origin_epoch FROM report WHERE agreement = pool.agreement AND class = pool.class)",
                 (agreement_id, transport_class),
             )
-            if rows:
-                return Lane(agreement_id, rows[0][0], transport_class)
+            for (epoch,) in rows:
+                lane = Lane(agreement_id, epoch, transport_class)
+                if lane not in avoid:
+                    return lane
             ((lanes,),) = rows_of(
                 self._db,
                 "SELECT count(*) FROM pool WHERE agreement = ? AND class = ?",
@@ -111,8 +115,8 @@ class WaitingReports:
                 rows_of(self._db, "INSERT INTO pool VALUES (?, ?, ?)", (agreement_id, transport_class, epoch))
                 return Lane(agreement_id, epoch, transport_class)
         raise StorageError(
-            f"{LANES} reports of this precedence wait for approvals under {agreement_id} already",
-            what_to_do="Have them approved, or wait until they expire: comity report list",
+            f"{LANES} reports of this precedence wait for approvals, or for the broker, under {agreement_id} already",
+            what_to_do="Have them approved and sent, or wait until they expire: comity report list",
             code=ErrorCode.LIMIT_EXCEEDED,
         )
 
