@@ -49,6 +49,13 @@ class Ran:
         return json.loads(self.err.splitlines()[-1])["error"]
 
 
+class _Terminal(io.TextIOWrapper):
+    """Standard input that somebody types at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @dataclass(frozen=True)
 class Machine:
     """One machine's home, and its commands."""
@@ -69,10 +76,10 @@ class Machine:
     def home(self) -> Home:
         return Home(self.path)
 
-    def run(self, *words: str, stdin: str = "") -> Ran:
-        """Run a command in this process, with this machine's home and passphrase."""
+    def run(self, *words: str, stdin: str = "", terminal: bool = False) -> Ran:
+        """Run a command in this process, with this machine's home and passphrase; on a `terminal`, `stdin` is typed."""
         out, err, before = io.StringIO(), io.StringIO(), sys.stdin
-        sys.stdin = io.TextIOWrapper(io.BytesIO(stdin.encode()))
+        sys.stdin = (_Terminal if terminal else io.TextIOWrapper)(io.BytesIO(stdin.encode()))
         try:
             with redirect_stdout(out), redirect_stderr(err):
                 code = main([*words, "--home", str(self.path), "--passphrase-file", str(self.passphrase_file)])
@@ -80,8 +87,8 @@ class Machine:
             sys.stdin = before
         return Ran(code, out.getvalue(), err.getvalue())
 
-    def done(self, *words: str, stdin: str = "") -> Ran:
+    def done(self, *words: str, stdin: str = "", terminal: bool = False) -> Ran:
         """Run a command that must succeed."""
-        ran = self.run(*words, stdin=stdin)
+        ran = self.run(*words, stdin=stdin, terminal=terminal)
         assert ran.code == 0, f"{' '.join(words)}: exit {ran.code}\n{ran.out}\n{ran.err}"
         return ran

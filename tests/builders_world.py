@@ -105,9 +105,9 @@ def sign(world: World, clauses: str = "") -> None:
     world.arden.done("agreement", "propose", str(world.text), "--as", "XAR/liaison1")
     both = (("XAR", world.arden), ("XBO", world.bohemund))
     for code, machine in both:
-        machine.done("agreement", "review", AGREEMENT, "--as", f"{code}/lawyer1")
+        machine.done("agreement", "review", AGREEMENT, "--yes", "--as", f"{code}/lawyer1")
     for code, machine in both:
-        machine.done("agreement", "sign", AGREEMENT, "--as", f"{code}/minister1")
+        machine.done("agreement", "sign", AGREEMENT, "--yes", "--as", f"{code}/minister1")
 
 
 def files(directory: Path) -> dict[str, bytes]:

@@ -182,7 +182,7 @@ def _bring_into_force(world: World) -> None:
     first.done("agreement", "propose", str(text), "--as", "XAR/officer1")
     for step in ("review", "sign"):
         for code in CODES:
-            world.machine(code).done("agreement", step, AGREEMENT, "--as", f"{code}/officer1")
+            world.machine(code).done("agreement", step, AGREEMENT, "--yes", "--as", f"{code}/officer1")
 
 
 def _make_cheap(world: World) -> None:

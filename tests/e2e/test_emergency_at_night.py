@@ -35,9 +35,9 @@ def night(tmp_path_factory):
             text.writelines(clause_text(*clause) for clause in CLAUSES)
         world.arden.done("agreement", "propose", str(world.text), "--as", "XAR/liaison1")
         for code, machine in both:
-            machine.done("agreement", "review", AGREEMENT, "--as", f"{code}/lawyer1")
+            machine.done("agreement", "review", AGREEMENT, "--yes", "--as", f"{code}/lawyer1")
         for code, machine in both:
-            machine.done("agreement", "sign", AGREEMENT, "--as", f"{code}/minister1")
+            machine.done("agreement", "sign", AGREEMENT, "--yes", "--as", f"{code}/minister1")
         yield world
 
 

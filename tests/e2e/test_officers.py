@@ -48,7 +48,7 @@ def agree(world: World) -> None:
     first.done("agreement", "propose", str(text), "--as", "XAR/officer1")
     for step in ("review", "sign"):
         for code in CODES:
-            world.machine(code).done("agreement", step, AGREEMENT, "--as", f"{code}/officer1")
+            world.machine(code).done("agreement", step, AGREEMENT, "--yes", "--as", f"{code}/officer1")
 
 
 def send(world: World, *words: str, code: int = 0):

@@ -27,7 +27,7 @@ def treaty(world) -> World:
 
 
 def propose_and_sign(world: World) -> None:
-    ran = world.arden.run("agreement", "review", AGREEMENT, "--as", "XAR/lawyer1", "--json")
+    ran = world.arden.run("agreement", "review", AGREEMENT, "--yes", "--as", "XAR/lawyer1", "--json")
     assert (ran.code, ran.error["code"]) == (12, "AGREEMENT_UNKNOWN")
     sign_in_order(world)
 
@@ -42,17 +42,35 @@ def sign_in_order(world: World) -> None:
     assert arden.run("agreement", "propose", str(world.text), "--as", "XAR/auditor1").code == 11
     (proposed,) = arden.done("agreement", "propose", str(world.text), "--as", "XAR/liaison1", "--json").records
     assert (proposed["phase"], proposed["steps"][0]["type"]) == ("PROPOSED", "agreement-propose")
-    assert arden.run("agreement", "sign", AGREEMENT, "--as", "XAR/minister1").code == 13
-    assert arden.run("agreement", "review", AGREEMENT, "--as", "XAR/liaison1").code == 11
+    assert arden.run("agreement", "sign", AGREEMENT, "--yes", "--as", "XAR/minister1").code == 13
+    assert arden.run("agreement", "review", AGREEMENT, "--yes", "--as", "XAR/liaison1").code == 11
+    refuses_what_nobody_read(world, proposed["digest"])
     for machine, officer in ((arden, "XAR/lawyer1"), (bohemund, "XBO/lawyer1")):
-        machine.done("agreement", "review", AGREEMENT, "--as", officer)
-    assert arden.run("agreement", "review", AGREEMENT, "--as", "XAR/lawyer1").code == 13
+        machine.done("agreement", "review", AGREEMENT, "--yes", "--as", officer)
+    assert arden.run("agreement", "review", AGREEMENT, "--yes", "--as", "XAR/lawyer1").code == 13
+    refused = arden.run("agreement", "sign", AGREEMENT, "--as", "XAR/minister1", terminal=True, stdin="\n")
+    assert (refused.code, proposed["digest"] in refused.err) == (11, True)
     assert arden.run("agreement", "suspend", AGREEMENT, "--reason", "x", "--as", "XAR/liaison1").code == 13
-    (first,) = arden.done("agreement", "sign", AGREEMENT, "--as", "XAR/minister1", "--json").records
+    (first,) = arden.done("agreement", "sign", AGREEMENT, "--yes", "--as", "XAR/minister1", "--json").records
     assert [one["type"] for one in first["steps"]] == ["agreement-sign", "agreement-log-opened"]
     assert world.arden.run("send", "-", *ABOUT, "--marking", RELEASABLE, "--as", "XAR/n1", stdin="early").code == 10
-    (last,) = bohemund.done("agreement", "sign", AGREEMENT, "--as", "XBO/minister1", "--json").records
+    signing = ("agreement", "sign", AGREEMENT, "--as", "XBO/minister1", "--json")
+    (last,) = bohemund.done(*signing, terminal=True, stdin="y\n").records
     assert last["phase"] == "IN_FORCE"
+
+
+def refuses_what_nobody_read(world: World, digest: str) -> None:
+    """Review without saying which text: nobody to ask, or somebody who is shown it and does not agree."""
+    words = ("agreement", "review", AGREEMENT, "--as", "XAR/lawyer1")
+    unasked = world.arden.run(*words, "--json")
+    assert (unasked.code, unasked.error["code"]) == (2, "USAGE")
+    assert "--digest" in unasked.error["what_to_do"]
+    asked = world.arden.run(*words, terminal=True, stdin="n\n")
+    assert (asked.code, digest in asked.err, "Agreement between" in asked.err) == (11, True, True)
+    other = world.arden.run(*words, "--digest", "00" * 48, "--json")
+    assert (other.code, other.error["code"]) == (13, "DIGEST_MISMATCH")
+    (shown,) = world.arden.done("agreement", "show", AGREEMENT, "--as", "XAR/lawyer1", "--json").records
+    assert (shown["phase"], shown.get("reviewed")) == ("PROPOSED", [])
 
 
 # --- the agreement --------------------------------------------------------------------------------------------------

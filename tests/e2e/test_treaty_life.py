@@ -56,7 +56,7 @@ def negotiate(world: World) -> None:
     first = world.text.read_text().replace('rule = "on-signature"', ON_RECEIPT)
     world.text.write_text(first)
     assert step(world, "XAR/liaison1", "propose", str(world.text))["phase"] == "PROPOSED"
-    step(world, "XAR/lawyer1", "review", AGREEMENT)
+    step(world, "XAR/lawyer1", "review", AGREEMENT, "--yes")
 
     second = world.folder / "second.toml"
     second.write_text(first.replace("notice = { months = 6 }", "notice = { months = 3 }"))
@@ -66,7 +66,7 @@ def negotiate(world: World) -> None:
     assert (changed["part"], changed["changes"]) == ("termination", ["notice 3 months, was 6 months"])
     objected = step(world, "XAR/lawyer1", "object", AGREEMENT, "--clause", "3.1", "--reason", "too wide")
     assert objected["objections"] == {"XAR": ["3.1"]}
-    assert step(world, "XAR/minister1", "sign", AGREEMENT, code=13)["code"] == "TRANSITION_NOT_ALLOWED"
+    assert step(world, "XAR/minister1", "sign", AGREEMENT, "--yes", code=13)["code"] == "TRANSITION_NOT_ALLOWED"
 
     third = world.folder / "third.toml"
     third.write_text(second.read_text().replace("notice = { months = 3 }", "notice = { months = 4 }"))
@@ -75,7 +75,7 @@ def negotiate(world: World) -> None:
     before = countered["rounds"][1]["digest"]
     # Whoever means the text of the round before signs nothing off.
     assert step(world, "XBO/lawyer1", "review", AGREEMENT, "--digest", before, code=13)["code"] == "DIGEST_MISMATCH"
-    assert step(world, "XBO/lawyer1", "review", AGREEMENT, "--clause", "4")["signed_off"] == {"XBO": ["4"]}
+    assert step(world, "XBO/lawyer1", "review", AGREEMENT, "--yes", "--clause", "4")["signed_off"] == {"XBO": ["4"]}
     shown = world.bohemund.done("agreement", "show", AGREEMENT, "--digest", before[:16], "--text", "--as", "XBO/n1")
     assert shown.out == second.read_text()
     world.text.write_text(third.read_text())
@@ -83,10 +83,10 @@ def negotiate(world: World) -> None:
 
 def ratify(world: World) -> None:
     for code in ("XAR", "XBO"):
-        step(world, f"{code}/liaison1", "initial", AGREEMENT)
-        step(world, f"{code}/lawyer1", "review", AGREEMENT)
+        step(world, f"{code}/liaison1", "initial", AGREEMENT, "--yes")
+        step(world, f"{code}/lawyer1", "review", AGREEMENT, "--yes")
     for code in ("XAR", "XBO"):
-        signed = step(world, f"{code}/minister1", "sign", AGREEMENT)
+        signed = step(world, f"{code}/minister1", "sign", AGREEMENT, "--yes")
         assert [one["type"] for one in signed["steps"]] == ["agreement-sign", "agreement-log-opened"]
     assert signed["phase"] == "SIGNED"
     for code in ("XAR", "XBO"):
@@ -156,9 +156,9 @@ def test_an_amendment_takes_the_place_of_the_version_that_binds_until_then(treat
     shown = treaty.arden.done("agreement", "show", AGREEMENT, "--as", "XAR/lawyer1").out
     assert "On its way: version 2, an amendment" in shown
     for code in ("XAR", "XBO"):
-        step(treaty, f"{code}/lawyer1", "review", AGREEMENT)
+        step(treaty, f"{code}/lawyer1", "review", AGREEMENT, "--yes")
     for code in ("XAR", "XBO"):
-        signed = step(treaty, f"{code}/minister1", "sign", AGREEMENT)
+        signed = step(treaty, f"{code}/minister1", "sign", AGREEMENT, "--yes")
         assert [one["type"] for one in signed["steps"]] == ["agreement-sign"]
     assert (signed["version"], signed["phase"], signed.get("pending")) == (2, "IN_FORCE", None)
     # What was shared under the old version is opened under it, what is shared now under the new one.

@@ -32,6 +32,7 @@ def machine(tmp_path_factory):
         ("terminate", AGREEMENT),
         ("notes", "file.toml"),
         ("show", AGREEMENT, "--history", "--text"),
+        *((step, AGREEMENT, "--as", "XAR/officer1") for step in ("review", "initial", "sign", "accede")),
     ],
 )
 def test_half_a_step_is_wrong_use(machine, words):

@@ -183,12 +183,11 @@ def treaty(story: Story) -> None:
     shown = stage.do(
         "XBO-reads-it", bohemund, "agreement", "show", AGREEMENT, "--as", "XBO/lawyer1", facts=without_history
     )
-    for nation in story.nations:
-        stage.do(
-            f"{nation.code}-reviews-it", nation, "agreement", "review", AGREEMENT, "--as", f"{nation.code}/lawyer1"
-        )
-    for nation in story.nations:
-        stage.do(f"{nation.code}-signs-it", nation, "agreement", "sign", AGREEMENT, "--as", f"{nation.code}/minister1")
+    meant = ("--digest", shown.record["digest"])
+    for step, word, role in (("review", "reviews", "lawyer1"), ("sign", "signs", "minister1")):
+        for nation in story.nations:
+            officer = f"{nation.code}/{role}"
+            stage.do(f"{nation.code}-{word}-it", nation, "agreement", step, AGREEMENT, *meant, "--as", officer)
     views = [
         stage.do(f"{nation.code}-folds-it", nation, "agreement", "list", "--as", f"{nation.code}/n1").record
         for nation in story.nations

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from comity.cli.agreement_rounds import show_newest_change
-from comity.cli.agreement_steps import REASON, TEXT_MEANT, take_step
+from comity.cli.agreement_steps import REASON, TEXT_MEANT, Meant, take_step, text_meant
 from comity.cli.base import Group, Invocation
 from comity.errors import UsageError
 from comity.node.files import read_file
@@ -52,12 +52,20 @@ def counter(run: Invocation, *, file: str) -> None:
     show_newest_change(run.output, view)
 
 
-@_NEGOTIATING.does("initial", example="comity agreement initial XAR-XBO-1 --as XAR/officer1")
+@_NEGOTIATING.does(
+    "initial",
+    example="""comity agreement initial XAR-XBO-1 --as XAR/officer1
+comity agreement initial XAR-XBO-1 --digest sha384:5f3c... --as XAR/officer1""",
+)
 @click.argument("agreement_id")
-@TEXT_MEANT
-def initial(run: Invocation, *, agreement_id: str, digest: str) -> None:
-    """Put initials to the text on the table: once every party has, it is frozen, and only an objection opens it. By a liaison officer."""
-    take_step(run, agreement_id, lambda at_work: at_work.initial(agreement_id, digest))
+@text_meant
+def initial(run: Invocation, *, agreement_id: str, digest: str, yes: bool) -> None:
+    """Put initials to the text on the table: once every party has, it is frozen, and only an objection opens it. By a liaison officer.
+
+    Without --digest its title and digest are shown, and confirmed at the terminal.
+    """
+    meant = Meant("initial", digest, yes)
+    take_step(run, agreement_id, lambda at_work: at_work.initial(agreement_id, meant.digest), meant)
 
 
 @_NEGOTIATING.does(
@@ -67,10 +75,14 @@ comity agreement review XAR-XBO-1 --clause 3.1 --clause 3.2 --as XAR/lawyer1""",
 )
 @click.argument("agreement_id")
 @click.option("--clause", "clauses", multiple=True, help="A clause; may be repeated. Without one: every clause.")
-@TEXT_MEANT
-def review(run: Invocation, *, agreement_id: str, clauses: tuple[str, ...], digest: str) -> None:
-    """Sign off the legal review: the clause's meaning expresses its text (comity agreement show). By a legal reviewer."""
-    take_step(run, agreement_id, lambda at_work: at_work.review(agreement_id, clauses, digest))
+@text_meant
+def review(run: Invocation, *, agreement_id: str, clauses: tuple[str, ...], digest: str, yes: bool) -> None:
+    """Sign off the legal review: the clause's meaning expresses its text (comity agreement show). By a legal reviewer.
+
+    Without --digest the title and digest of the text on the table are shown, and confirmed at the terminal.
+    """
+    meant = Meant("sign off the review of", digest, yes)
+    take_step(run, agreement_id, lambda at_work: at_work.review(agreement_id, clauses, meant.digest), meant)
 
 
 @_NEGOTIATING.does(
@@ -86,16 +98,22 @@ def object_(run: Invocation, *, agreement_id: str, clauses: tuple[str, ...], rea
     take_step(run, agreement_id, lambda at_work: at_work.object(agreement_id, clauses, reason, digest))
 
 
-@_NEGOTIATING.does("sign", example="comity agreement sign XAR-XBO-1 --as XAR/minister1")
+@_NEGOTIATING.does(
+    "sign",
+    example="""comity agreement sign XAR-XBO-1 --as XAR/minister1
+comity agreement sign XAR-XBO-1 --digest sha384:5f3c... --as XAR/minister1""",
+)
 @click.argument("agreement_id")
-@TEXT_MEANT
-def sign(run: Invocation, *, agreement_id: str, digest: str) -> None:
+@text_meant
+def sign(run: Invocation, *, agreement_id: str, digest: str, yes: bool) -> None:
     """Sign the text on the table, and once the terms of its log at this broker. By a plenipotentiary, after the review.
 
+    Without --digest its title and digest are shown, and confirmed at the terminal.
     Checked first: the roots the text pins are those trusted here, it names this broker, and the log was opened for this
     agreement with keys of this broker.
     """
-    take_step(run, agreement_id, lambda at_work: at_work.sign(agreement_id, digest))
+    meant = Meant("sign", digest, yes)
+    take_step(run, agreement_id, lambda at_work: at_work.sign(agreement_id, meant.digest), meant)
 
 
 @_NEGOTIATING.does(
@@ -136,7 +154,11 @@ def notify_completion(
 
 @_NEGOTIATING.does("accede", example="comity agreement accede XAR-XBO-XDE-1 --as XDE/minister1")
 @click.argument("agreement_id")
-@TEXT_MEANT
-def accede(run: Invocation, *, agreement_id: str, digest: str) -> None:
-    """Accede to an agreement in force that names the own party, and sign its log's terms. By a plenipotentiary, after the review."""
-    take_step(run, agreement_id, lambda at_work: at_work.accede(agreement_id, digest))
+@text_meant
+def accede(run: Invocation, *, agreement_id: str, digest: str, yes: bool) -> None:
+    """Accede to an agreement in force that names the own party, and sign its log's terms. By a plenipotentiary, after the review.
+
+    Without --digest the title and digest of the text in force are shown, and confirmed at the terminal.
+    """
+    meant = Meant("accede to", digest, yes, governing=True)
+    take_step(run, agreement_id, lambda at_work: at_work.accede(agreement_id, meant.digest), meant)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 import click
 
@@ -12,14 +14,17 @@ from comity.cli.agreement_facts import standing, view_facts
 from comity.cli.base import Invocation
 from comity.cli.identity import access_of
 from comity.cli.output import safe
+from comity.errors import AccessError, ErrorCode, UsageError
 from comity.identity.names import IdentityKind
 from comity.node.agreement_view import AgreementView
 from comity.node.catching_up import catch_up
 from comity.node.connection import Connection
 from comity.node.mirror import Mirror
 from comity.node.negotiation import Negotiator, Taken
+from comity_policy.negotiation import Version
 from comity_policy.steps import StepKind
 
+F = TypeVar("F", bound=Callable[..., object])
 Take = Callable[[Negotiator], Awaitable[Taken | tuple[Taken, ...]]]
 
 _DONE: Final = {
@@ -51,13 +56,68 @@ _DONE: Final = {
 TEXT_MEANT = click.option(
     "--digest", default="", help="Only where this is the text on the table (comity agreement show prints it)."
 )
+_WITHOUT_ASKING = click.option("--yes", is_flag=True, help="Whatever text is on the table, without being asked.")
 REASON = click.option("--reason", required=True, help="Why; the other parties read it.")
 
 
-def take_step(run: Invocation, agreement_id: str, take: Take) -> AgreementView:
-    """Take a step with the acting officer's keys, then fold the log anew and say where the agreement stands."""
+def text_meant(function: F) -> F:
+    """Add the options that say which text a step is about: its digest, or that the officer need not be asked."""
+    return TEXT_MEANT(_WITHOUT_ASKING(function))
+
+
+@dataclass
+class Meant:
+    """The text a step is about: the one whose digest was said, else the one on the table once the officer has agreed to it.
+
+    `doing` is the step in words; `governing`: the text is the one that governs, not one that is negotiated.
+    """
+
+    doing: str
+    digest: str
+    yes: bool
+    governing: bool = False
+
+    def require(self) -> None:
+        """Check that the officer said which text, or can be asked; raises UsageError."""
+        if not self.digest and not self.yes and not sys.stdin.isatty():
+            raise UsageError(
+                f"which text to {self.doing} is not said, and there is no terminal to ask on",
+                what_to_do="Say --digest, as comity agreement show prints it, or --yes for whatever is on the table.",
+            )
+
+    def settle(self, run: Invocation, officer: str, version: Version) -> None:
+        """Take the version for the one that is meant, after its title and digest were shown and, without --yes, agreed to."""
+        document = version.document
+        lines = (
+            f"{officer} is about to {self.doing} {document.id}, version {document.version}:",
+            f"  {document.title}",
+            f"  sha384:{version.digest}",
+        )
+        for line in lines:
+            if self.yes:
+                run.output.note(safe(line))
+            else:
+                click.echo(safe(line), err=True)
+        if not self.yes and not click.confirm(f"To {self.doing} exactly this text?", default=False, err=True):
+            raise AccessError(f"{officer} did not agree: nothing was done", code=ErrorCode.ROLE_NOT_ALLOWED)
+        self.digest = version.digest
+
+
+def take_step(run: Invocation, agreement_id: str, take: Take, meant: Meant | None = None) -> AgreementView:
+    """Take a step with the acting officer's keys, then fold the log anew and say where the agreement stands.
+
+    `take` reads the digest of `meant`, which is settled before; raises UsageError and AccessError as that does.
+    """
+    if meant is not None:
+        meant.require()
     place = run.acting(IdentityKind.OFFICER)
     access = access_of(run, place)
+
+    async def look(mirror: Mirror) -> Version:
+        async with Connection(access.target) as connection:
+            at_work = Negotiator(access, connection, mirror)
+            state = (await at_work.view(agreement_id)).state
+            return state.current if meant is not None and meant.governing else at_work.on_the_table(state)
 
     async def go(mirror: Mirror) -> tuple[tuple[Taken, ...], AgreementView]:
         async with Connection(access.target) as connection:
@@ -68,6 +128,8 @@ def take_step(run: Invocation, agreement_id: str, take: Take) -> AgreementView:
             return taken, mirror.agreement(agreement_id)
 
     with Mirror.of_identity(run.home, place.identity) as mirror:
+        if meant is not None and not meant.digest:
+            meant.settle(run, str(place.identity), asyncio.run(look(mirror)))
         steps, view = asyncio.run(go(mirror))
     run.output.record(
         **view_facts(view),
