@@ -47,8 +47,8 @@ class Approved:
     def approvers(self, *names: str) -> list[Approver]:
         return [approver(self.officers[name]) for name in names]
 
-    async def officer(self, nation: Nation, name: str, *roles: Role) -> Held:
-        held = await self.shared.world.enrolled(nation.officer(name, roles))
+    async def officer(self, nation: Nation, name: str, *roles: Role, **facts: object) -> Held:
+        held = await self.shared.world.enrolled(nation.officer(name, roles, **facts))
         self.officers[name] = held
         return held
 

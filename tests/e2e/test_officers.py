@@ -131,8 +131,28 @@ def test_a_report_waits_for_its_officers_and_the_next_sending_takes_it_along(wor
 @pytest.mark.parametrize(("answers", "code"), [(("y\n", "y\n"), 0), (("y\n", "n\n"), 11), (("y\n", None), 130)])
 def test_an_officer_at_a_terminal_is_shown_each_report_and_asked(world, answers, code):
     """`None` is Ctrl-C at the question: nothing was sent, and nothing is left to wait."""
+    shown = at_terminal(world, ("send", world.path / "warning.txt", *ABOUT[:-1], *URGENT, *BOTH[:-1]), answers, code)
+    for told in ("[SECRET//REL TO XAR, XBO]", "precedence  FLASH", "addressees  XBO", "leaf        "):
+        assert told in shown
+    # No clearance of these officers is attested.
+    assert "portion 1 [SECRET//REL TO XAR, XBO] is not shown: no clearance" in shown
+    assert "A vessel left at dawn." not in shown
+    listed = world.machine("XAR").done("report", "list", "--as", "XAR/n1", "--json").records
+    assert not [one for one in listed if one.get("state") == "WAITING"]
+
+
+def test_an_officer_who_approves_later_is_shown_the_text_of_the_sealed_bytes(world):
+    open_to_all = ("--precedence", "flash", "--marking", "UNCLASSIFIED//REL TO XAR, XBO")
+    (held,) = send(world, *open_to_all, "--await-approval")
+    shown = at_terminal(world, ("report", "approve", held["report_id"], "--as", "XAR/duty1"), ("y\n",), 0)
+    assert "    | A vessel left at dawn." in shown
+    assert shown.count("[UNCLASSIFIED//REL TO XAR, XBO]") >= 3
+    send(world, "--marking", "RESTRICTED//REL TO XAR, XBO")
+
+
+def at_terminal(world: World, words: tuple[str, ...], answers: tuple[str | None, ...], code: int) -> str:
+    """Have somebody at a terminal give these answers, `None` for Ctrl-C; give what was on the screen."""
     controller, terminal = pty.openpty()
-    words = ("send", world.path / "warning.txt", *ABOUT[:-1], *URGENT, *BOTH[:-1])
     environ = environment(world.machine("XAR").path, world.passphrase_file)
     popen = subprocess.Popen(
         [COMITY, *map(str, words)], stdin=terminal, stdout=subprocess.DEVNULL, stderr=terminal, env=environ
@@ -152,10 +172,7 @@ def test_an_officer_at_a_terminal_is_shown_each_report_and_asked(world, answers,
         popen.kill()
         popen.wait()
         os.close(controller)
-    for told in ("[SECRET//REL TO XAR, XBO]", "precedence  FLASH", "addressees  XBO", "leaf        "):
-        assert told in shown
-    listed = world.machine("XAR").done("report", "list", "--as", "XAR/n1", "--json").records
-    assert not [one for one in listed if one.get("state") == "WAITING"]
+    return shown
 
 
 def test_an_auditor_verifies_offline_that_officers_approved(world, tmp_path):

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -15,12 +16,13 @@ import click
 
 from comity.cli.base import Invocation
 from comity.cli.output import safe
+from comity.envelope.open import Opener
 from comity.errors import UsageError
 from comity.identity.names import Identity, IdentityKind
 from comity.node.approving import Approver, SealedReport, ToApprove
 from comity.node.awaiting import WaitingReport
 from comity.node.home import Place
-from comity.node.offline import OfflineNode
+from comity.node.offline import OfflineNode, own_opener
 from comity.node.times import rfc3339
 from comity.node.waiting import WaitingReports, unknown
 
@@ -69,7 +71,7 @@ class Asking:
                 f"{shown.officer} has to see what is approved, and there is no terminal to ask on",
                 what_to_do="Say --yes where the officer has seen it.",
             )
-        for line in lines:
+        for line in (*lines, *_text_lines(shown)):
             click.echo(safe(line), err=True)
         return self._answer("Approve exactly this? [y/N]: ") in {"y", "yes"}
 
@@ -101,6 +103,19 @@ def _lines(report: SealedReport) -> tuple[str, ...]:
     )
 
 
+def _text_lines(shown: ToApprove) -> Iterator[str]:
+    """Give the text as the officer may read it, between banners; no line of it can stand for one of ours."""
+    for number, one in enumerate(shown.portions, 1):
+        title = f" {one.title!r}" if one.title else ""
+        if one.closed:
+            yield f"  portion {number} [{one.banner}] is not shown: {one.closed}"
+            continue
+        yield f"  portion {number} [{one.banner}]{title}: {one.media_type}, {one.size} bytes, sha384:{one.digest}"
+        for line in one.text.splitlines():
+            yield f"    | {line}"
+    yield f"  [{shown.report.banner}]"
+
+
 # --- reports that wait --------------------------------------------------------------------------------------------------
 
 
@@ -114,12 +129,22 @@ def waiting_here(run: Invocation, acting: Place, agreement_id: str = "") -> list
     ]
 
 
-def approve_here(run: Invocation, acting: Place, report_id: UUID, approver: Approver) -> WaitingReport:
-    """Have an officer approve a report that waits on this machine; raises NotFoundError where none does."""
-    for _, node in _nodes(run, acting):
+def approve_here(
+    run: Invocation, acting: Place, report_id: UUID, approver: Approver, *, asked: bool, passphrase_file: str = ""
+) -> WaitingReport:
+    """Have an officer approve a report that waits on this machine; raises NotFoundError where none does.
+
+    Where the officer is asked, the node's keys open the text; its passphrase is in that file, or that of the officer's keys.
+    """
+    for place, node in _nodes(run, acting):
         if any(one.report.report_id == report_id for one in node.waiting()):
-            return node.approve(report_id, approver)
+            opener = partial(_opener, run, place, passphrase_file) if asked else None
+            return node.approve(report_id, approver, opener)
     raise unknown(report_id)
+
+
+def _opener(run: Invocation, place: Place, passphrase_file: str) -> Opener:
+    return own_opener(place.identity, run.ring(place, passphrase_file))
 
 
 def _nodes(run: Invocation, acting: Place) -> Iterator[tuple[Place, OfflineNode]]:

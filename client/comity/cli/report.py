@@ -94,15 +94,17 @@ def show(run: Invocation, *, report_id: UUID) -> None:
 
 @report.does("approve", example="comity report approve 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --as XAR/officer2")
 @click.argument("report_id", type=click.UUID)
+@click.option("--node-passphrase-file", metavar="FILE", help="The passphrase of the node's keys, if another.")
 @YES
-def approve(run: Invocation, *, report_id: UUID, yes: bool) -> None:
+def approve(run: Invocation, *, report_id: UUID, node_passphrase_file: str | None, yes: bool) -> None:
     """Approve a report that waits on this machine. By an officer, who is shown what is signed; nothing is sent.
 
-    Once enough officers have approved it, the next 'comity send' of its node sends it, or the one that runs.
+    The text is shown as far as the officer's clearance goes: opened with the node's keys from the bytes that are signed. Once enough officers have approved it, the next 'comity send' of its node sends it, or the one that runs.
     """
     place = run.acting(IdentityKind.OFFICER)
     (officer,) = approvers(run, (str(place.identity),), Asking(run, yes))
-    one = approve_here(run, place, report_id, officer)
+    file = node_passphrase_file or ""
+    one = approve_here(run, place, report_id, officer, asked=not yes, passphrase_file=file)
     run.output.record(**waiting_facts(one))
     run.output.say(f"{place.identity} approved report {report_id}. {waiting_words(one)}")
 

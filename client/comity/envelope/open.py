@@ -191,14 +191,21 @@ class Opener:
         """Open a whole item whose signature and equalities hold; raises RejectedError with a RejectReason."""
         check_bodies(item, complete=False)
         approved_by = check_approvals(item, officers)
+        return OpenedReport(item.leaf, item.core, self._portions(item, key_packets), item.approvals, approved_by)
+
+    def open_own(self, item: WholeItem, key_packets: Mapping[bytes, bytes]) -> tuple[Portion, ...]:
+        """Open the portions of an item that this node sealed and nobody has signed or approved yet; raises RejectedError."""
+        check_bodies(item, complete=False)
+        return self._portions(item, key_packets)
+
+    def _portions(self, item: WholeItem, key_packets: Mapping[bytes, bytes]) -> tuple[Portion, ...]:
         position, row = self._row(item)
         core = core_hash(item.manifest.core)
         keys = dict(self._content_keys(item, core, position, row, key_packets))
-        portions = tuple(
+        return tuple(
             self._portion(core, index, digest, keys.get(index), item.ciphertexts[index])
             for index, digest in enumerate(item.manifest.portions)
         )
-        return OpenedReport(item.leaf, item.core, portions, item.approvals, approved_by)
 
     def forget(self, fingerprint: bytes) -> None:
         """Drop a KEM key and every KEK that came by it (a rotation has ended, or the key is revoked)."""

@@ -25,6 +25,7 @@ from comity.identity.records import OfficerRecord
 from comity.keys.files import load_keys
 from comity.keys.signer import Signer
 from comity.node.agreement_view import AgreementView
+from comity.node.approved_text import ShownPortion
 from comity.node.home import Home
 from comity.suites import KeyRole
 from comity_policy.clauses import DualControl, PrecedenceRule
@@ -67,11 +68,12 @@ class SealedReport:
 
 @dataclass(frozen=True, slots=True)
 class ToApprove:
-    """What an officer is shown before signing, and the role the signature will state."""
+    """What an officer is shown before signing, with the text as far as the officer may read it, and the role it will state."""
 
     report: SealedReport
     officer: str
     role: Role
+    portions: tuple[ShownPortion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from comity.envelope.profile import transport_class
 from comity.envelope.segment import WholeItem, parse_segment, with_approvals
 from comity.errors import ComityError, ConflictError, ErrorCode, RefusedError, RejectedError, StorageError
 from comity.node.alarms import AlarmKind
+from comity.node.approved_text import FindOpener, shown_portions
 from comity.node.approving import Approver, SealedReport, ToApprove, resolved
 from comity.node.clock import NowMs
 from comity.node.collecting import Collector, Pending
@@ -130,8 +131,11 @@ def described(one: Waiting, mirror: Mirror, egress: Egress, now_ms: int) -> Wait
     )
 
 
-def signed(one: Waiting, approver: Approver, mirror: Mirror, now_ms: int) -> Approval:
-    """Show a waiting report to an officer and sign it; raises AccessError, KeyFault, and ConflictError when it came too late."""
+def signed(one: Waiting, approver: Approver, mirror: Mirror, now_ms: int, opener: FindOpener | None = None) -> Approval:
+    """Show a waiting report to an officer and sign it; raises AccessError, KeyFault, and ConflictError when it came too late.
+
+    `opener` gives the node's own keys, with which its text is opened; without it no text is shown, and that is said.
+    """
     profile = one.item.core.profile
     if now_ms >= one.until_ms:
         raise expired(one)
@@ -139,7 +143,10 @@ def signed(one: Waiting, approver: Approver, mirror: Mirror, now_ms: int) -> App
     party = profile.originator.party
     approving = resolved(mirror.directory, view, party, [approver.identity], profile.precedence, now_ms)
     (officer,) = approving.officers
-    shown = ToApprove(sealed_report(one, mirror), officer.identity, officer.role)
+    record = mirror.directory.officer(party, approver.identity.name)
+    levels, packets = view.document.levels_of(party), dict(one.packets)
+    portions = shown_portions(one.item, packets, record, levels, now_ms, opener)
+    shown = ToApprove(sealed_report(one, mirror), officer.identity, officer.role, portions)
     return approver.approve(shown, officer, now_ms)
 
 
@@ -163,10 +170,12 @@ class Awaiting:
         egress: Egress,
         sealing: Sealing,
         pipeline: Pipeline,
+        opener: FindOpener,
         now_ms: NowMs,
         random_bytes: RandomBytes,
     ) -> None:
         self._outbox = outbox
+        self._opener = opener
         self._mirror = mirror
         self._egress = egress
         self._sealing = sealing
@@ -244,7 +253,7 @@ class Awaiting:
     async def _approve(self, waiting: Waiting, approved_by: Sequence[Approver]) -> None:
         reports = await self._open()
         for approver in approved_by:
-            approval = await asyncio.to_thread(signed, waiting, approver, self._mirror, self._now_ms())
+            approval = await asyncio.to_thread(signed, waiting, approver, self._mirror, self._now_ms(), self._opener)
             await self._pipeline.on_disk(reports.approve, waiting.report_id, approval)
 
     # --- reports that wait ------------------------------------------------------------------------------------------

@@ -14,7 +14,10 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
+from comity.envelope.open import Opener
 from comity.identity.names import Identity
+from comity.keys.ring import KeyRing
+from comity.node.approved_text import FindOpener
 from comity.node.approving import Approver
 from comity.node.awaiting import WaitingReport, described, signed
 from comity.node.clock import NowMs, wall_ms
@@ -24,6 +27,11 @@ from comity.node.mirror import Mirror
 from comity.node.previews import Preview
 from comity.node.waiting import WaitingReports
 from comity.report import Report
+
+
+def own_opener(identity: Identity, ring: KeyRing) -> Opener:
+    """Give what opens a node's own stanzas, from its keys."""
+    return Opener(identity.party, ring.decapsulators())
 
 
 class OfflineNode:
@@ -60,10 +68,14 @@ class OfflineNode:
         with self._waiting_reports() as reports:
             return tuple(described(one, self.mirror, self._egress, now) for one in reports.all())
 
-    def approve(self, report_id: UUID, approver: Approver) -> WaitingReport:
-        """Show a waiting report to an officer and add the approval; raises NotFoundError, ConflictError, AccessError."""
+    def approve(self, report_id: UUID, approver: Approver, opener: FindOpener | None = None) -> WaitingReport:
+        """Show a waiting report to an officer and add the approval; raises NotFoundError, ConflictError, AccessError.
+
+        `opener` gives what opens with the node's keys (`own_opener`): without it the officer is shown no text.
+        """
         with self._waiting_reports() as reports:
-            reports.approve(report_id, signed(reports.find(report_id), approver, self.mirror, self._now_ms()))
+            one = reports.find(report_id)
+            reports.approve(report_id, signed(one, approver, self.mirror, self._now_ms(), opener))
             return described(reports.find(report_id), self.mirror, self._egress, self._now_ms())
 
     @contextmanager

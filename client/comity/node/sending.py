@@ -25,10 +25,8 @@ from typing import Final
 from uuid import UUID
 
 from comity.envelope.profile import transport_class
-from comity.envelope.seal import Recipient
 from comity.errors import ComityError, ConflictError, ErrorCode, UnreachableError
 from comity.identity.names import Identity
-from comity.keys.signer import Signer
 from comity.node.alarms import AlarmKind
 from comity.node.approving import Approver
 from comity.node.awaiting import Awaiting, WaitingReport
@@ -40,13 +38,14 @@ from comity.node.connection import Connection
 from comity.node.egress import Egress
 from comity.node.mirror import Mirror
 from comity.node.outbox import Lane, Outbox, StoredSegment
+from comity.node.own_keys import OwnKeys
 from comity.node.pipeline import Pipeline
 from comity.node.publishing import Outgoing, Publisher
 from comity.node.receipting import Answer, Receipting
 from comity.node.receipts import Receipt, Sent
-from comity.node.sealing import KeySet, Sealed, Sealing, is_urgent
+from comity.node.sealing import Sealed, Sealing, is_urgent
 from comity.report import Report
-from comity.suites import RandomBytes, Suite
+from comity.suites import RandomBytes
 from comity.v1 import exchange_pb2
 
 PATIENCE_SECONDS: Final = 30.0
@@ -78,8 +77,7 @@ class Sender:
         mirror: Mirror,
         egress: Egress,
         connections: tuple[Connection, Connection],
-        own: Callable[[bytes, Suite], Recipient],
-        signer: Callable[[KeySet], Signer],
+        keys: OwnKeys,
         refresh: Callable[[], Awaitable[None]],
         now_ms: NowMs,
         random_bytes: RandomBytes,
@@ -95,7 +93,7 @@ class Sender:
         self._background = Background(self._fail)
         self._failure: ComityError | None = None
         self._sealing = Sealing(
-            identity, own, outbox.origin_epoch, outbox.numbers(), now_ms=now_ms, random_bytes=random_bytes
+            identity, keys.recipient, outbox.origin_epoch, outbox.numbers(), now_ms=now_ms, random_bytes=random_bytes
         )
         self._publishers = {
             urgent: Publisher(
@@ -110,7 +108,7 @@ class Sender:
         self._pipeline = Pipeline(
             self._sealing,
             outbox,
-            signer=signer,
+            signer=keys.signer,
             publisher=self._publishers.__getitem__,
             handed_back=self._handed_back,
         )
@@ -120,6 +118,7 @@ class Sender:
             egress=egress,
             sealing=self._sealing,
             pipeline=self._pipeline,
+            opener=keys.opener,
             now_ms=now_ms,
             random_bytes=random_bytes,
         )
