@@ -14,12 +14,14 @@ import pytest
 from click.testing import CliRunner
 
 from comity.cli import output
-from comity.cli.base import Command, Output
+from comity.cli.base import Command, Invocation, Output
 from comity.cli.main import cli, main
+from comity.cli.preview import tell_asked
 from comity.errors import ErrorCode, RefusedError, UsageError
 from comity.node.times import rfc3339
 from comity_policy.decision import Reason
 from comity_policy.explanation import ClauseExplanation, Remedy, RemedyAction
+from comity_policy.readers import AskedAtOpening
 
 PROGRAM = [sys.executable, "-m", "comity.cli.main"]
 # What design 01 names for later releases must not be listed: no command that does not exist.
@@ -188,6 +190,31 @@ def test_what_a_peer_wrote_cannot_drive_a_terminal(capsys):
     assert "\x1b" not in text
     assert "\x07" not in text
     assert "\u202e" not in text
+
+
+HOSTILE = "\x00\x07\x1b[2J\x7f\x85\x9b2J\xad\u200b\u200e\u2028\u202e\u2066\ufeff\U000e0041"
+
+
+def test_nothing_that_a_command_writes_can_drive_a_terminal_or_hide(capsys):
+    """Explanations, previews and every other line for people; and what programs print on a terminal."""
+    people, programs, asked = Output(), Output(json=True), AskedAtOpening("5", "use", HOSTILE, HOSTILE)
+    for write in (people.say, people.show, people.note):
+        write(HOSTILE, *((HOSTILE,) if write != people.note else ()))
+    people.banner(HOSTILE)
+    people.table(("NAME",), [(HOSTILE,)], "")
+    people.alarm(HOSTILE)
+    tell_asked(Invocation(output=people), [asked])
+    for_people = "".join(capsys.readouterr())
+    programs.record(text=HOSTILE, within=[{HOSTILE: HOSTILE}])
+    programs.alarm("", detail=HOSTILE)
+    output.report_error(UsageError(HOSTILE), as_json=True)
+    told = capsys.readouterr()
+    for_programs = told.out + told.err
+    for letter in set(HOSTILE) - set("[2J"):
+        assert letter not in for_people
+        assert letter not in for_programs
+    assert json.loads(told.out) == {"text": HOSTILE, "within": [{HOSTILE: HOSTILE}]}
+    assert json.loads(told.err.splitlines()[-1])["error"]["message"] == HOSTILE
 
 
 def test_output_for_programs_has_no_line_for_people_and_the_other_way_round(capsys):

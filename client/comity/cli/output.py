@@ -6,7 +6,8 @@ Rules in order:
    Field names are the protocol's, times RFC 3339 with Z, bytes lower-case hexadecimal, absent values left out.
 3. An error is one clear line and what to do next; with --json one object ``{"error": {code, message, what_to_do}}``, with the
    clauses that refused where an agreement did.
-4. What shows content carries its banner before and after. What a peer wrote reaches a terminal without control characters.
+4. What shows content carries its banner before and after. What a peer wrote reaches a terminal without control characters: a
+   line for people is made harmless here, whoever made it, and JSON escapes everything that is not ASCII.
 """
 
 from __future__ import annotations
@@ -71,24 +72,27 @@ class Output:
         """Write lines for people; nothing with --json or --quiet."""
         if not self.json and not self.quiet:
             for line in lines:
-                _line(sys.stdout, line)
+                _line(sys.stdout, safe(line))
 
     def show(self, *lines: str) -> None:
         """Write lines that were asked for: also with --quiet; nothing with --json."""
         if not self.json:
             for line in lines:
-                _line(sys.stdout, line)
+                _line(sys.stdout, safe(line))
 
     def exact(self, text: str) -> None:
-        """Write text that was asked for to the byte, without a line end of its own; nothing with --json."""
+        """Write text that was asked for to the byte, without a line end of its own; nothing with --json.
+
+        A terminal is only shown it; a file or a pipe gets every byte.
+        """
         if not self.json:
-            sys.stdout.write(text)
+            sys.stdout.write(safe(text) if sys.stdout.isatty() else text)
             sys.stdout.flush()
 
     def note(self, line: str) -> None:
         """Write a line about what is going on to standard error; nothing with --quiet or --json."""
         if not self.quiet and not self.json:
-            _line(sys.stderr, line)
+            _line(sys.stderr, safe(line))
 
     def alarm(self, line: str, **fields: object) -> None:
         """Write an alarm to standard error, by rule 3 like an error: with --json one object ``{"alarm": {...}}``."""
@@ -196,8 +200,8 @@ def folded(text: str, indent: str = "", width: int = _WIDTH) -> list[str]:
 
 
 def to_json(value: Mapping[str, object]) -> str:
-    """Give a record as one line of JSON by rule 2."""
-    return json.dumps(_plain(value), ensure_ascii=False, separators=(", ", ": "))
+    """Give a record as one line of JSON by rule 2, in ASCII: nothing in it is obeyed by a terminal."""
+    return json.dumps(_plain(value), ensure_ascii=True, separators=(", ", ": ")).replace("\x7f", "\\u007f")
 
 
 def _plain(value: object) -> object:
