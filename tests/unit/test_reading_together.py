@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from builders_every_kind import clause_text
 from builders_readers import CLEARED, NEED, PURPOSE, USE, reading
+from comity.node.alarms import AlarmKind
+from comity.node.listing import resolve_parked
 from comity.node.register import Register
-from comity.node.reports import ReportState
+from comity.node.reports import ParkedAction, ReportRow, ReportState
 from comity.portion import Portion
 from comity_policy.facts import Use
 from comity_policy.readers import Lack
@@ -99,6 +103,66 @@ async def test_the_same_reader_is_asked_again_for_a_caveat_once_there_is_somebod
         asked = await world.read(answer=True)
         assert (len(asked.shown), asked.texts) == (1, ["a heading"])
         assert await world.states() == [ReportState.PARKED]
+
+
+# --- a report that is gone ------------------------------------------------------------------------------------------
+
+
+async def alarms(world) -> list[tuple[str, str]]:
+    async with world.shared.node("XBO") as node:
+        return [(one.kind.value, one.detail) for one in node.alarms()]
+
+
+async def waiting_report(world) -> ReportRow:
+    """Have a report wait for a reader; give it as the broker lists it."""
+    await world.send("two boats")
+    await world.read()
+    async with world.shared.node("XBO") as node:
+        (row,) = [row async for row in node.reports()]
+    return row
+
+
+@pytest.mark.parametrize("action", ParkedAction)
+async def test_what_this_nodes_people_made_of_a_waiting_report_is_no_alarm(tmp_path, action):
+    async with reading(tmp_path, CLEARED) as world:
+        analyst = await world.officer("analyst1")
+        row = await waiting_report(world)
+        async with world.shared.node("XBO") as node:
+            await node.resolve_parked([row.ref], action)
+        assert (await world.read(analyst)).texts == ([] if action is ParkedAction.DROP else ["two boats"])
+        assert await alarms(world) == []
+
+
+async def test_a_waiting_report_that_the_broker_dropped_by_itself_is_an_alarm(tmp_path):
+    async with reading(tmp_path, CLEARED) as world:
+        analyst = await world.officer("analyst1")
+        row = await waiting_report(world)
+        async with world.shared.node("XBO") as node:
+            await resolve_parked(node.connection, [row.ref], ParkedAction.DROP, "default")
+        assert (await world.read(analyst)).texts == []
+        ((kind, detail),) = await alarms(world)
+        assert kind == AlarmKind.UNEXPLAINED
+        assert "DROPPED" in detail
+
+
+async def test_a_waiting_report_that_the_broker_does_not_know_is_an_alarm_until_it_expires(tmp_path):
+    async with reading(tmp_path, CLEARED) as world:
+        analyst = await world.officer("analyst1")
+        row = await waiting_report(world)
+        register = Register(world.shared.access("XBO").place.register)
+        try:
+            (line,) = register.waiting("default")
+            lost = replace(line, report_id=b"x" * 16, leaf=b"l" * 48, segment_id=b"s" * 48)
+            register.wait(lost, "", ())
+            register.wait(replace(lost, report_id=b"y" * 16, leaf=b"m" * 48, expires_at=1), "", ())
+        finally:
+            register.close()
+        assert (await world.read(analyst)).texts == ["two boats"]
+        assert row.report_id.bytes != lost.report_id
+        ((kind, detail),) = await alarms(world)
+        assert (kind, "knows nothing of it" in detail) == (AlarmKind.UNEXPLAINED, True)
+        assert (await world.read(analyst)).waiting == []
+        assert len(await alarms(world)) == 1
 
 
 # --- what asks later ------------------------------------------------------------------------------------------------

@@ -3,20 +3,19 @@
 Rules in order:
 1. A program receives for a consumer once; a second iteration waits until the first has closed.
 2. A reader's key is proved before anything is asked for; one that does not count raises.
-3. What waited for an opening like this one is asked for again first. What the broker has not parked any more is forgotten: it
-   comes again by itself, or is gone. Where it cannot be asked for now, receiving goes on without it.
+3. What waited for an opening like this one is asked for again first (`asking_again`). Where it cannot be asked for now, receiving
+   goes on without it. What this node's people drop waits for nobody any more.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from itertools import groupby
-from typing import Final
+from contextlib import closing
 
 from comity.envelope.evidence import SignedAck
-from comity.errors import ConflictError, ErrorCode, NotFoundError, UnreachableError
+from comity.errors import ConflictError, ErrorCode
 from comity.node.acknowledging import Acknowledging
+from comity.node.asking_again import AskingAgain, forget
 from comity.node.backoff import Backoff
 from comity.node.clock import NowMs
 from comity.node.connection import Connection
@@ -29,14 +28,11 @@ from comity.node.opening import Opening
 from comity.node.own_keys import OwnKeys
 from comity.node.reading import Reading, Terms
 from comity.node.receiving import Receiver
-from comity.node.register import Register, WaitingLine
+from comity.node.register import Register
 from comity.node.reopening import Reopening
 from comity.node.reports import ParkedAction, SlotRef
 from comity.node.subscribing import Subscription
 from comity.suites import RandomBytes
-
-_AT_ONCE: Final = 1000
-_LOG: Final = logging.getLogger(__name__)
 
 
 class Consuming:
@@ -80,10 +76,10 @@ class Consuming:
             )
         if terms.reader is not None:
             terms.reader.require(self._now_ms())
-        receiver, reading = await self._receiver(consumer, terms, take_over=take_over)
+        receiver, reading, asking = await self._receiver(consumer, terms, take_over=take_over)
         self._receivers[consumer] = receiver
         try:
-            await self._ask_again(consumer, reading)
+            await asking.ask(reading)
             async for delivery in receiver.deliveries(follow=follow):
                 yield delivery
         finally:
@@ -99,6 +95,14 @@ class Consuming:
         reading = Reading(opening, register, terms, identity=self._place.identity, consumer="", now_ms=self._now_ms)
         return Reopening(opening, register, reading)
 
+    async def resolve_parked(self, refs: Sequence[SlotRef], action: ParkedAction, consumer: str) -> int:
+        """Replay or drop parked reports of one agreement; gives the log entry that says so."""
+        log_index = await resolve_parked(self._connection, refs, action, consumer)
+        if action is ParkedAction.DROP:
+            with closing(Register(self._place.register)) as register:
+                forget(register, refs, consumer)
+        return log_index
+
     def _opening(self, terms: Terms) -> Opening:
         return Opening(
             self._mirror,
@@ -110,7 +114,7 @@ class Consuming:
             now_ms=self._now_ms,
         )
 
-    async def _receiver(self, consumer: str, terms: Terms, *, take_over: bool) -> tuple[Receiver, Reading]:
+    async def _receiver(self, consumer: str, terms: Terms, *, take_over: bool) -> tuple[Receiver, Reading, AskingAgain]:
         identity, opening = self._place.identity, self._opening(terms)
         inbox = await Inbox.open(self._place.inbox(consumer))
         try:
@@ -138,7 +142,10 @@ class Consuming:
             ),
             refresh=self._refresh,
         )
-        return receiver, reading
+        asking = AskingAgain(
+            self._connection, self._mirror, inbox, identity=identity, consumer=consumer, now_ms=self._now_ms
+        )
+        return receiver, reading, asking
 
     def _acknowledging(self, inbox: Inbox, consumer: str) -> Callable[[Callable[[SignedAck], None]], Acknowledging]:
         def made(send: Callable[[SignedAck], None]) -> Acknowledging:
@@ -147,29 +154,3 @@ class Consuming:
             )
 
         return made
-
-    async def _ask_again(self, consumer: str, reading: Reading) -> None:
-        """Have what may open now handed over again, by rule 3."""
-        lines = sorted(reading.to_ask_again(), key=lambda one: one.agreement_id)
-        for _, found in groupby(lines, key=lambda one: one.agreement_id):
-            group = list(found)
-            for start in range(0, len(group), _AT_ONCE):
-                some = group[start : start + _AT_ONCE]
-                try:
-                    if not await self._replayed(consumer, some):
-                        # One of them is not parked, which refuses all: each is asked for alone.
-                        for line in some:
-                            await self._replayed(consumer, [line])
-                except (UnreachableError, ConflictError) as error:
-                    # They stay in the register, and the next who receives asks for them.
-                    _LOG.warning("waiting_not_asked_for", extra={"reason": error.message})
-                else:
-                    reading.wait_no_more(some)
-
-    async def _replayed(self, consumer: str, lines: Sequence[WaitingLine]) -> bool:
-        refs = [SlotRef(line.agreement_id, line.segment_id, line.slot) for line in lines]
-        try:
-            await resolve_parked(self._connection, refs, ParkedAction.REPLAY, consumer)
-        except NotFoundError:
-            return False
-        return True

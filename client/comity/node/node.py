@@ -41,7 +41,7 @@ from comity.node.consuming import Consuming
 from comity.node.delivery import Delivery
 from comity.node.egress import Egress
 from comity.node.home import Home
-from comity.node.listing import list_reports, resolve_held, resolve_parked
+from comity.node.listing import list_reports, resolve_held
 from comity.node.logs import ForkError
 from comity.node.mirror import Mirror
 from comity.node.outbox import Outbox
@@ -281,7 +281,7 @@ class Node:
         self, refs: Iterable[SlotRef], action: ParkedAction, *, consumer: str = DEFAULT_CONSUMER
     ) -> int:
         """Replay or drop parked reports of one agreement; gives the log entry that says so."""
-        return await resolve_parked(self.connection, refs, action, consumer)
+        return await self._consuming.resolve_parked(list(refs), action, consumer)
 
     async def resolve_held(self, refs: Iterable[SlotRef], action: HeldAction) -> int:
         """Say of reports that were held during a suspension whether they go; gives the log entry that says so."""
