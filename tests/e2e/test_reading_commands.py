@@ -73,6 +73,9 @@ def test_a_copy_takes_a_number_of_the_register_and_another_use_is_refused(asking
     asking.receive(tmp_path / "in", "--accept-caveats", *READER)
     bohemund, out = asking.bohemund, tmp_path / "copy.txt"
     words = ("report", "export", report_id, "--portion", "2", "--into", str(out), "--as", "XBO/n1", "--json", *READER)
+    # A file more would be a copy that no register knows.
+    read = bohemund.run(*words, "--use", "read")
+    assert (read.code, read.error["code"], out.exists()) == (2, "USAGE", False)
     refused = bohemund.run(*words, "--use", "copy")
     assert (refused.code, out.exists()) == (10, False)
     assert [one["clause_id"] for one in refused.error["clauses"]] == ["43"]

@@ -16,7 +16,7 @@ import comity
 from comity.cli.base import Group, Invocation
 from comity.cli.connected import with_node
 from comity.cli.reading import acknowledging, reader_of, reading_options
-from comity.errors import ConflictError, ErrorCode
+from comity.errors import ConflictError, ErrorCode, UsageError
 from comity.identity.names import IdentityKind
 from comity.node.files import write_file
 from comity.node.filing import content_of
@@ -74,7 +74,9 @@ def register(
 comity report export 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --use evidence --portion 2 --into exhibit.pdf --as XBO/n1""",
 )
 @click.argument("report_id", type=click.UUID)
-@click.option("--use", required=True, type=click.Choice([one.value for one in Use]), help="What it is taken out for.")
+@click.option(
+    "--use", required=True, type=click.Choice([one.value for one in Use]), help="What it is taken out for; not read."
+)
 @click.option("--portion", type=click.IntRange(min=1), help="Which portion; needed where several may be had.")
 @click.option("--into", required=True, metavar="FILE", help="Where its content is written; never over another file.")
 @reading_options
@@ -93,8 +95,13 @@ def export(
     """Take a portion of a report out for a use: it is decided again, and refused with the clause and what would remedy it.
 
     The report must have been opened by this node before; its envelope is kept until it expires where a clause asks who reads or
-    for what use.
+    for what use. A file more is a copy, so nothing is taken out to be read: that would be a copy that no register knows.
     """
+    if use == Use.READ:
+        raise UsageError(
+            "reading makes no further file",
+            what_to_do="What was read lies where comity receive wrote it. For another file: --use copy.",
+        )
     path = Path(into)
     if path.exists():
         raise ConflictError(f"{path} is there already", what_to_do="Name another file.", code=ErrorCode.FILE_EXISTS)
