@@ -98,7 +98,7 @@ def _caveat(state: State, step: Step, text: bytes, salt: bytes) -> BroughtCaveat
     said = (caveat.party, caveat.id, caveat.digest, caveat.partner_text)
     if said != (step.party, step.caveat, f"sha384:{step.agreement_digest}", step.partner_text):
         raise _invalid("the caveat says another party, id, digest of the agreement or partner_text than the step")
-    if parts := caveat_not_carried(caveat):
+    if parts := caveat_not_carried(caveat, state.document):
         raise _invalid(f"this broker does not carry all of it: {told(parts)}")
     return BroughtCaveat(step.party, text, salt)
 

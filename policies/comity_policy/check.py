@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from comity_policy.carried import not_carried
+from comity_policy.carried import not_carried, unused
 from comity_policy.check_beside import caveat_findings, umbrella_findings
 from comity_policy.check_finding import Finding, Severity, note, warning
 from comity_policy.check_kinds import kind_findings, sooner_for_lower
@@ -98,6 +98,7 @@ def check(
         *caveat_findings(document, vocabularies, umbrella, caveats),
         *_hygiene(document, umbrella, _HYGIENE),
         *(warning(one.clause_id, f"this release does not carry it: {one.what}") for one in not_carried(document)),
+        *(note(one.clause_id, f"decided, and not used yet: {one.what}") for one in unused(document)),
         *_unenforced(document),
         *_hygiene(document, umbrella, _SELDOM),
     )

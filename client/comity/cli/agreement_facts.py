@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from comity.node.agreement_view import AgreementView
 from comity.node.times import rfc3339
+from comity_policy.carried import unused
 from comity_policy.clauses import Clause
 from comity_policy.document import Document
 from comity_policy.gloss import gloss, status_words
@@ -153,6 +154,7 @@ def clause_facts(clause: Clause, document: Document, suspended_by: Mapping[str, 
         "status": status_words(clause),
         "suspended": clause.id in suspended_by,
         "gloss": gloss(clause, document),
+        "unused": next((one.what for one in unused(document) if one.clause_id == clause.id), None),
         "text": dict(clause.text),
     }
 

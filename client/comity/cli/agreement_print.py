@@ -231,4 +231,7 @@ def _show_clause(
         output.show(*folded(f"{language}: {safe(words)}", "  "))
         for word in mixed_scripts(words):
             output.show(f"    this word mixes scripts and may be read as another: {word}")
-    output.show(*folded(f"it means: {safe(str(facts['gloss']))}", "  "), "")
+    output.show(*folded(f"it means: {safe(str(facts['gloss']))}", "  "))
+    if facts["unused"]:
+        output.show(*folded(f"not used yet: {facts['unused']}", "  "))
+    output.show("")

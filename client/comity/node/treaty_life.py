@@ -118,7 +118,7 @@ class TreatyLife(OfficerWork):
                 what_to_do=f'Write [caveat] digest = "sha384:{view.digest.hex()}".',
                 code=ErrorCode.AGREEMENT_INVALID,
             )
-        if parts := caveat_not_carried(caveat):
+        if parts := caveat_not_carried(caveat, view.document):
             raise MalformedError(
                 f"this release does not carry all of the caveat: {told(parts)}", code=ErrorCode.AGREEMENT_INVALID
             )
