@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -16,6 +17,7 @@ from comity import canonical
 from comity.errors import RefusedError
 from comity.node.duties import Facts, duties_of
 from comity.node.reports import ParkedAction, ReportState
+from comity_broker import duties as ledger
 from comity_policy.acts import ActKind
 from comity_policy.obligations import DutyKind, DutyState
 
@@ -161,6 +163,28 @@ async def test_an_ended_keeping_is_told_of_once_and_done_by_its_certificate(tmp_
             for _ in range(2):
                 await broker.monitor.look()
             assert await officers.told(DutyKind.END_KEEPING) == [over, ("DUTY_DONE", "end-keeping", "XBO")]
+
+
+async def test_a_look_reads_no_more_than_so_many_ended_keepings_and_the_next_goes_on(tmp_path, monkeypatch):
+    assert ledger._KEEPINGS_A_LOOK == 256
+    monkeypatch.setattr(ledger, "_KEEPINGS_A_LOOK", 2)
+    async with sharing(tmp_path, into_force=False) as shared:
+        shared.treaty.text = re.sub(rb"longest = {[^}]*}", b"longest = { days = 3 }", shared.treaty.text)
+        await shared.treaty.into_force()
+        officers, broker, clock = Officers(shared), shared.world.broker, shared.world.clock
+        async with shared.node("XAR") as sender, shared.node("XBO") as reader:
+            for _ in range(5):
+                await sender.send(report(), agreement=AGREEMENT)
+                await answering(reader)
+        assert (await officers.kinds()).count("DELIVERED") == 5
+        await broker.monitor.look()
+        clock.committed(clock.now_ms() + 4 * DAY)
+        told = [0]
+        while told[-1] < 5 and len(told) < 9:
+            await broker.monitor.look()
+            told.append(len(await officers.told(DutyKind.END_KEEPING)))
+        assert told[-1] == 5
+        assert all(0 <= after - before <= 2 for before, after in pairwise(told)), told
 
 
 async def test_an_acknowledgement_that_the_recipients_node_did_not_sign_ends_no_duty(tmp_path):

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from builders_broker import World
 from builders_life import Living, amended, living, write_bundle
 from comity.errors import ComityError, ErrorCode, StorageError
 from comity.statement import Statement
@@ -16,9 +17,9 @@ from comity_policy.lifecycle import Phase, StepKind
 UMBRELLA, ARRANGEMENT = "XAR-XBO-GSA", "XAR-XBO-CT"
 
 
-def umbrella_text(world) -> bytes:
-    """Give the template's text as an umbrella: everything but what grants."""
-    head, *clauses = world.text().split(b"[[clause]]")
+def umbrella_text(world, text: bytes = b"") -> bytes:
+    """Give the template's text, or another, as an umbrella: everything but what grants."""
+    head, *clauses = (text or world.text()).split(b"[[clause]]")
     kept = [one for one in clauses if b'kind = "scope"' not in one]
     text = b"[[clause]]".join([head, *kept])
     return text.replace(b'kind = "agreement"', b'kind = "umbrella"').replace(b'"XAR-XBO-1"', f'"{UMBRELLA}"'.encode())
@@ -63,6 +64,17 @@ async def test_an_arrangement_follows_its_umbrella_from_its_first_entry_on(tmp_p
         at = await umbrella.take(StepKind.SUSPEND, "XBO", reason="Consultations.")
         assert [one["umbrella_log_index"] for one in await followed(world)] == [newest, at]
         assert treaty.standing.epoch == before + 1 == (await followed(world))[-1]["state_epoch"]
+
+
+async def test_an_arrangement_has_no_party_that_is_none_of_its_umbrellas(tmp_path):
+    async with living(tmp_path, "XAR", "XBO", "XDE") as world:
+        of_two = World.agreement(world.base, categories=("terrorism", "cyber")).encode()
+        umbrella = world.treaty(umbrella_text(world, of_two), UMBRELLA)
+        await umbrella.propose()
+        below = world.treaty(arrangement_text(world, umbrella), ARRANGEMENT)
+        error = await refused(below.propose())
+        assert (error.code, f"the umbrella {UMBRELLA}" in error.message) == (ErrorCode.AGREEMENT_UNKNOWN, True)
+        assert world.base.broker.ledger.standing(ARRANGEMENT) is None
 
 
 async def test_a_suspended_umbrella_refuses_under_the_arrangement_and_a_resumed_one_does_not(tmp_path):

@@ -99,7 +99,9 @@ async def test_a_broker_takes_no_text_that_it_does_not_carry_whole(tmp_path) -> 
     assert refused.value.code is ErrorCode.AGREEMENT_INVALID
 
 
-async def test_an_agreement_that_lets_pass_on_is_agreed_over_a_broker_and_shown_as_not_used_yet(tmp_path, capsys) -> None:
+async def test_an_agreement_that_lets_pass_on_is_agreed_over_a_broker_and_shown_as_not_used_yet(
+    tmp_path, capsys
+) -> None:
     async with living(tmp_path, "XBO", "XAR", "XDE") as world:
         text = (files("comity_policy") / "examples" / "xar-xbo-xde-sea.toml").read_text()
         text = re.sub(

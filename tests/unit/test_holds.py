@@ -1,5 +1,7 @@
 """Legal holds: however an open dispute names a report, an entry or a decision, what it names is held."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +11,7 @@ from builders_acts import DAY, living
 from builders_sdk import AGREEMENT, report, sharing
 from comity.errors import ComityError
 from comity.node.duties import duties_of
+from comity_broker.storage.protocol import Reader
 from comity_policy.acts import ActKind
 from comity_policy.holds import Holds, named, names_something
 from comity_policy.obligations import DutyKind, DutyState, duties
@@ -84,6 +87,46 @@ def test_an_entry_holds_the_reports_it_speaks_of(subject, subject_id):
     assert states({141: {handed.report}}) == [DutyState.OVERDUE]
 
 
+@dataclass
+class Interrupted:
+    """A store that lets something happen while it is first asked for an inbox: the last thing a certificate's checks ask."""
+
+    reader: Reader
+    happens: Callable[[], Awaitable[object]] | None
+
+    def __getattr__(self, name):
+        return getattr(self.reader, name)
+
+    async def inbox(self, *asked):
+        found, happens, self.happens = await self.reader.inbox(*asked), self.happens, None
+        if happens is not None:
+            await happens()
+        return found
+
+
+async def test_a_dispute_that_opens_while_a_certificate_is_checked_holds_it_too(tmp_path):
+    async with sharing(tmp_path) as shared:
+        officers, acts = await Officers(shared).accredit(), shared.world.broker.monitor.duties.acts
+        async with shared.node("XAR") as sender, shared.node("XBO") as reader:
+            sent = await sender.send(report(), agreement=AGREEMENT)
+            await answering(reader)
+        about = {"subject": "report", "subject_id": sent.report_id.hex, "deadline": in_thirty_days(), "reason": "why"}
+        store = acts.reader = Interrupted(
+            acts.reader, lambda: shared.treaty.take(StepKind.DISPUTE_OPEN, shared.world.xar, **about)
+        )
+        security = officers.held(shared.world.xbo, "security1")
+        named_reports = {"originator": "XAR", "reports": (sent.report_id.hex,), "leaves": (sent.leaf.hex(),)}
+        with pytest.raises(ComityError, match="an open dispute holds"):
+            await officers.take(ActKind.CERTIFY, security, **named_reports)
+        assert store.happens is None
+        kinds = await officers.kinds()
+        assert ("DISPUTE_OPENED" in kinds, "SHREDDED" in kinds) == (True, False)
+
+
+def in_thirty_days():
+    return str((datetime.fromtimestamp(wall_ms() / 1000, UTC) + timedelta(days=30)).date())
+
+
 @pytest.mark.parametrize("entry", ["SUBMIT_ACCEPTED", "DELIVERED", "ACKNOWLEDGED"])
 @pytest.mark.parametrize("subject", ["entry", "decision"])
 async def test_what_an_open_dispute_names_by_an_entry_is_certified_by_nobody(tmp_path, subject, entry):
@@ -93,8 +136,7 @@ async def test_what_an_open_dispute_names_by_an_entry_is_certified_by_nobody(tmp
             sent = await sender.send(report(), agreement=AGREEMENT)
             await answering(reader)
             index = (await officers.kinds()).index(entry)
-            until = datetime.fromtimestamp(wall_ms() / 1000, UTC) + timedelta(days=30)
-            about = {"subject": subject, "subject_id": str(index), "deadline": str(until.date()), "reason": "why"}
+            about = {"subject": subject, "subject_id": str(index), "deadline": in_thirty_days(), "reason": "why"}
             await shared.treaty.take(StepKind.DISPUTE_OPEN, shared.world.xar, **about)
             security = officers.held(shared.world.xbo, "security1")
             named_reports = {"originator": "XAR", "reports": (sent.report_id.hex,), "leaves": (sent.leaf.hex(),)}
