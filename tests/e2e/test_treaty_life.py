@@ -197,3 +197,7 @@ def test_notice_is_given_once_and_the_agreement_binds_until_it_takes_effect(trea
     treaty.send("Still bound.")
     assert step(treaty, "XBO/minister1", "terminate", AGREEMENT, "--reason", "again", code=13)
     assert "takes effect at" in treaty.arden.done("agreement", "show", AGREEMENT, "--as", "XAR/n1").out
+    comes = [one for one in treaty.arden.done("desk", "--as", "XAR/liaison1", "--json").records if "reminder" in one]
+    assert [(one["kind"], one["at"]) for one in comes] == [(kind, noticed["ends_at"]) for kind in ("ends", "leaves")]
+    desk = treaty.arden.done("desk", "--as", "XAR/liaison1").out
+    assert "XBO leaves: its notice or withdrawal takes effect" in desk

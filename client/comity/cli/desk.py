@@ -1,8 +1,8 @@
-"""`comity desk`: what waits for the acting identity's party, by its clock, from the own verified mirror."""
+"""`comity desk`: what waits for the acting identity's party and what comes, by its clock, from the own verified mirror."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -14,6 +14,8 @@ from comity.cli.output import safe
 from comity.node.duties import duties_of
 from comity.node.times import rfc3339
 from comity_policy.obligations import Duty, DutyKind, DutyState, Tracked
+from comity_policy.reminders import AHEAD_MS, Reminder, ReminderKind, coming, reminders_of
+from comity_policy.state import State
 
 # What to do about a duty: the words before what it is about, and the command to paste.
 _COMMANDS: Final[Mapping[DutyKind, Callable[[str, Duty], str]]] = {
@@ -37,7 +39,15 @@ _COMMANDS: Final[Mapping[DutyKind, Callable[[str, Duty], str]]] = {
     DutyKind.ESCALATE: lambda agreement, _: f"comity agreement show {agreement}",
     DutyKind.ATTEST: lambda agreement, _: f"comity duty attest {agreement} --reason '...'",
 }
-_AHEAD_MS: Final = 30 * 86_400_000
+_REMEDIES: Final[Mapping[ReminderKind, Callable[[str, Reminder], str]]] = {
+    ReminderKind.RENEW: lambda agreement, _: f"comity agreement renew {agreement}",
+    ReminderKind.RENEWS: lambda agreement, _: f"comity agreement renew {agreement} --object --reason '...'",
+    **dict.fromkeys(
+        (ReminderKind.LAPSES, ReminderKind.LEAVES, ReminderKind.ENDS, ReminderKind.BEGINS, ReminderKind.PROVISIONAL),
+        lambda agreement, _: f"comity agreement show {agreement}",
+    ),
+    ReminderKind.DISPUTE: lambda agreement, one: f"comity agreement dispute close {agreement} {one.names[:16]}",
+}
 
 
 @command(
@@ -54,15 +64,19 @@ comity desk --as XAR/officer1 --all""",
 )
 @click.option("--offline", is_flag=True, help="From the mirror alone, without asking the broker.")
 def desk(run: Invocation, *, agreement_id: str | None, everything: bool, offline: bool) -> None:
-    """Show what the own party owes under its agreements, the most urgent first, each with the command to paste.
+    """Show what the own party owes under its agreements and what comes, the most urgent first, each with the command to paste.
 
     It is folded from the own verified mirror: what was handed over and answered, and every act that officers signed. FROZEN is what
-    an open dispute holds: nothing of it is destroyed. MISSED is what expired or was given up unanswered.
+    an open dispute holds: nothing of it is destroyed. MISSED is what expired or was given up unanswered. Below stands what comes: terms
+    that end or are renewed, from the first day on that the agreement reminds of it, parties that leave, versions that enter into
+    force, disputes that lapse.
     """
     now = now_ms()
     with mirror_of(run, offline=offline, agreements=None if agreement_id is None else (agreement_id,)) as mirror:
         names = [agreement_id] if agreement_id else [view.agreement_id for view in mirror.agreements()]
-        owed = [(name, one) for name in names for one in duties_of(mirror, name, now).of(mirror.party)]
+        known = [(name, duties_of(mirror, name, now)) for name in names]
+        party = mirror.party
+    owed = [(name, one) for name, found in known for one in found.of(party)]
     shown = sorted(
         ((name, one) for name, one in owed if everything or _waits(one, now)), key=lambda row: (row[1].duty, row[0])
     )
@@ -83,16 +97,37 @@ def desk(run: Invocation, *, agreement_id: str | None, everything: bool, offline
         ],
         "Nothing waits.",
     )
+    _show_coming(run, _coming(((name, found.state) for name, found in known), party, everything=everything))
     late = sum(1 for _, one in shown if one.state is DutyState.OVERDUE)
     if late:
         run.output.say(f"{late} overdue.")
 
 
+def _coming(states: Iterable[tuple[str, State]], party: str, *, everything: bool) -> list[tuple[str, Reminder]]:
+    asked = coming if everything else reminders_of
+    found = [(name, one) for name, state in states for one in asked(state, party)]
+    return sorted(found, key=lambda row: (row[1], row[0]))
+
+
+def _show_coming(run: Invocation, found: Sequence[tuple[str, Reminder]]) -> None:
+    for name, one in found:
+        command = _REMEDIES[one.kind](name, one)
+        run.output.record(
+            agreement_id=name, kind=one.kind.value, at=rfc3339(one.at_ms), reminder=one.words, command=command
+        )
+    if found:
+        run.output.table(
+            ("COMES", "AGREEMENT", "WHAT", "DO"),
+            [(rfc3339(one.at_ms), name, safe(one.words), safe(_REMEDIES[one.kind](name, one))) for name, one in found],
+            "",
+        )
+
+
 def _waits(one: Tracked, now: int) -> bool:
     if one.state is DutyState.OPEN:
-        return one.duty.due_ms <= now + _AHEAD_MS
+        return one.duty.due_ms <= now + AHEAD_MS
     if one.state is DutyState.MISSED:
-        return one.duty.due_ms >= now - _AHEAD_MS
+        return one.duty.due_ms >= now - AHEAD_MS
     return one.state in {DutyState.OVERDUE, DutyState.FROZEN}
 
 
