@@ -59,6 +59,13 @@ FIELDS: dict[ActKind, dict[str, Any]] = {
         "means": "cross-cut shredding",
     },
     ActKind.RELEASE: {"holder": "XBO", "reports": ("01" * 16,), "leaves": ("01" * 48,), "reason": "Keep it."},
+    ActKind.ASK_CORRECTION: {
+        "holder": "XBO",
+        "reports": ("01" * 16,),
+        "leaves": ("01" * 48,),
+        "reason": "Another one.",
+    },
+    ActKind.CORRECTED: {"originator": "XBO", "reports": ("01" * 16,), "leaves": ("01" * 48,), "reason": "Struck."},
     ActKind.REVIEW_PERSONAL: {"reason": "All of it is needed still."},
     ActKind.BREACH_OPEN: {"subject": "report", "subject_id": "r-1", "reason": "A laptop is lost."},
     ActKind.BREACH_UPDATE: {"names": "ab" * 48, "stage": "initial-report", "reason": "Where and when."},

@@ -169,7 +169,7 @@ class Acts:
         if not act.kind.between:
             return
         certified = act.kind is ActKind.CERTIFY
-        holder, originator = (act.party, act.originator) if certified else (act.holder, act.party)
+        holder, originator = (act.party, act.originator) if act.kind.by_holder else (act.holder, act.party)
         ids = [bytes.fromhex(report) for report in act.reports]
         known = (await self.reader.known(act.agreement_id, Reads(report_ids=ids))).reports
         segments = await self.reader.segments(act.agreement_id, sorted({row.item for row in known.values()}))

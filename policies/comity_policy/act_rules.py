@@ -11,7 +11,7 @@ Signatures and the officer's authority were verified before, as with steps. Rule
 4. A review names a declaration of its own party that nobody reviewed, and is by another officer than declared.
 5. A certificate has as many witnesses of the same party as its retention clauses ask for, its officer not among them; one of
    destruction in an emergency needs a clause that allows it. What an open dispute names is not destroyed.
-6. A holder is released by another party. A breach's steps name an open one of their own party; its initial report comes once and
+6. A holder is released, or asked to correct personal data, by another party; it corrects another party's reports. A breach's steps name an open one of their own party; its initial report comes once and
    before its measures, which come before its close. A breach was not discovered after the log's time.
 7. An act that these rules do not admit has no effect: what it would have allowed stays denied.
 """
@@ -44,9 +44,10 @@ def admissible(act: Act, state: State, before: Iterable[Act], now_ms: int) -> No
             _review(act, earlier)
         case ActKind.CERTIFY:
             _certificate(act, state)
-        case ActKind.RELEASE:
-            require(act.holder in state.document.parties, f"{act.holder} is no party", TransitionFault.NOT_A_PARTY)
-            require(act.holder != act.party, "the originator's party releases the holder, which is another one")
+        case ActKind.RELEASE | ActKind.ASK_CORRECTION:
+            _other(act, act.holder, state, "it is said to the holder, which is another one than the originator's party")
+        case ActKind.CORRECTED:
+            _other(act, act.originator, state, "another party's reports are corrected for it")
         case ActKind.BREACH_OPEN:
             require(act.discovered_at <= now_ms, "a breach is not discovered after it is notified")
         case ActKind.BREACH_UPDATE | ActKind.BREACH_CLOSE:
@@ -106,6 +107,11 @@ def _concerns(act: Act, state: State) -> None:
     require(act.party in bound, f"{act.party} is not bound by {name}")
 
 
+def _other(act: Act, party: str, state: State, otherwise: str) -> None:
+    require(party in state.document.parties, f"{party} is no party", TransitionFault.NOT_A_PARTY)
+    require(party != act.party, otherwise)
+
+
 def _retention(state: State) -> tuple[Retention, ...]:
     """Give the retention clauses that count: those of the newest version that has any, since what is kept outlives versions."""
     for version in reversed(state.governed):
@@ -136,9 +142,7 @@ def _certificate(act: Act, state: State) -> None:
     require(len(act.witnesses) >= needed, f"a certificate needs {needed} witnesses beside its officer")
     own = all(one.partition("/")[0] == act.party and one != act.officer for one in act.witnesses)
     require(own, "witnesses are other officers of the same party")
-    known = act.originator in state.document.parties
-    require(known, f"{act.originator} is no party", TransitionFault.NOT_A_PARTY)
-    require(act.originator != act.party, "a certificate is about another party's reports")
+    _other(act, act.originator, state, "a certificate is about another party's reports")
     if act.cause == "emergency":
         allowed = any(one.emergency_destruction for one in _retention(state))
         require(allowed, "destruction in an emergency is not allowed")

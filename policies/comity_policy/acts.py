@@ -14,6 +14,8 @@ governs then; ``made_at`` (Unix ms) is when the officer signed, so that the same
 | destruction-certificate | originator, reports, leaves, outcome (destroyed, returned), cause (end, emergency), means, witnesses | retention |
 | holder-release | holder, reports, leaves, reason | retention |
 | personal-data-review | reason | personal-data |
+| correction-asked | holder, reports, leaves, reason | personal-data |
+| data-corrected | originator, reports, leaves, reason | personal-data |
 | breach-open | subject (report, decision, entry), subject_id, discovered_at (ms), reason | breach |
 | breach-update | names (the opening), stage (initial-report, measures), reason | breach |
 | breach-close | names (the opening), reason | breach |
@@ -66,6 +68,8 @@ class ActKind(StrEnum):
     CERTIFY = "destruction-certificate"
     RELEASE = "holder-release"
     REVIEW_PERSONAL = "personal-data-review"
+    ASK_CORRECTION = "correction-asked"
+    CORRECTED = "data-corrected"
     BREACH_OPEN = "breach-open"
     BREACH_UPDATE = "breach-update"
     BREACH_CLOSE = "breach-close"
@@ -85,16 +89,24 @@ class ActKind(StrEnum):
     @property
     def between(self) -> bool:
         """Say whether it names reports: then only their originator's party and their holder's may read it."""
-        return self in {ActKind.CERTIFY, ActKind.RELEASE}
+        return self in {ActKind.CERTIFY, ActKind.RELEASE, ActKind.ASK_CORRECTION, ActKind.CORRECTED}
+
+    @property
+    def by_holder(self) -> bool:
+        """Say whether, of those that name reports, it is their holder's act, about another party's reports."""
+        return self in {ActKind.CERTIFY, ActKind.CORRECTED}
 
 
 _CASES = frozenset({Role.LIAISON, Role.SECURITY_AUTHORITY, Role.PLENIPOTENTIARY})
+_CORRECTING = frozenset({Role.LIAISON, Role.LEGAL_REVIEWER, Role.RELEASE_AUTHORITY})
 _ROLES: Final[Mapping[ActKind, frozenset[Role]]] = {
     ActKind.DECLARE: frozenset({Role.DUTY_OFFICER}),
     ActKind.REVIEW: frozenset({Role.LIAISON, Role.RELEASE_AUTHORITY, Role.PLENIPOTENTIARY}),
     ActKind.CERTIFY: frozenset({Role.LIAISON, Role.SECURITY_AUTHORITY}),
     ActKind.RELEASE: frozenset({Role.RELEASE_AUTHORITY, Role.PLENIPOTENTIARY}),
     ActKind.REVIEW_PERSONAL: frozenset({Role.LEGAL_REVIEWER, Role.RELEASE_AUTHORITY}),
+    ActKind.ASK_CORRECTION: _CORRECTING,
+    ActKind.CORRECTED: _CORRECTING,
     ActKind.BREACH_OPEN: _CASES,
     ActKind.BREACH_UPDATE: _CASES,
     ActKind.BREACH_CLOSE: _CASES,
@@ -107,6 +119,8 @@ _CLAUSES: Final[Mapping[ActKind, type[kinds.Clause]]] = {
     ActKind.CERTIFY: kinds.Retention,
     ActKind.RELEASE: kinds.Retention,
     ActKind.REVIEW_PERSONAL: kinds.PersonalDataRule,
+    ActKind.ASK_CORRECTION: kinds.PersonalDataRule,
+    ActKind.CORRECTED: kinds.PersonalDataRule,
     ActKind.BREACH_OPEN: kinds.Breach,
     ActKind.BREACH_UPDATE: kinds.Breach,
     ActKind.BREACH_CLOSE: kinds.Breach,
@@ -120,6 +134,8 @@ _FURTHER: Final[Mapping[ActKind, tuple[str, ...]]] = {
     ActKind.CERTIFY: ("originator", "reports", "leaves", "outcome", "cause", "means", "witnesses"),
     ActKind.RELEASE: ("holder", "reports", "leaves", "reason"),
     ActKind.REVIEW_PERSONAL: ("reason",),
+    ActKind.ASK_CORRECTION: ("holder", "reports", "leaves", "reason"),
+    ActKind.CORRECTED: ("originator", "reports", "leaves", "reason"),
     ActKind.BREACH_OPEN: ("subject", "subject_id", "discovered_at", "reason"),
     ActKind.BREACH_UPDATE: ("names", "stage", "reason"),
     ActKind.BREACH_CLOSE: ("names", "reason"),

@@ -1,4 +1,4 @@
-"""The duties that no report is the subject of: from acts, steps and time (`obligations.py`, rules 6 and 7)."""
+"""The duties that follow from acts, steps and time, and not from a hand-over (`obligations.py`, rules 6 and 7)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ from comity_policy.state import Dispute, State
 from comity_policy.steps import StepKind
 
 _Firsts = Mapping[tuple[ActKind, str, str, str], int]
+_Corrected = tuple[str, str, str]
+_SHORT: Final = 32
 _AGAIN: Final = {DutyKind.ATTEST: ActKind.ATTEST, DutyKind.REVIEW_PERSONAL: ActKind.REVIEW_PERSONAL}
 
 
 def duties_of_cases(state: State, acts: Sequence[Act]) -> Iterator[Tracked]:
-    """Give the duties that no report is the subject of; `acts` are those known at the state's moment, in the log's order."""
+    """Give the duties that no hand-over brings; `acts` are those known at the state's moment, in the log's order."""
     first = _firsts(acts)
+    corrected = _corrections(acts)
     for act in acts:
         if act.kind is ActKind.DECLARE:
             yield from _review(state, state.governing(act.at_ms).document, act, first)
         elif act.kind is ActKind.BREACH_OPEN:
             yield from _breach(state, state.governing(act.at_ms).document, act, first)
+        elif act.kind is ActKind.ASK_CORRECTION:
+            yield from _correction(state, state.governing(act.at_ms).document, act, corrected)
     closed = _closings(state) if state.disputes else {}
     for dispute in state.disputes:
         yield from _dispute(state, state.governing(dispute.opened.at_ms).document, dispute, closed)
@@ -71,6 +76,39 @@ def _breach(state: State, document: Document, opened: Act, first: _Firsts) -> It
             ):
                 duty = _case(kind, clause.id, owner, subject, (since, since + span.milliseconds))
                 yield tracked(duty, done, state)
+
+
+def _corrections(acts: Sequence[Act]) -> Mapping[_Corrected, Sequence[int]]:
+    """Give when each holder corrected each report, by holder, originator and leaf, ascending."""
+    found: dict[_Corrected, list[int]] = {}
+    for one in acts:
+        if one.kind is ActKind.CORRECTED:
+            for leaf in one.leaves:
+                found.setdefault((one.party, one.originator, leaf), []).append(one.at_ms)
+    return {key: sorted(times) for key, times in found.items()}
+
+
+def _correction(
+    state: State, document: Document, asked: Act, corrected: Mapping[_Corrected, Sequence[int]]
+) -> Iterator[Tracked]:
+    for clause in document.clauses:
+        if isinstance(clause, PersonalDataRule):
+            due = asked.at_ms + clause.correct_within.milliseconds
+            for report, leaf in zip(asked.reports, asked.leaves, strict=True):
+                times = corrected.get((asked.holder, asked.party, leaf), ())
+                duty = Duty(
+                    due_ms=due,
+                    # Each time of asking is one of its own; what the log is told names the leaf last.
+                    id=duty_id(DutyKind.CORRECT, clause.id, asked.holder, f"{asked.digest[:_SHORT]}/{leaf}"),
+                    kind=DutyKind.CORRECT,
+                    clause_id=clause.id,
+                    owner=asked.holder,
+                    subject=report,
+                    since_ms=asked.at_ms,
+                    originator=asked.party,
+                    leaf=leaf,
+                )
+                yield tracked(duty, next((at for at in times if at >= asked.at_ms), None), state)
 
 
 def _dispute(

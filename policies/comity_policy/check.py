@@ -302,7 +302,5 @@ def _recorded(clause: Clause) -> str:
     match clause:
         case Article():
             return f"recorded, not enforced: an article on {clause.topic}"
-        case PersonalDataRule() if clause.correct_within is not None:
-            return "correct_within is recorded, not enforced: no ledger of this release tells what is overdue"
         case _:
             return ""

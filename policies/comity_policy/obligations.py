@@ -13,7 +13,8 @@ order:
    originator's release. Where the agreement ends, or the recipient leaves it, and no surviving clause keeps the retention alive,
    keeping ends with it.
 5. A version's clauses give the duties of what happened while it governed.
-6. From acts: a declaration is reviewed; a breach is notified (from its discovery), reported and answered with measures. From
+6. From acts: a declaration is reviewed; a breach is notified (from its discovery), reported and answered with measures; personal
+   data is corrected, in each report of which its originator told the holder that it is wrong. From
    steps: each party to a dispute closes it in the time to consult, later in the time to escalate; its deadline closes it too.
 7. From time: each bound party attests its measures and reviews personal data at least so often, counted from the entry into force
    and then from the last time it did. Nothing new falls due after the end.

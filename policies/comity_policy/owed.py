@@ -18,6 +18,7 @@ class DutyKind(StrEnum):
     END_KEEPING = "end-keeping"
     REVIEW_EMERGENCY = "review-emergency"
     REVIEW_PERSONAL = "review-personal-data"
+    CORRECT = "correct-personal-data"
     NOTIFY_BREACH = "notify-breach"
     REPORT_BREACH = "report-breach"
     ANSWER_BREACH = "answer-breach"
@@ -28,7 +29,7 @@ class DutyKind(StrEnum):
     @property
     def about_reports(self) -> bool:
         """Say whether it is about one report: then only its originator's party and its owner may know of it."""
-        return self in {DutyKind.ACKNOWLEDGE, DutyKind.READ, DutyKind.END_KEEPING}
+        return self in {DutyKind.ACKNOWLEDGE, DutyKind.READ, DutyKind.END_KEEPING, DutyKind.CORRECT}
 
 
 class DutyState(StrEnum):

@@ -9,12 +9,17 @@ from comity.cli import desk
 HOUR = 3_600_000
 QUOTA = 'from = "XAR"\nto = "XBO"\nwindow = "week"\nreports = 1\nbytes = 1000000000'
 DUAL = 'from = [{ party = "XAR", level = "SECRET" }]\nofficers = 2'
+PERSONAL = (
+    'purposes = ["counter-terrorism"]\nspecial_categories = "deny"\npersons_max = 5\nreview_every = { days = 90 }\n'
+    "correct_within = { days = 5 }"
+)
 CLAUSES = (
     ("25", "quota", QUOTA),
     ("26", "dual-control", DUAL),
     ("30", "emergency", 'to = ["XBO"]\nonward = false\nreview_within = { hours = 24 }'),
     ("33", "breach", "notify = { hours = 24 }\ninitial_report = { hours = 72 }\nmeasures = { days = 30 }"),
     ("35", "security-measures", "attest_every = { days = 20 }"),
+    ("37", "personal-data", PERSONAL),
     ("36", "authorities", 'contacts = [{ party = "XAR", role = "duty desk", name = "Desk", contact = "+000 1" }]'),
 )
 
@@ -118,6 +123,14 @@ def test_a_holder_certifies_with_the_command_its_desk_shows(night, tmp_path, mon
         if one["kind"] == "end-keeping" and one["subject"] == sent["report_id"]
     )
     assert ended["state"] == "DONE"
+    asked = ("report", "ask-correction", sent["report_id"], "--agreement", AGREEMENT, "--holder", "XBO")
+    arden.done(*asked, "--reason", "it is another person", "--as", "XAR/release1")
+    to_do = owed(bohemund, "XBO/lawyer1")["correct-personal-data"]
+    command = f"comity report corrected {sent['report_id']} --agreement {AGREEMENT} --reason '...'"
+    assert (to_do["state"], to_do["command"]) == ("OPEN", command)
+    bohemund.done(*command.split()[1:-1], "the name is struck", "--as", "XBO/lawyer1")
+    done = owed(bohemund, "XBO/lawyer1", "--all")["correct-personal-data"]
+    assert (done["state"], done["late"]) == ("DONE", False)
 
 
 def test_a_breach_and_what_is_attested_are_followed_by_their_clocks(night):

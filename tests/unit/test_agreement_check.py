@@ -145,8 +145,7 @@ def test_of_two_quotas_of_a_window_the_looser_is_dead() -> None:
 
 
 def test_what_no_ledger_tracks_is_said_so_that_nobody_believes_it_is_done() -> None:
-    said = {(one.clause_id, one.message) for one in found(every_kind()) if "no ledger of this release" in one.message}
-    assert said == {("22", "correct_within is recorded, not enforced: no ledger of this release tells what is overdue")}
+    assert not [one for one in found(every_kind()) if "no ledger of this release" in one.message]
     assert not [one for one in found(every_kind()) if one.message.startswith(LACKING)]
     unused = {one.clause_id for one in found(every_kind()) if one.message.startswith("decided, and not used yet")}
     assert unused == {"21"}

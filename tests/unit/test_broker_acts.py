@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from dataclasses import replace
 
 import pytest
@@ -134,6 +135,37 @@ async def test_a_holder_certifies_what_it_was_handed_and_nothing_else(tmp_path):
         assert (await officers.kinds())[log_index] == "SHREDDED"
         _, log_index = await officers.take(ActKind.CERTIFY, security, **{**about, "outcome": "returned"})
         assert (await officers.kinds())[log_index] == "RETURNED"
+
+
+PERSONAL = (
+    "purposes = ['counter-terrorism']\nspecial_categories = 'deny'\npersons_max = 5\nreview_every = { days = 90 }\n"
+    "correct_within = { days = 5 }"
+)
+
+
+async def test_wrong_personal_data_is_due_for_correction_and_known_to_originator_and_holder_alone(tmp_path):
+    async with acting(tmp_path, ("36", "personal-data", PERSONAL)) as officers:
+        world = officers.shared.world
+        report_id, leaf = await delivered(officers)
+        release, theirs = officers.held(world.xar, "release1"), officers.held(world.xbo, "release1")
+        named = {"reports": (report_id,), "leaves": (leaf,)}
+        with pytest.raises(NotFoundError):
+            await officers.take(ActKind.ASK_CORRECTION, theirs, holder="XAR", **named)
+        with pytest.raises(NotFoundError):
+            await officers.take(ActKind.CORRECTED, release, originator="XBO", **named)
+        _, asked = await officers.take(ActKind.ASK_CORRECTION, release, holder="XBO", **named)
+        for _ in range(2):
+            await world.broker.monitor.look()
+        due = ("DUTY_DUE", "correct-personal-data", "XBO")
+        assert await officers.told(DutyKind.CORRECT) == [due]
+        _, done = await officers.take(ActKind.CORRECTED, theirs, originator="XAR", **named)
+        for _ in range(2):
+            await world.broker.monitor.look()
+        assert await officers.told(DutyKind.CORRECT) == [due, ("DUTY_DONE", "correct-personal-data", "XBO")]
+        kinds = await officers.kinds()
+        assert (kinds[asked], kinds[done]) == ("CORRECTION_ASKED", "DATA_CORRECTED")
+        (body,) = await world.broker.logs._reader.bodies(AGREEMENT, [asked], ["shared"])
+        assert "statement" not in json.loads(body.body)
 
 
 async def test_a_witness_is_accredited_for_the_agreement_too(tmp_path):

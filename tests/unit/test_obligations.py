@@ -190,6 +190,35 @@ def test_a_declaration_is_reviewed_in_time_by_its_party():
     assert only(case.owed(DutyKind.REVIEW_EMERGENCY)).state is DONE
 
 
+def test_a_holder_corrects_each_report_it_was_told_of_in_time_and_anew_each_time():
+    case = living()
+    first, second = case.hand(), case.hand(2)
+    about = {"reports": (first.report, second.report), "leaves": (first.leaf, second.leaf)}
+    case.take(ActKind.ASK_CORRECTION, "XAR", **about)
+    due = case.now + 5 * DAY
+    found = case.owed(DutyKind.CORRECT)
+    assert {(one.duty.owner, one.duty.originator, one.duty.subject, one.duty.due_ms, one.state) for one in found} == {
+        ("XBO", "XAR", first.report, due, OPEN),
+        ("XBO", "XAR", second.report, due, OPEN),
+    }
+    assert {one.state for one in case.owed(DutyKind.CORRECT, at=due)} == {OPEN}
+    assert {one.state for one in case.owed(DutyKind.CORRECT, at=due + 1)} == {OVERDUE}
+    case.wait(DAY)
+    mine = {"reports": (first.report,), "leaves": (first.leaf,)}
+    case.take(ActKind.CORRECTED, "XAR", originator="XBO", **mine)
+    assert {one.state for one in case.owed(DutyKind.CORRECT)} == {OPEN}, "another holder's"
+    case.take(ActKind.CORRECTED, "XBO", originator="XAR", **mine)
+    assert {(one.duty.subject, one.state) for one in case.owed(DutyKind.CORRECT)} == {
+        (first.report, DONE),
+        (second.report, OPEN),
+    }
+    case.wait(DAY)
+    case.take(ActKind.ASK_CORRECTION, "XAR", **mine, reason="It is wrong still.")
+    again = [one for one in case.owed(DutyKind.CORRECT) if one.duty.subject == first.report]
+    assert sorted(one.state for one in again) == [DONE, OPEN]
+    assert len({one.duty.id for one in again}) == 2
+
+
 def test_a_breach_has_three_clocks():
     case = living()
     opened = case.take(ActKind.BREACH_OPEN, discovered_at=case.now - 25 * HOUR)

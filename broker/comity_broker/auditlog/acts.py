@@ -21,6 +21,8 @@ _EVENTS: Final[Mapping[ActKind, EventKind]] = {
     ActKind.REVIEW: EventKind.REVIEWED,
     ActKind.RELEASE: EventKind.HOLDER_RELEASED,
     ActKind.REVIEW_PERSONAL: EventKind.REVIEWED,
+    ActKind.ASK_CORRECTION: EventKind.CORRECTION_ASKED,
+    ActKind.CORRECTED: EventKind.DATA_CORRECTED,
     ActKind.BREACH_OPEN: EventKind.BREACH_OPENED,
     ActKind.BREACH_UPDATE: EventKind.BREACH_UPDATED,
     ActKind.BREACH_CLOSE: EventKind.BREACH_CLOSED,

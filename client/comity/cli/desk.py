@@ -28,6 +28,9 @@ _COMMANDS: Final[Mapping[DutyKind, Callable[[str, Duty], str]]] = {
         f"comity emergency review {agreement} {duty.subject[:16]} --finding justified --reason '...'"
     ),
     DutyKind.REVIEW_PERSONAL: lambda agreement, _: f"comity duty review-personal-data {agreement} --reason '...'",
+    DutyKind.CORRECT: lambda agreement, duty: (
+        f"comity report corrected {_uuid(duty.subject)} --agreement {agreement} --reason '...'"
+    ),
     DutyKind.NOTIFY_BREACH: lambda agreement, _: f"comity breach list {agreement}",
     DutyKind.REPORT_BREACH: lambda agreement, duty: (
         f"comity breach update {agreement} {duty.subject[:16]} --stage initial-report --reason '...'"

@@ -1,4 +1,4 @@
-"""`comity report destroy | release`: the end of a keeping, certified by its holder or lifted by the originator."""
+"""`comity report destroy | release | ask-correction | corrected`: what originator and holder of reports certify to one another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from comity.cli.officer_acts import act, witnesses_of
 
 def add_to(group: Group) -> None:
     """Add the commands to `comity report`."""
-    for one in (destroy, release):
+    for one in (destroy, release, ask_correction, corrected):
         group.add_command(one)
 
 
@@ -74,3 +74,41 @@ def release(run: Invocation, *, report_ids: tuple[UUID, ...], agreement_id: str,
     """Release a holder of the own party's reports from destroying or returning them."""
     ids = [one.hex for one in report_ids]
     act(run, f"released {holder}", lambda at_work: at_work.release(agreement_id, ids, holder, reason))
+
+
+@_END.does(
+    "ask-correction",
+    example="""comity report ask-correction 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --agreement XAR-XBO-1 --holder XBO \\
+    --reason 'it is another person' --as XAR/release1""",
+)
+@_REPORTS
+@_AGREEMENT
+@click.option("--holder", required=True, metavar="PARTY", help="The party that holds them.")
+@click.option("--reason", required=True, help="What is wrong; the holder reads it.")
+def ask_correction(
+    run: Invocation, *, report_ids: tuple[UUID, ...], agreement_id: str, holder: str, reason: str
+) -> None:
+    """Tell a holder that personal data in the own party's reports is wrong. It corrects it in the time the agreement gives.
+
+    By a liaison officer, legal reviewer or release authority.
+    """
+    ids = [one.hex for one in report_ids]
+    act(run, f"asked {holder} to correct", lambda one: one.ask_correction(agreement_id, ids, holder, reason))
+
+
+@_END.does(
+    "corrected",
+    example="""comity report corrected 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --agreement XAR-XBO-1 \\
+    --reason 'the name is struck from all files' --as XBO/officer1""",
+)
+@_REPORTS
+@_AGREEMENT
+@click.option("--reason", required=True, help="What was done; the originator reads it.")
+def corrected(run: Invocation, *, report_ids: tuple[UUID, ...], agreement_id: str, reason: str) -> None:
+    """Say that wrong personal data in reports of one originator was corrected here.
+
+    By a liaison officer, legal reviewer or release authority of the holder. The report as it was signed stays what it is: what is
+    corrected is what was made of it.
+    """
+    ids = [one.hex for one in report_ids]
+    act(run, "corrected the personal data", lambda at_work: at_work.corrected(agreement_id, ids, reason))

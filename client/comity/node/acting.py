@@ -104,6 +104,21 @@ class Actor:
         ids, leaves = tuple(one.report for one in held), tuple(one.leaf for one in held)
         return await self._take(agreement_id, ActKind.RELEASE, holder=holder, reports=ids, leaves=leaves, reason=reason)
 
+    async def ask_correction(self, agreement_id: str, reports: Sequence[str], holder: str, reason: str) -> Act:
+        """Tell a holder of the own party's reports that personal data in them is wrong, so that it corrects it in time."""
+        await self._fetch(agreement_id)
+        held = self._held(agreement_id, reports, holder)
+        named = {"reports": tuple(one.report for one in held), "leaves": tuple(one.leaf for one in held)}
+        return await self._take(agreement_id, ActKind.ASK_CORRECTION, holder=holder, reason=reason, **named)
+
+    async def corrected(self, agreement_id: str, reports: Sequence[str], reason: str) -> Act:
+        """Say that personal data in reports of one originator was corrected, or what was done about it instead."""
+        await self._fetch(agreement_id)
+        held = self._held(agreement_id, reports, self.officer.party)
+        named = {"reports": tuple(one.report for one in held), "leaves": tuple(one.leaf for one in held)}
+        originator = held[0].originator
+        return await self._take(agreement_id, ActKind.CORRECTED, originator=originator, reason=reason, **named)
+
     async def open_breach(
         self, agreement_id: str, reason: str, *, subject: str, subject_id: str, discovered_at: int
     ) -> Act:

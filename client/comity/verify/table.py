@@ -31,7 +31,7 @@ agreement  ACKNOWLEDGED: time key_log_size | certificate request recipient consu
 agreement  EXPIRED: time | recipient segments
 agreement  ID_REUSED: time | actor certificate request report_id leaf known_leaf known_log_index
 agreement  EMERGENCY_DECLARED REVIEWED BREACH_OPENED BREACH_UPDATED BREACH_CLOSED MEASURES_ATTESTED CONTACT_SET: STEP statement |
-agreement  SHREDDED RETURNED HOLDER_RELEASED: time key_log_size | actor certificate request agreement agreement_digest statement
+agreement  SHREDDED RETURNED HOLDER_RELEASED CORRECTION_ASKED DATA_CORRECTED: time key_log_size | actor certificate request agreement agreement_digest statement
 agreement  DUTY_DUE DUTY_OVERDUE DUTY_DONE DUTY_MISSED: time | duties
 agreement  KEY_REVOKED: CALL statement state_epoch key_log_index |
 keys       KEY_ENROLLED KEY_ROTATED KEY_REVOKED: CALL statement |
@@ -47,6 +47,7 @@ agreement keys operations AUDIT_FAILURE: time reason |
 """
 SHARED: Final = "shared"
 _CASES: Final = ("liaison", "security-authority", "plenipotentiary")
+_CORRECTING: Final = ("liaison", "legal-reviewer", "release-authority")
 # Per kind of entry that holds an act: the types of statement it may hold, with the roles of officers who may take each.
 ACTS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "EMERGENCY_DECLARED": {"emergency-declaration": ("duty-officer",)},
@@ -57,6 +58,8 @@ ACTS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "SHREDDED": {"destruction-certificate": ("liaison", "security-authority")},
     "RETURNED": {"destruction-certificate": ("liaison", "security-authority")},
     "HOLDER_RELEASED": {"holder-release": ("release-authority", "plenipotentiary")},
+    "CORRECTION_ASKED": {"correction-asked": _CORRECTING},
+    "DATA_CORRECTED": {"data-corrected": _CORRECTING},
     "BREACH_OPENED": {"breach-open": _CASES},
     "BREACH_UPDATED": {"breach-update": _CASES},
     "BREACH_CLOSED": {"breach-close": _CASES},
