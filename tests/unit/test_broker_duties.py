@@ -93,7 +93,7 @@ async def test_what_a_reader_gave_up_is_missed_and_never_done(tmp_path):
         missed = [*LATE, ("DUTY_MISSED", "acknowledge", "XBO")]
         async with shared.node("XAR") as sender, shared.node("XBO") as reader:
             await sender.send(report(), agreement=AGREEMENT)
-            async for delivery in reader.receive(follow=False):
+            async for delivery in reader.receive(follow=False, purpose="counter-terrorism"):
                 delivery.park("nobody here reads this")
             await broker.monitor.look()
             clock.committed(wall_ms() + 16 * MINUTE)
@@ -115,7 +115,7 @@ async def test_what_a_reader_gave_up_is_missed_and_never_done(tmp_path):
 async def texts_of(reader):
     """Let a node answer for everything it is handed; give the texts."""
     found = []
-    async for delivery in reader.receive(follow=False):
+    async for delivery in reader.receive(follow=False, purpose="counter-terrorism"):
         async with delivery:
             found.append(delivery.report.portions[0].content.decode())
     return found

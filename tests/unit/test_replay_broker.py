@@ -49,7 +49,7 @@ def holds(found: tuple[Verification, BundleReplay], *but: str) -> Counter[str]:
 
 async def answering(reader) -> None:
     """Let XBO answer for everything it is handed."""
-    async for delivery in reader.receive(follow=False):
+    async for delivery in reader.receive(follow=False, purpose="counter-terrorism"):
         async with delivery:
             pass
 
@@ -80,7 +80,7 @@ async def test_late_answers_are_worked_out_as_the_broker_followed_them(tmp_path)
         awake = [approver(officers.held(shared.world.xar, "duty1"))]
         async with shared.node("XAR") as sender, shared.node("XBO") as reader:
             await sender.send(report(), agreement=AGREEMENT)
-            async for _ in reader.receive():
+            async for _ in reader.receive(purpose="counter-terrorism"):
                 break
             await shared.world.broker.monitor.look()
             shared.world.clock.committed(wall_ms() + 16 * MINUTE)
