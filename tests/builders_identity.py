@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from cheap_keys import LEAST
 from comity.errors import ComityError, ErrorCode, KeyFault, MalformedError
 from comity.identity import issue
 from comity.identity.bodies import DAY_MS, Attestation, PartyCard
@@ -28,7 +29,7 @@ from comity.identity.certificates import Authority, read_authority
 from comity.identity.directory import KeyDirectory
 from comity.identity.listed import LOG_ED25519, LOG_MLDSA44, ListedKey
 from comity.identity.names import Identity, IdentityKind, broker_tls_name
-from comity.keys.files import Cost, create_keys
+from comity.keys.files import create_keys
 from comity.keys.log_keys import LogSecret
 from comity.keys.ring import HeldKey, KeyRing, Secret, listed_key
 from comity.keys.signer import SoftDecapsulator, SoftSigner
@@ -40,7 +41,6 @@ from comity_policy.facts import Role
 NOW = 1_800_000_000_000
 HOUR = 3_600_000
 DAY = DAY_MS
-CHEAP = Cost(memory_kib=8, passes=1, lanes=1)
 PASSPHRASE = b"correct horse"
 
 
@@ -110,7 +110,7 @@ class Held:
 
     def save(self, directory: Path, passphrase: bytes = PASSPHRASE) -> None:
         """Write the key files, at a cost for tests."""
-        files = create_keys(directory, passphrase, cost=CHEAP)
+        files = create_keys(directory, passphrase, cost=LEAST)
         for role, secret in self.keys:
             files.save(role, secret, created_at=NOW)
 

@@ -1,8 +1,11 @@
 """What every test shares: how long the properties search, no verdict that depends on the machine's speed, a Ctrl-C that works."""
 
+import gc
 import signal
 
 from hypothesis import settings
+
+from cheap_keys import make_keys_cheap
 
 settings.register_profile("short", deadline=None)
 settings.register_profile("long", deadline=None, max_examples=5_000)
@@ -11,3 +14,11 @@ settings.load_profile("short")
 # A shell starts what runs in the background with SIGINT ignored, and every process inherits that: tests press Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+make_keys_cheap()
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from searching what lives to the end anyway: every module, table and collected test."""
+    gc.collect()
+    gc.freeze()

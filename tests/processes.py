@@ -30,7 +30,9 @@ PATIENCE_SECONDS = 60.0
 # Below the range that Linux takes for outgoing connections: nobody sits on the port while its broker is away.
 PORTS = range(21_000, 32_000)
 
+# Looked at often in the beginning, so that nothing short is waited for long; later a waiting test leaves the processor to others.
 _LOOK_SECONDS = 0.002
+_LOOK_MOST_SECONDS = 0.02
 _TICKS = os.sysconf("SC_CLK_TCK")
 _TAIL_BYTES = 4_000
 
@@ -43,11 +45,12 @@ class EndedEarlyError(AssertionError):
 
 def until(condition: Callable[[], T], what: str, *, seconds: float = PATIENCE_SECONDS) -> T:
     """Give the first value of `condition` that is true; fails where none comes. `seconds` only keeps a test from hanging."""
-    end = time.monotonic() + seconds
+    end, look = time.monotonic() + seconds, _LOOK_SECONDS
     while not (found := condition()):
         if time.monotonic() > end:
             raise AssertionError(f"waited {seconds:g} s for {what}")
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(look)
+        look = min(look * 1.1, _LOOK_MOST_SECONDS)
     return found
 
 

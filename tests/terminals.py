@@ -9,6 +9,7 @@ Rules in order:
 3. Where the document shows what comes out, exactly that comes out (`documents.shows`).
 4. `comity broker run` and what has `--follow` run on: the document goes on when what it shows has come out, until `^C`.
 5. Port 7443 is another one here, so that several tests may have a broker. `replaced` says what else is read differently.
+6. `comity` is the shipped program but for the cost of passphrases (`cheap_keys`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -29,6 +31,16 @@ PORT = "7443"
 INTERRUPTED = 130
 _RUNS_ON = re.compile(r"\bcomity broker run\b|--follow\b")
 _ASKS = "echo $?"
+_COMITY = f"""#!{sys.executable}
+import sys
+
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from cheap_keys import make_keys_cheap
+from comity.cli.main import main
+
+make_keys_cheap()
+sys.exit(main())
+"""
 
 
 @dataclass
@@ -159,6 +171,14 @@ class Terminals(AbstractContextManager["Terminals"]):
             self._terminals[name] = _Terminal(state)
         return self._terminals[name]
 
+    def _programs(self) -> Path:
+        program = self.folder / ".terminals" / "bin" / "comity"
+        if not program.exists():
+            program.parent.mkdir(parents=True, exist_ok=True)
+            program.write_text(_COMITY)
+            program.chmod(0o755)
+        return program.parent
+
     def _here(self, text: str) -> str:
         for word, other in {PORT: self._port, **self.replaced, **self._known}.items():
             text = text.replace(word, other)
@@ -173,7 +193,7 @@ class Terminals(AbstractContextManager["Terminals"]):
         environ = environment(self.folder / "nobody", self.folder / "no-passphrase")
         # A document exports what it needs, or lacks it: the reader has nothing else either.
         del environ["COMITY_HOME"], environ["COMITY_PASSPHRASE_FILE"]
-        path = f"{Path(COMITY).parent}:{environ['PATH']}"
+        path = f"{self._programs()}:{Path(COMITY).parent}:{environ['PATH']}"
         return {
             **environ,
             "PATH": path,

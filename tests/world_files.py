@@ -7,7 +7,7 @@
 
 Two homes (`xar`, `xbo`), each on a machine of its own as far as anybody can tell; a hub that XAR operates; a node of each nation,
 enrolled; an officer of each with every role that the agreement's life needs; the agreement signed by both and in force.
-Everything is as it is delivered but for the cost of the passphrase, which is argon2id at its least.
+Everything is as it is delivered but for the cost of the passphrase (`cheap_keys`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 
 from builders_home import NAMES, Machine
-from comity.keys.files import Cost, change_passphrase
+from cheap_keys import make_keys_cheap
 from processes import COMITY, Broker, Process, ending, environment, free_port, start, start_broker
 
 AGREEMENT = "XAR-XBO-1"
@@ -32,7 +32,6 @@ PURPOSE = "counter-terrorism"
 # What a report of plain files is said to be.
 WISHES = ("--marking", MARKING, "--category", "terrorism", "--purpose", PURPOSE)
 
-_LEAST = Cost(memory_kib=8, passes=1, lanes=1)
 _ROLES = ("liaison", "legal-reviewer", "plenipotentiary", "auditor", "operator")
 
 
@@ -131,6 +130,7 @@ def made_world(path: Path) -> World:
 
 def build_world(path: Path) -> World:
     """Build a world from nothing, by the commands that a nation's people would run."""
+    make_keys_cheap()
     world = World(path)
     path.mkdir(parents=True, exist_ok=True)
     world.passphrase_file.touch(0o600)
@@ -153,7 +153,6 @@ def build_world(path: Path) -> World:
             "--accreditation", "TOP-SECRET", "--accredited-by", f"{code}/security1",
         )  # fmt: skip
         machine.done("officer", "create", f"{code}/officer1", "--broker-name", HUB)
-    _make_cheap(world)
     with ending(world.start_broker()):
         for code in CODES:
             world.machine(code).done("node", "enrol", f"{code}/n1")
@@ -183,13 +182,6 @@ def _bring_into_force(world: World) -> None:
     for step in ("review", "sign"):
         for code in CODES:
             world.machine(code).done("agreement", step, AGREEMENT, "--yes", "--as", f"{code}/officer1")
-
-
-def _make_cheap(world: World) -> None:
-    """Give every key directory the least cost there is: it is the same form, and a test pays for each start."""
-    passphrase = world.passphrase_file.read_bytes().strip()
-    for ring in world.path.rglob("ring.json"):
-        change_passphrase(ring.parent, passphrase, passphrase, cost=_LEAST)
 
 
 @cache

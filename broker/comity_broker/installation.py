@@ -26,7 +26,7 @@ from comity.identity.cardfile import CardFile
 from comity.identity.certificates import Authority, read_leaf, require_time
 from comity.identity.listed import LOG_ED25519, LOG_MLDSA44
 from comity.identity.names import Identity, IdentityKind
-from comity.keys.files import DEFAULT_COST, Cost, create_keys, load_keys
+from comity.keys.files import create_keys, load_keys
 from comity.keys.log_keys import LogSecret
 from comity.keys.ring import KeyRing, Secret
 from comity.keys.signer import SoftSigner
@@ -84,7 +84,6 @@ def prepare(
     passphrase: bytes,
     now_ms: int,
     random_bytes: RandomBytes = os.urandom,
-    cost: Cost = DEFAULT_COST,
 ) -> Request:
     """Make the directory, the broker's keys and its request; raises ConflictError where it is made already."""
     about = data / "broker.toml"
@@ -114,7 +113,7 @@ def prepare(
         (KeyRole.LOG, LogSecret.generate(LOG_ED25519, random_bytes)),
         (KeyRole.LOG, LogSecret.generate(LOG_MLDSA44, random_bytes)),
     ]
-    files = create_keys(data / "keys", passphrase, cost=cost, random_bytes=random_bytes)
+    files = create_keys(data / "keys", passphrase, random_bytes=random_bytes)
     listed = tuple(files.save(role, secret, created_at=now_ms) for role, secret in secrets)
     request = certificate_request(tls, identity, card.card.trust_domain)
     lines = (f"identity = {json.dumps(str(identity))}", f"region = {json.dumps(region)}")

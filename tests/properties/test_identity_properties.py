@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from builders_identity import CHEAP, NOW, PASSPHRASE, Held, Seeded, fold, nation
+from builders_identity import NOW, PASSPHRASE, Held, Seeded, fold, nation
 from comity import canonical, statement
 from comity.errors import ComityError, KeyFault, MalformedError
 from comity.identity.bodies import key_set_of, read_body
@@ -197,7 +197,7 @@ def test_a_claim_of_an_earlier_compromise_never_makes_a_verdict_better(entered, 
 def test_a_key_file_with_one_byte_changed_never_opens_as_another_key(data):
     with TemporaryDirectory() as folder:
         directory = Path(folder) / "keys"
-        made = create_keys(directory, PASSPHRASE, cost=CHEAP, random_bytes=Seeded("ring"))
+        made = create_keys(directory, PASSPHRASE, random_bytes=Seeded("ring"))
         saved = made.save(KeyRole.NODE_SIGNING, HELD[0].keys[0][1], created_at=NOW)
         path = data.draw(st.sampled_from(sorted(directory.iterdir())))
         raw = bytearray(path.read_bytes())

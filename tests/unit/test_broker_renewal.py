@@ -8,7 +8,6 @@ from builders_identity import DAY, Nation
 from comity.errors import ErrorCode, KeyFault, StorageError
 from comity.identity.cardfile import CardFile, encode_card_file
 from comity.identity.names import Identity, IdentityKind
-from comity.keys.files import Cost
 from comity.keys.signer import SoftSigner
 from comity.keys.tls import TlsSecret, issue_authority, to_pem
 from comity.node.home import Home, trust_card
@@ -19,7 +18,6 @@ from comity_broker.handshake import Credentials, Renewals
 from comity_broker.installation import install, open_installation, prepare, renewal
 
 HUB = Identity("XAR", IdentityKind.BROKER, "hub")
-LEAST = Cost(memory_kib=8, passes=1, lanes=1)
 
 
 @pytest.fixture
@@ -28,7 +26,7 @@ def made(tmp_path):
     clock = BrokerClock()
     home, data, now = Home(tmp_path / "home"), tmp_path / "hub", clock.now_ms()
     party(home, "XAR", now_ms=now)
-    request = prepare(data, HUB, "xar", home.trusted_cards(), passphrase=PASSPHRASE, now_ms=now, cost=LEAST)
+    request = prepare(data, HUB, "xar", home.trusted_cards(), passphrase=PASSPHRASE, now_ms=now)
     install(data, PartyKeys.open(home, "XAR", PASSPHRASE, now_ms=now).issue_broker(request, now_ms=now), now)
     return home, data, clock
 
@@ -72,7 +70,7 @@ def test_a_handshake_shows_a_renewed_certificate_and_no_other_brokers(made, capl
     other = data.parent / "other"
     request = prepare(
         other, Identity("XAR", IdentityKind.BROKER, "other"), "xar", home.trusted_cards(),
-        passphrase=PASSPHRASE, now_ms=clock.now_ms(), cost=LEAST,
+        passphrase=PASSPHRASE, now_ms=clock.now_ms(),
     )  # fmt: skip
     keys = PartyKeys.open(home, "XAR", PASSPHRASE, now_ms=clock.now_ms())
     wrong = keys.issue_broker(request, now_ms=clock.now_ms())
@@ -135,7 +133,7 @@ def test_a_certificate_of_a_clock_a_little_ahead_is_shown_once_it_begins(tmp_pat
     clock = BrokerClock(wall=lambda: now[0])
     home, data = Home(tmp_path / "home"), tmp_path / "hub"
     party(home, "XAR", now_ms=NOW)
-    request = prepare(data, HUB, "xar", home.trusted_cards(), passphrase=PASSPHRASE, now_ms=NOW, cost=LEAST)
+    request = prepare(data, HUB, "xar", home.trusted_cards(), passphrase=PASSPHRASE, now_ms=NOW)
     install(data, PartyKeys.open(home, "XAR", PASSPHRASE, now_ms=NOW).issue_broker(request, now_ms=NOW), NOW)
     credentials = Credentials(open_installation(data, PASSPHRASE, NOW), home.trusted_card("XAR").to_directory(), clock)
     credentials.server()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from builders_identity import CHEAP, NOW, PASSPHRASE, Seeded, fails, nation
+from builders_identity import NOW, PASSPHRASE, Seeded, fails, nation
+from cheap_keys import LEAST, SHIPPED
 from comity import canonical
 from comity.errors import ComityError, ErrorCode, MalformedError, NotFoundError, StorageError, UsageError
 from comity.keys import files, private_files
@@ -42,7 +43,7 @@ def folder(tmp_path) -> Path:
 @pytest.fixture
 def stored(folder) -> Path:
     """Give a directory with a signing and a TLS key."""
-    made = create_keys(folder, PASSPHRASE, cost=CHEAP)
+    made = create_keys(folder, PASSPHRASE, cost=LEAST)
     made.save(KeyRole.NODE_SIGNING, SECRETS[KeyRole.NODE_SIGNING], created_at=NOW)
     made.save(KeyRole.NODE_TLS, SECRETS[KeyRole.NODE_TLS], created_at=NOW)
     return folder
@@ -62,7 +63,7 @@ def unsafe(folder: Path) -> ComityError:
 
 @pytest.mark.parametrize("role", list(SECRETS), ids=str)
 def test_a_key_of_every_role_comes_back(folder, role):
-    saved = create_keys(folder, PASSPHRASE, cost=CHEAP).save(role, SECRETS[role], created_at=NOW)
+    saved = create_keys(folder, PASSPHRASE, cost=LEAST).save(role, SECRETS[role], created_at=NOW)
     (held,) = load_keys(folder, PASSPHRASE).listed()
     assert held == saved == listed_key(role, SECRETS[role])
 
@@ -100,7 +101,7 @@ def test_files_are_of_the_owner_alone_and_named_after_role_and_fingerprint(store
 def test_a_wide_umask_does_not_open_them(folder):
     before = os.umask(0)
     try:
-        create_keys(folder, PASSPHRASE, cost=CHEAP)
+        create_keys(folder, PASSPHRASE, cost=LEAST)
     finally:
         os.umask(before)
     assert (folder / "ring.json").stat().st_mode & 0o777 == 0o600
@@ -123,7 +124,7 @@ def test_keys_are_shown_without_a_passphrase(stored):
 
 
 def test_two_keys_of_one_role_need_the_newest_listing_to_tell_which_counts(folder):
-    made = create_keys(folder, PASSPHRASE, cost=CHEAP)
+    made = create_keys(folder, PASSPHRASE, cost=LEAST)
     old, new = generate_signing(1, Seeded("old")), generate_signing(1, Seeded("new"))
     for secret in (old, new):
         made.save(KeyRole.NODE_SIGNING, secret, created_at=NOW)
@@ -138,7 +139,7 @@ def test_two_keys_of_one_role_need_the_newest_listing_to_tell_which_counts(folde
 
 
 def test_a_key_of_another_kind_than_its_role_is_not_saved(folder):
-    made = create_keys(folder, PASSPHRASE, cost=CHEAP)
+    made = create_keys(folder, PASSPHRASE, cost=LEAST)
     for role, secret in (
         (KeyRole.NODE_KEM, SECRETS[KeyRole.ROOT]),
         (KeyRole.ROOT, SECRETS[KeyRole.NODE_KEM]),
@@ -173,21 +174,22 @@ def test_a_wrong_passphrase_says_so(stored):
 def test_an_empty_or_endless_passphrase_is_refused(folder):
     for passphrase in (b"", b"x" * 1025):
         with pytest.raises(UsageError):
-            create_keys(folder, passphrase, cost=CHEAP)
+            create_keys(folder, passphrase, cost=LEAST)
 
 
 def test_a_new_passphrase_opens_the_same_keys_and_the_old_one_opens_nothing(stored):
     before = load_keys(stored, PASSPHRASE).listed()
     key_file = the_key(stored).read_bytes()
-    change_passphrase(stored, PASSPHRASE, b"another", cost=CHEAP)
+    change_passphrase(stored, PASSPHRASE, b"another", cost=LEAST)
     assert load_keys(stored, b"another").listed() == before
     assert the_key(stored).read_bytes() == key_file
     fails(lambda: load_keys(stored, PASSPHRASE), ErrorCode.PASSPHRASE_WRONG)
-    fails(lambda: change_passphrase(stored, PASSPHRASE, b"x", cost=CHEAP), ErrorCode.PASSPHRASE_WRONG)
+    fails(lambda: change_passphrase(stored, PASSPHRASE, b"x", cost=LEAST), ErrorCode.PASSPHRASE_WRONG)
 
 
 def test_the_default_cost_is_what_a_guesser_must_pay(folder):
-    create_keys(folder, PASSPHRASE)
+    assert SHIPPED == dict.fromkeys(("create_keys", "change_passphrase"), files.DEFAULT_COST)
+    create_keys(folder, PASSPHRASE, cost=files.DEFAULT_COST)
     header = json.loads((folder / "ring.json").read_bytes())["header"]
     assert (header["memory_kib"], header["passes"], header["kdf"]) == (65_536, 3, "argon2id")
     assert load_keys(folder, PASSPHRASE).listed() == ()
@@ -323,7 +325,7 @@ def test_a_key_under_another_name_is_refused(stored):
 
 
 def test_a_key_of_another_directory_is_refused(stored, tmp_path):
-    create_keys(tmp_path / "mine", PASSPHRASE, cost=CHEAP)
+    create_keys(tmp_path / "mine", PASSPHRASE, cost=LEAST)
     (tmp_path / "mine" / the_key(stored).name).write_bytes(the_key(stored).read_bytes())
     (tmp_path / "mine" / the_key(stored).name).chmod(0o600)
     unsafe(tmp_path / "mine")
@@ -356,7 +358,7 @@ def test_nothing_is_overwritten(stored):
     made = unlock_keys(stored, PASSPHRASE)
     key = SECRETS[KeyRole.NODE_SIGNING]
     fails(lambda: made.save(KeyRole.NODE_SIGNING, key, created_at=1), ErrorCode.FILE_EXISTS, UsageError)
-    fails(lambda: create_keys(stored, b"other", cost=CHEAP), ErrorCode.FILE_EXISTS, UsageError)
+    fails(lambda: create_keys(stored, b"other", cost=LEAST), ErrorCode.FILE_EXISTS, UsageError)
     assert {path: path.read_bytes() for path in stored.iterdir()} == before
 
 
