@@ -1,5 +1,6 @@
 """The command line as a whole: every command has an example that stands, errors are one line, exit codes are the design's."""
 
+import gc
 import io
 import json
 import re
@@ -14,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from comity.cli import output
-from comity.cli.base import Command, Invocation, Output
+from comity.cli.base import Command, Invocation, Output, loading_begins
 from comity.cli.main import cli, main
 from comity.cli.preview import tell_asked
 from comity.errors import ErrorCode, RefusedError, UsageError
@@ -65,6 +66,16 @@ def test_help_names_every_group_and_loads_none_of_them():
         assert f"\n  {name} " in done.stdout
     loaded = set(done.stderr.split())
     assert not {"grpc", "rich", "cryptography", "comity.node", "comity_policy.engine", "comity_broker"} & loaded
+
+
+def test_the_collector_waits_while_a_command_is_loaded_and_works_when_it_runs():
+    try:
+        loading_begins()
+        assert not gc.isenabled()
+        assert ran("completion", "bash")[0] == 0
+        assert gc.isenabled()
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", LATER)

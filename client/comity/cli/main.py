@@ -14,7 +14,7 @@ from typing import Final
 
 import click
 
-from comity.cli.base import LazyGroup
+from comity.cli.base import LazyGroup, loading_begins
 from comity.cli.output import report_error
 from comity.errors import ComityError, ErrorCode, UsageError
 from comity.keys.process import seal_process, share_memory
@@ -81,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # gRPC's core writes to standard error by itself; it reads this when it is loaded, which no command has done yet.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         share_memory()
+        loading_begins()
     words = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in words
     try:
