@@ -188,7 +188,7 @@ def test_a_new_passphrase_opens_the_same_keys_and_the_old_one_opens_nothing(stor
 
 
 def test_the_default_cost_is_what_a_guesser_must_pay(folder):
-    assert SHIPPED == dict.fromkeys(("create_keys", "change_passphrase"), files.DEFAULT_COST)
+    assert dict.fromkeys(("create_keys", "change_passphrase"), files.DEFAULT_COST) == SHIPPED
     create_keys(folder, PASSPHRASE, cost=files.DEFAULT_COST)
     header = json.loads((folder / "ring.json").read_bytes())["header"]
     assert (header["memory_kib"], header["passes"], header["kdf"]) == (65_536, 3, "argon2id")
