@@ -152,7 +152,7 @@ class Z3Model:
         made = self._of(profile, times, node, moment)
         model = made.model_of(values_of(profile, times, portion_index, node, moment))
         violated = [one for one, formula in made.formulas.items() if _is_true(model, formula)]
-        return decision_of(self.source, made.section, violated), all(_is_true(model, one) for one in made.axioms)
+        return decision_of(self.source, made.section, violated), _is_true(model, made.allowed)
 
     def _of(self, profile: Profile, times: Times, node: NodeFacts, moment: Moment) -> _Formulas:
         pair = (profile.originator.party, node.party)
@@ -173,7 +173,8 @@ class _Formulas:
     section: Section
     symbols: Symbols
     formulas: Mapping[Condition, Any]
-    axioms: tuple[Any, ...]
+    # What the axioms say together.
+    allowed: Any
     # What z3 calls each symbol; asking for it again for every case would take most of the time.
     declared: Mapping[Attribute | Relation, Any]
 
@@ -181,10 +182,10 @@ class _Formulas:
     def of(cls, section: Section) -> _Formulas:
         symbols = Symbols(one.term for one in section.conditions)
         formulas = {one: symbols.formula(one.term) for one in section.conditions}
-        axioms = tuple(symbols.axioms())
+        allowed = symbols.all_of(symbols.axioms())
         declared: dict[Attribute | Relation, Any] = {one: _declared(symbols.symbol(one)) for one in symbols.attributes}
         declared |= {one: _declared(symbol) for one, symbol in symbols.relations.items()}
-        return cls(section, symbols, formulas, axioms, declared)
+        return cls(section, symbols, formulas, allowed, declared)
 
     def model_of(self, values: Values) -> Any:
         """Give the model in which every symbol has the case's value."""

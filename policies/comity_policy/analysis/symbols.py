@@ -14,7 +14,7 @@ Every model has a z3 context of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, assert_never
@@ -108,6 +108,7 @@ class Symbols:
         self.domains = domains(listed)
         self.relations: dict[Relation, Any] = {}
         self._symbols: dict[Attribute, Any] = {}
+        self._is_value: dict[tuple[Attribute, int], Any] = {}
         for attribute in dict.fromkeys(one for term in listed for part in walk(term) for one in attributes_of(part)):
             self._symbols[attribute] = self._symbol(attribute)
 
@@ -187,15 +188,22 @@ class Symbols:
 
     def all_of(self, formulas: Iterable[Any]) -> Any:
         """Give the conjunction, true for none."""
-        return z3.And([*formulas, z3.BoolVal(val=True, ctx=self.context)])
+        return self._joined(z3.Z3_mk_and, [*formulas, z3.BoolVal(val=True, ctx=self.context)])
 
     def one_of(self, formulas: Iterable[Any]) -> Any:
         """Give the disjunction, false for none."""
-        return z3.Or([*formulas, z3.BoolVal(val=False, ctx=self.context)])
+        return self._joined(z3.Z3_mk_or, [*formulas, z3.BoolVal(val=False, ctx=self.context)])
+
+    def _joined(self, make: Callable[[Any, int, Any], Any], formulas: Sequence[Any]) -> Any:
+        """Join formulas as `z3.And` and `z3.Or` do, which ask of each in turn what sort it has: that takes most of a proof's time."""
+        listed = (z3.Ast * len(formulas))(*(one.as_ast() for one in formulas))
+        return z3.BoolRef(make(self.context.ref(), len(formulas), listed), self.context)
 
     def is_value(self, attribute: Attribute, value: int) -> Any:
         """Give whether a word has that value."""
-        return self.symbol(attribute) == self.constant(attribute, value)
+        if (attribute, value) not in self._is_value:
+            self._is_value[attribute, value] = self.symbol(attribute) == self.constant(attribute, value)
+        return self._is_value[attribute, value]
 
     def _outside(self, attribute: Attribute, values: tuple[int, ...]) -> Iterator[Any]:
         return (one for at, one in enumerate(self.symbol(attribute)) if at not in values)
