@@ -134,9 +134,10 @@ def _refused_by(case: Witness, before: Source) -> tuple[str, ...]:
 def _pieces(
     before: Source, after: Source, pair: tuple[str, str], counts: Callable[[str], bool] = bool
 ) -> Iterator[_Piece]:
+    earlier = sections(before, *pair)
     for new in sections(after, *pair):
         permit = tuple(no(one.term) for one in without_baseline(new, Baseline.AGREEMENT))
-        for old in sections(before, *pair):
+        for old in earlier:
             window = old.window.common(new.window)
             if FALSE not in permit and old.point is new.point and window is not None:
                 refusals = {clause_id: term for clause_id, term in _refusals(old).items() if counts(clause_id)}

@@ -194,6 +194,9 @@ class Symbols:
         """Give the disjunction, false for none."""
         return self._joined(z3.Z3_mk_or, [*formulas, z3.BoolVal(val=False, ctx=self.context)])
 
+    def _both(self, one: Any, other: Any) -> Any:
+        return self._joined(z3.Z3_mk_and, [one, other])
+
     def _joined(self, make: Callable[[Any, int, Any], Any], formulas: Sequence[Any]) -> Any:
         """Join formulas as `z3.And` and `z3.Or` do, which ask of each in turn what sort it has: that takes most of a proof's time."""
         listed = (z3.Ast * len(formulas))(*(one.as_ast() for one in formulas))
@@ -246,21 +249,21 @@ class Symbols:
         """Hold a relation to the values: exactly where they are not vague, as far as they say anything where they are."""
         match relation:
             case Same(one, other):
-                equal = [(at, z3.And(self.is_value(one, at), self.is_value(other, at))) for at in self._values(one)]
+                equal = [(at, self._both(self.is_value(one, at), self.is_value(other, at))) for at in self._values(one)]
                 yield from self._between(symbol, one, equal)
             case Meets(one, other):
                 sets = zip(self.symbol(one), self.symbol(other), strict=True)
-                yield from self._between(symbol, one, [(at, z3.And(*both)) for at, both in enumerate(sets)])
+                yield from self._between(symbol, one, [(at, self._both(*both)) for at, both in enumerate(sets)])
             case Member(word, words):
-                there = [(at, z3.And(self.is_value(word, at), self.symbol(words)[at])) for at in self._values(word)]
+                there = [(at, self._both(self.is_value(word, at), self.symbol(words)[at])) for at in self._values(word)]
                 yield from self._between(symbol, word, there)
             case Beyond(words, word):
                 for at in self._values(word):
                     others = self.one_of(self._outside(words, (at,)))
                     surely, perhaps = others, self.one_of(self.symbol(words))
                     is_it = self.is_value(word, at)
-                    yield z3.Implies(z3.And(is_it, surely), symbol)
-                    yield z3.Implies(z3.And(is_it, symbol), perhaps if self.domain(word).is_vague(at) else surely)
+                    yield z3.Implies(self._both(is_it, surely), symbol)
+                    yield z3.Implies(self._both(is_it, symbol), perhaps if self.domain(word).is_vague(at) else surely)
             case _:
                 assert_never(relation)
 
