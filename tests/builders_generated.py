@@ -10,7 +10,7 @@ direction without a table, a limit at a level of nobody), because the engine mus
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import permutations
 from random import Random
@@ -101,13 +101,15 @@ class Generated:
     state: AgreementState
     umbrella: Umbrella | None = None
     caveats: tuple[Caveat, ...] = ()
+    # Found once: each report asks for the clauses of many kinds.
+    _by_kind: dict[type, tuple[Any, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def beside(self) -> dict[str, Any]:
         """Give what stands beside the agreement, as engine and reference interpreter take it."""
         return {"umbrella": self.umbrella, "caveats": self.caveats}
 
-    def scopes(self) -> list[kinds.Scope]:
+    def scopes(self) -> Sequence[kinds.Scope]:
         """Give the grants, those that are not suspended where there are any."""
         every = self.clauses(kinds.Scope)
         return [one for one in every if one.id not in self.state.suspended_clauses] or every
@@ -121,9 +123,11 @@ class Generated:
             found += [(f"caveat/{caveat.party}/{caveat.id}/{one.id}", one) for one in caveat.clauses]
         return found
 
-    def clauses(self, kind: type[T]) -> list[T]:
+    def clauses(self, kind: type[T]) -> tuple[T, ...]:
         """Give the clauses of a kind, wherever they stand."""
-        return [one for _, one in self.named() if isinstance(one, kind)]
+        if kind not in self._by_kind:
+            self._by_kind[kind] = tuple(one for _, one in self.named() if isinstance(one, kind))
+        return self._by_kind[kind]
 
     def names(self, kind: type) -> list[str]:
         """Give the names of the clauses of a kind, wherever they stand."""

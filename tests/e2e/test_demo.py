@@ -16,6 +16,8 @@ SAMPLES = Path(__file__).resolve().parents[2] / "broker/comity_broker/cli/sample
 STIX = sorted(path.name for path in (SAMPLES / "stix").iterdir())
 SECRET = "The source works at the counter"
 
+pytestmark = pytest.mark.timeout(300)
+
 
 def demo(directory: Path, *more: str) -> subprocess.CompletedProcess:
     return subprocess.run(
