@@ -120,7 +120,7 @@ async def test_a_declaration_is_judged_when_it_is_used_and_what_went_under_it_be
             assert declared_at(*asked, sent.admitted_at)
             assert not declared_at(*asked, wall_ms() + 1)
             read = 0
-            async for delivery in reader.receive(follow=False):
+            async for delivery in reader.receive(follow=False, purpose="counter-terrorism"):
                 async with delivery:
                     read += 1
             assert read == 2

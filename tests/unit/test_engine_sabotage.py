@@ -11,7 +11,6 @@ import pytest
 
 from builders_engine import Situation, told
 from comity_policy import engine, predicates
-from comity_policy.engine import CompiledAgreement
 from engine_cases import CASES
 from sabotage_policy import FAULTS, Fault
 
