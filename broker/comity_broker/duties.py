@@ -25,7 +25,8 @@ from comity_broker.acts import Acts
 from comity_broker.auditlog.kinds import EventKind
 from comity_broker.duty_book import ENDED, Book, ToldOf, keeps
 from comity_broker.ledger import Ledger
-from comity_broker.log_facts import FOLLOWED, Followed, LogFacts
+from comity_broker.log_facts import FOLLOWED, TELLING, Followed, LogFacts
+from comity_broker.standing import Standing
 from comity_broker.storage.protocol import Reader
 from comity_policy.act_rules import valid_declaration
 from comity_policy.acts import Act, ActKind
@@ -45,8 +46,9 @@ from comity_policy.obligations import (
 )
 from comity_policy.state import State
 
-# What a page says is held whole while it is read: with few entries that is little.
+# What a page says is held whole while it is read: with few entries that is little. Of a window its entries' kinds are known.
 _PAGE: Final = 16
+_WINDOW: Final = 512
 _HELD_AGAIN_MS: Final = 3_600_000
 _KEEPINGS_A_LOOK: Final = 256
 Change = tuple[EventKind, Tracked]
@@ -98,29 +100,28 @@ class Duties:
         standing = self.ledger.require(agreement_id)
         book = self._books.setdefault(agreement_id, Book())
         facts = LogFacts(self.reader, agreement_id, standing.parties)
-        while entries := await self.reader.entries(agreement_id, book.cursor, _PAGE):
+        while entries := await self.reader.entries(agreement_id, book.cursor, _WINDOW):
             kinds = {entry.log_index: entry.kind for entry in entries if entry.kind in FOLLOWED}
-            page = await facts.read(kinds)
-            if not any(followed.told for followed in page):
-                # What is answered further down, before the log was told of anything, is never owed in memory.
-                for followed in page:
-                    if followed.given:
-                        book.note_answered(followed.party, (one.numbered for one in followed.ended))
-            for followed in page:
-                self._take(book, standing.state(followed.at_ms), followed)
+            for page in _pages(kinds):
+                for followed in await facts.read(page):
+                    self._take(book, standing, followed)
             book.cursor = entries[-1].log_index + 1
 
-    def _take(self, book: Book, state: State, followed: Followed) -> None:
+    def _take(self, book: Book, standing: Standing, followed: Followed) -> None:
         for told in followed.told:
             book.note(told)
+        for one in followed.ended:
+            book.answer(followed.party, one.numbered, followed.at_ms, given=followed.given)
+        if not followed.handed:
+            return
+        state = standing.state(followed.at_ms)
+        document = state.governing(followed.at_ms).document
         for one in followed.handed:
             numbered = one.numbered
             if not book.answered(followed.party, numbered) and (followed.party, numbered.report) not in book.owed:
                 handover = followed.handover(one)
                 owed = [duty for duty in duties_of_handover(state, handover) if not keeps(duty)]
-                book.owe(state.governing(handover.at_ms).document, handover.report, owed)
-        for one in followed.ended:
-            book.answer(followed.party, one.numbered, followed.at_ms, given=followed.given)
+                book.owe(document, handover.report, owed)
         dues = [duty.due_ms for one in followed.of_each_segment() for duty in _keepings(state, one)]
         if dues:
             heapq.heappush(book.keeping, (min(dues), followed.log_index))
@@ -190,6 +191,18 @@ async def _holds(book: Book, state: State, facts: LogFacts) -> Holds:
     if unread := asked - book.spoken.keys():
         book.spoken.update(await facts.speaking(unread))
     return state.holds(book.spoken) if asked else state.holds()
+
+
+def _pages(kinds: Mapping[int, str]) -> Iterator[dict[int, str]]:
+    """Give entries in pages: answers first, so that what was answered soon is never owed in memory.
+
+    Where the log was told of duties between them they come in its order: an answer says something else of such a duty.
+    """
+    order = sorted(kinds)
+    if not TELLING.intersection(kinds.values()):
+        order.sort(key=lambda index: kinds[index] != EventKind.ACKNOWLEDGED)
+    for first in range(0, len(order), _PAGE):
+        yield {index: kinds[index] for index in order[first : first + _PAGE]}
 
 
 def _changed(one: Tracked, told: ToldOf | None) -> Change | None:

@@ -18,10 +18,10 @@ from comity_broker.storage.protocol import Reader, Reads, ReportRow, SegmentRow
 from comity_policy.obligations import Duty, DutyKind, Handover
 
 _ENDING: Final = frozenset({EventKind.EXPIRED.value, EventKind.PARKED_DROPPED.value})
-_TELLING: Final = frozenset(
+TELLING: Final = frozenset(
     one.value for one in (EventKind.DUTY_DUE, EventKind.DUTY_OVERDUE, EventKind.DUTY_DONE, EventKind.DUTY_MISSED)
 )
-FOLLOWED: Final = frozenset({EventKind.DELIVERED.value, EventKind.ACKNOWLEDGED.value, *_ENDING, *_TELLING})
+FOLLOWED: Final = frozenset({EventKind.DELIVERED.value, EventKind.ACKNOWLEDGED.value, *_ENDING, *TELLING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class LogFacts:
         self, log_index: int, kind: str, bodies: Mapping[str, dict[str, Any]], segments: _Segments
     ) -> Followed:
         at_ms: int = bodies[SHARED]["time"]
-        if kind in _TELLING:
+        if kind in TELLING:
             return Followed(log_index, at_ms, told=tuple(_told(EventKind(kind), bodies)))
         recipient: str = _own(bodies)["recipient"]["party"]
         there = tuple(
@@ -146,7 +146,7 @@ def _own(bodies: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
 
 def _slots(kind: str, bodies: Mapping[str, dict[str, Any]]) -> Iterator[tuple[bytes, int]]:
     """Give the segments and slots an entry speaks of; of an acknowledgement those that it answers."""
-    if kind in _TELLING:
+    if kind in TELLING:
         return
     own = _own(bodies)
     if kind == EventKind.ACKNOWLEDGED:

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 
 from builders_document import agreement_text
 from comity_broker.auditlog.kinds import EventKind
+from comity_broker.duties import _pages
 from comity_broker.duty_book import DAY_MS, ENDED, Book, Numbered, ToldOf
+from comity_broker.log_facts import FOLLOWED, TELLING
 from comity_policy.document import load
 from comity_policy.obligations import Duty, DutyKind, DutyState, duty_id
 
@@ -83,3 +85,15 @@ def test_what_was_answered_leaves_nothing_but_a_pair_of_numbers_a_day(count):
 
 def test_the_log_is_told_of_what_ended_by_the_kind_of_its_end():
     assert ENDED == {DutyState.DONE: EventKind.DUTY_DONE, DutyState.MISSED: EventKind.DUTY_MISSED}
+
+
+@given(st.dictionaries(st.integers(0, 600), st.sampled_from(sorted(FOLLOWED)), max_size=80))
+def test_answers_are_read_first_and_in_the_logs_order_where_it_was_told_of_duties(kinds):
+    read = [index for page in _pages(kinds) for index in page]
+    assert sorted(read) == sorted(kinds)
+    if TELLING & set(kinds.values()):
+        assert read == sorted(kinds)
+    else:
+        answers = [index for index in sorted(kinds) if kinds[index] == "ACKNOWLEDGED"]
+        assert read[: len(answers)] == answers
+        assert read[len(answers) :] == sorted(kinds.keys() - set(answers))
