@@ -83,6 +83,13 @@ def a_report_before_as_many_signed_the_log_as_the_text_that_governs_needs(_: Aud
     audit.write(folder)
 
 
+@case("CLAUSES")
+def a_report_decided_by_a_text_that_no_step_brought(audit: Audit, folder: Path) -> None:
+    audit.change(audit.find("SUBMIT_ACCEPTED"), agreement_digest="ab" * 48)
+    audit.envelopes = []
+    audit.write(folder)
+
+
 # --- umbrellas ------------------------------------------------------------------------------------------------------
 
 

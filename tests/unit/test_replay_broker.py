@@ -16,8 +16,9 @@ from builders_sdk import AGREEMENT, Shared, report, sharing
 from comity.errors import RefusedError
 from comity.node.bundle import write_bundle
 from comity.node.catching_up import catch_up
-from comity.node.replay_sources import BundleReplay, replay_bundle
-from comity.node.replaying import IDENTICAL, NOT_HANDED
+from comity.node.logged_texts import Texts
+from comity.node.replay_sources import BundleReplay, mirror_entries, mirror_lives, replay_bundle
+from comity.node.replaying import IDENTICAL, NOT_HANDED, LogReplay
 from comity.texts import agreement_digest
 from comity.verify.bundle import Code
 from comity.verify.checks import Verification
@@ -36,6 +37,18 @@ async def verified(shared: Shared, node, directory: Path) -> tuple[Verification,
     await write_bundle(node.connection, node.mirror, AGREEMENT, cards, directory)
     done = Verification(directory, views=[node.mirror.party])
     return done, replay_bundle(directory, done.logs)
+
+
+async def from_mirror(node) -> Counter[str]:
+    """Replay from a node's mirror and its broker's evidence; give what was counted."""
+    texts = Texts(text for view in node.mirror.agreements() for text in view.texts.values())
+    replaying, counts = LogReplay(texts, umbrellas=mirror_lives(node.mirror, AGREEMENT)), Counter[str]()
+    async for entry in mirror_entries(node.connection, node.mirror, AGREEMENT):
+        done = replaying.take(entry)
+        if done is not None:
+            assert list(done.lines()) == list(done.gaps()) == []
+            counts.update(done.counts())
+    return counts
 
 
 def holds(found: tuple[Verification, BundleReplay], *but: str) -> Counter[str]:
@@ -67,6 +80,7 @@ async def test_quotas_are_worked_out_as_the_broker_counted_them(tmp_path):
             )
             assert sum(isinstance(one, RefusedError) for one in answers) == 3
             assert holds(await verified(shared, sender, tmp_path / "sent"))[IDENTICAL] == 9
+            assert (+await from_mirror(sender))[IDENTICAL] == 9
             await answering(reader)
             counted = holds(await verified(shared, reader, tmp_path / "received"), NOT_HANDED)
             assert counted[IDENTICAL] == 6
@@ -139,6 +153,7 @@ async def test_a_bundle_of_an_arrangement_carries_its_umbrellas_log_and_is_held_
             found = await verified(shared, sender, tmp_path / "bundle")
             assert holds(found)[IDENTICAL] == 1
             assert len(list((tmp_path / "bundle" / "logs").glob("*/agreement/*/*"))) == 2
+            assert +await from_mirror(sender) == Counter({IDENTICAL: 1})
             (log,) = (tmp_path / "bundle" / "logs").glob(f"*/agreement/{UMBRELLA}")
             log.rename(tmp_path / "elsewhere")
             done = Verification(tmp_path / "bundle", views=["XAR"])

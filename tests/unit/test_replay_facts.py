@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -255,3 +256,12 @@ def test_a_moment_outside_of_the_segments_own_is_named(moved):
     decided["now"] += moved
     assert What.FACT in differences(last(log))
     assert f"now is {decided['now']}, while the segment came at" in " ".join(last(log).lines())
+
+
+def test_a_size_that_is_not_the_manifests_is_named():
+    log = FactsLog(QUOTA)
+    entry = log.submit(Report(100))
+    log.entries[-1] = replace(entry, manifests={0: replace(entry.manifests[0], size=100)})
+    identical(log)
+    log.entries[-1] = replace(entry, manifests={0: replace(entry.manifests[0], size=101)})
+    wrong(log, "size is 100, by the manifest of slot 0 101")

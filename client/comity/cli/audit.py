@@ -106,8 +106,9 @@ def tail(
 def bundle(run: Invocation, *, agreement_id: str, into: str) -> None:
     """Write everything that proves what happened under an agreement into a folder, for `comity audit verify`.
 
-    Both logs with the bodies this party may see, the text, the cards of its parties, the signed manifest of every report that
-    this party sent or was handed, and the receipts kept by its nodes on this machine. No plaintext, no key.
+    Both logs with the bodies this party may see (of an arrangement its umbrella's as well), the texts, the cards of their parties,
+    the signed manifest of every report that this party sent or was handed, and the receipts kept by its nodes on this machine.
+    No plaintext, no key.
     """
     place = run.acting()
     access = access_of(run, place)

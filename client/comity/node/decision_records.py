@@ -28,11 +28,12 @@ _MEMO_BYTES: Final = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The profile and times of an admitted report, from its signed manifest, with its leaf."""
+    """The profile and times of an admitted report, from its signed manifest, with its leaf; and its size in bytes, where that is known."""
 
     leaf: bytes
     profile: Profile
     times: Times
+    size: int | None = None
 
 
 Manifests = Callable[[int], Evidence | None]

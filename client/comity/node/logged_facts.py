@@ -4,7 +4,7 @@ Rules in order:
 1. A declaration counts from its entry until `valid_until`, for reports of its own party that name it by its digest. A broker may
    know of it a moment late (`ORDER_MS`), never before its entry and never without one.
 2. Windows of quotas: `logged_windows`. Late acknowledgements: `logged_duties`.
-3. A segment is decided between its arrival and its entry.
+3. A segment is decided between its arrival and its entry; a report has the size that its manifest gives it.
 4. What differs is a fault of the decision, what was not presented a gap of it; nothing that was not compared counts as the same.
 """
 
@@ -95,6 +95,7 @@ class LoggedFacts:
         """Give a decision of the segment, as its reader was told, with what in it is not as the log has it, or cannot be held against it."""
         found = [
             _decided_then(entry, recorded),
+            _sized(entry, said, recorded),
             self._declarations.compare(recorded),
             self._duties.compare(recorded, self._documents),
         ]
@@ -126,3 +127,10 @@ def _decided_then(entry: LoggedEntry, recorded: Recorded) -> Difference | None:
     return Difference(
         What.FACT, f"now is {now_ms}, while the segment came at {received_at} and was entered at {entered_at}"
     )
+
+
+def _sized(entry: LoggedEntry, said: Mapping[str, Any], recorded: Recorded) -> Difference | None:
+    size = recorded.moment.size
+    found = ((slot, entry.manifests[slot].size) for slot in slots_in(said["slots"]) if slot in entry.manifests)
+    odd = next(((slot, one) for slot, one in found if None not in (one, size) and one != size), None)
+    return None if odd is None else Difference(What.FACT, f"size is {size}, by the manifest of slot {odd[0]} {odd[1]}")

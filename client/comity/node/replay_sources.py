@@ -12,11 +12,13 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from comity.envelope import limits, tree
 from comity.envelope.exported import decode_exported
+from comity.envelope.packets import stanza_size
 from comity.envelope.receipts import decode_slot_record
-from comity.envelope.segment import Segment, WholeItem, parse_segment, segment_id
+from comity.envelope.segment import Absent, Segment, WholeItem, carried_size, parse_segment, segment_id
 from comity.errors import ComityError, MalformedError, VerificationError
 from comity.node import agreement_umbrella
 from comity.node.bundle import evidence_of
@@ -32,6 +34,8 @@ from comity.verify.bundle import Log, Report, read_file
 from comity.verify.records import FormError
 from comity_policy.recorded import Gap
 
+# Before a body that is inside its segment stands its length.
+_LENGTH: Final = 4
 # By segment id (hex) and slot.
 BundleEvidence = dict[tuple[str, int], Evidence]
 
@@ -212,7 +216,15 @@ def _manifests(segment: Segment) -> dict[int, Evidence]:
 
 
 def _evidence(item: WholeItem) -> Evidence:
-    return Evidence(item.leaf, item.core.profile, item.core.times)
+    return Evidence(item.leaf, item.core.profile, item.core.times, _published_size(item))
+
+
+def _published_size(item: WholeItem) -> int:
+    """Give the bytes that an item took when it was published; of bodies that are withheld its manifest says how long they were."""
+    stanzas = zip(item.stanzas, (stanza_size(len(row.indices)) for row in item.manifest.rows), strict=False)
+    ciphertexts = zip(item.ciphertexts, (one.length for one in item.manifest.portions), strict=False)
+    withheld = (_LENGTH + size for body, size in (*stanzas, *ciphertexts) if body is Absent.WITHHELD)
+    return carried_size(item) + sum(withheld)
 
 
 def _check_leaf(log_index: int, slot: int, leaf: bytes, recorded: bytes | None) -> None:
