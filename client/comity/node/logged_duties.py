@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -45,9 +45,13 @@ class _Stop:
 
 @dataclass(slots=True)
 class LoggedDuties:
-    """What is owed by the entries of one log, which come in their order; `life` has taken the same ones."""
+    """What is owed by the entries of one log, which come in their order; `life` has taken the same ones.
+
+    `stopping` says whether a text that is held lets a late acknowledgement stop anything.
+    """
 
     life: LoggedLife
+    stopping: bool
     _sent: dict[str, tuple[str, int]] = field(default_factory=dict)
     _owed: dict[Report, dict[Late, _Stop]] = field(default_factory=dict)
     _done: set[Report] = field(default_factory=set)
@@ -73,12 +77,17 @@ class LoggedDuties:
                 else:
                     self._answer(report, entry.shared["time"])
 
-    def compare(self, recorded: Recorded, documents: Mapping[bytes, Document]) -> Difference | Gap | None:
+    @classmethod
+    def of(cls, life: LoggedLife, documents: Iterable[Document]) -> LoggedDuties:
+        """Begin with the texts that are held."""
+        return cls(life, any(map(_may_stop, documents)))
+
+    def compare(self, recorded: Recorded) -> Difference | Gap | None:
         """Hold what a decision says of recipients that are late against what was owed before its entry."""
         told = {(one.party, one.overdue) for one in recorded.nodes}
         if any(said is None for _, said in told):
             return Difference(What.FACT, "overdue is not told")
-        unseen, stopping = self._unseen, any(map(_may_stop, documents.values()))
+        unseen, stopping = self._unseen, self.stopping
         if unseen is not None and (stopping or any(said for _, said in told) or unseen.what is Missing.TEXT):
             return unseen
         for party, overdue in sorted(told, key=str):

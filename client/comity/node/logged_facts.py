@@ -69,10 +69,9 @@ class LoggedFacts:
     """The facts of one log, whose entries come in their order; `life` has taken the same ones, `documents` are the texts held."""
 
     def __init__(self, life: LoggedLife, documents: Mapping[bytes, Document]) -> None:
-        self._documents = documents
         self._declarations = _Declarations()
         self._windows = LoggedWindows()
-        self._duties = LoggedDuties(life)
+        self._duties = LoggedDuties.of(life, documents.values())
 
     def take(self, entry: LoggedEntry) -> None:
         """Take the next entry; of a segment `begin` and `end` tell the rest."""
@@ -87,7 +86,7 @@ class LoggedFacts:
     ) -> None:
         """Take a segment's decisions, by the party whose body has them, before they are compared."""
         if source is not None:
-            self._windows.begin(entry, source.document.parties, decisions)
+            self._windows.begin(entry, source, decisions)
 
     def compare(
         self, entry: LoggedEntry, reader: str, said: Mapping[str, Any], recorded: Recorded, source: Source | None
@@ -97,7 +96,7 @@ class LoggedFacts:
             _decided_then(entry, recorded),
             _sized(entry, said, recorded),
             self._declarations.compare(recorded),
-            self._duties.compare(recorded, self._documents),
+            self._duties.compare(recorded),
         ]
         if source is not None:
             found.append(self._windows.compare(entry, reader, slots_in(said["slots"]), recorded, source))

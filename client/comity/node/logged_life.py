@@ -145,7 +145,7 @@ def folded_state(state: State, above: State | Gap | None) -> Folded:
     caveats = frozenset((*name, bytes.fromhex(digest)) for name, digest in state.caveats.items())
     if isinstance(above, Gap):
         return Folded(state.digest, state.policy(), caveats)
-    umbrella = sharing(state, above, {}).umbrella
+    umbrella = None if above is None else sharing(state, above, {}).umbrella
     said = None if umbrella is None else (umbrella.document.id, umbrella.digest, umbrella.state)
     return Folded(state.digest, state.policy(), caveats, said, umbrella_known=True)
 

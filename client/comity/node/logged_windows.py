@@ -100,6 +100,7 @@ class LoggedWindows:
     _counted: Mapping[int, _Counted] = field(default_factory=dict)
     _reserved: dict[str, _Reserved] = field(default_factory=dict)
     _ways: set[int] = field(default_factory=set)
+    _rules: dict[tuple[str, ...], list[_Rule]] = field(default_factory=dict)
 
     def pass_by(self, entry: LoggedEntry) -> None:
         """Take note of an entry's time: what was not seen before lies no later."""
@@ -110,11 +111,12 @@ class LoggedWindows:
         """Take note of a segment that cannot be counted: its shared body is not here, or what it was decided under."""
         self._unseen = entry.unseen
 
-    def begin(
-        self, entry: LoggedEntry, parties: Iterable[str], decisions: Mapping[str, Sequence[Mapping[str, Any]]]
-    ) -> None:
-        """Take a segment's decisions, by the party whose body has them; `parties` are all of the agreement."""
-        shared, sender = entry.shared, entry.shared["actor"]["party"]
+    def begin(self, entry: LoggedEntry, source: Source, decisions: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """Take a segment's decisions, by the party whose body has them, where a quota may count them."""
+        shared, sender, parties = entry.shared, entry.shared["actor"]["party"], tuple(source.document.parties)
+        self._counted, self._reserved, self._ways, self._rules = {}, {}, set(_WAYS), {}
+        if not _rules(source, sender, parties):
+            return
         ended = {slot for slot, _ in chain(shared["duplicates"], shared["refusals"])}
         found: dict[int, _Counted] = {}
         for said in chain.from_iterable(decisions.values()):
@@ -123,7 +125,7 @@ class LoggedWindows:
                 if slot not in ended:
                     known = found[slot].to_parties if slot in found else frozenset[str]()
                     found[slot] = _Counted(known | to, said["moment"]["size"] or 0)
-        self._counted, self._reserved, self._ways = found, {}, set(_WAYS)
+        self._counted = found
         if sender not in decisions:
             for party in set(parties) - decisions.keys():
                 self._lost[sender, party] = shared["time"], entry.unseen
@@ -134,7 +136,9 @@ class LoggedWindows:
         """Hold what a decision of the segment says that windows held, as its reader was told, against what they did."""
         sender, at_ms, said = entry.shared["actor"]["party"], entry.shared["time"], recorded.moment.usage
         to_parties = tuple(dict.fromkeys(one.party for one in recorded.profile.addressees))
-        rules = [rule for rule in _rules(source, sender, to_parties) if rule.read_by(reader)]
+        if to_parties not in self._rules:
+            self._rules[to_parties] = _rules(source, sender, to_parties)
+        rules = [rule for rule in self._rules[to_parties] if rule.read_by(reader)]
         named = {rule.clause_id for rule in rules}
         unread = _unread(recorded, reader, (said or {}).keys() - named)
         if said is None or (said.keys() ^ named) - unread:

@@ -26,7 +26,7 @@ from comity.node.logged_facts import LoggedFacts, with_found
 from comity.node.logged_life import LoggedLife, LoggedUmbrella, folded_state
 from comity.node.logged_texts import Texts
 from comity_policy.document import Document
-from comity_policy.recorded import Difference, Gap, Missing, Recorded, What
+from comity_policy.recorded import Difference, Folded, Gap, Missing, Recorded, What
 from comity_policy.replay import Replayer, Second, Told, Verdict
 from comity_policy.what_if import Change, WhatIf
 
@@ -40,6 +40,7 @@ DIFFERENT: Final = "decisions different"
 NOT_REPLAYED: Final = "decisions not replayed"
 NOT_HANDED: Final = "decisions of reports that this party was not handed"
 GAPS: Final = (AS_PRESENTED, NOT_REPLAYED)
+_EVERY: Final = (IDENTICAL, AS_PRESENTED, BUT_FOR_CAVEATS, DIFFERENT, NOT_REPLAYED, NOT_HANDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,9 @@ class Replayed:
     changes: tuple[Change, ...] = ()
 
     def counts(self) -> Counter[str]:
-        """Give how many reports came out how."""
-        found = Counter(_counted_as(one) for one in self.told)
+        """Give how many reports came out how, each way to come out among them."""
+        found = Counter(dict.fromkeys(_EVERY, 0))
+        found.update(_counted_as(one) for one in self.told)
         found[NOT_REPLAYED] += len(self.unknown)
         found[NOT_HANDED] += len(self.kept)
         return found
@@ -120,6 +122,7 @@ class LogReplay:
         self._life = LoggedLife(texts)
         self._umbrella = LoggedUmbrella(umbrellas or {})
         self._facts = LoggedFacts(self._life, texts.documents)
+        self._known: tuple[tuple[int, int], Folded | None, tuple[Difference | Gap, ...]] | None = None
 
     def take(self, entry: LoggedEntry) -> Replayed | None:
         """Take the next entry; give what came of its decisions, None where it has none. Raises VerificationError."""
@@ -182,13 +185,20 @@ class LogReplay:
 
     def _folded(self, entry: LoggedEntry, recorded: Recorded) -> Recorded:
         """Give a decision with what the log's own steps before it amount to, and what could not be held against them."""
-        now_ms = recorded.moment.now
-        state = self._life.state(entry.log_index, now_ms)
+        place = entry.log_index, recorded.moment.now
+        if self._known is None or self._known[0] != place:
+            self._known = place, *self._amounts_to(*place)
+        _, folded, found = self._known
+        if folded is not None:
+            recorded = replace(recorded, under=replace(recorded.under, folded=folded))
+        return with_found(recorded, *found)
+
+    def _amounts_to(self, before: int, now_ms: int) -> tuple[Folded | None, tuple[Difference | Gap, ...]]:
+        state = self._life.state(before, now_ms)
         if isinstance(state, Gap):
-            return with_found(recorded, state)
+            return None, (state,)
         above, late = self._umbrella.at(now_ms) if state.document.under is not None else (None, ())
-        folded = replace(recorded, under=replace(recorded.under, folded=folded_state(state, above)))
-        return with_found(folded, *late, above if isinstance(above, Gap) else None)
+        return folded_state(state, above), (*late, above) if isinstance(above, Gap) else late
 
     def _changes(self, recorded: Recorded) -> Iterator[Change]:
         return iter(()) if self._what_if is None else self._what_if.changes(recorded)
