@@ -105,6 +105,15 @@ async def test_the_same_reader_is_asked_again_for_a_caveat_once_there_is_somebod
         assert await world.states() == [ReportState.PARKED]
 
 
+async def test_whoever_tried_in_between_does_not_keep_the_reader_from_being_asked(tmp_path):
+    async with reading(tmp_path, CLEARED, USE) as world:
+        analyst = await world.officer("analyst1")
+        await world.send("two boats")
+        assert [one.lacks for one in (await world.read(analyst)).waiting] == [{Lack.CAVEATS}]
+        assert [one.lacks for one in (await world.read(answer=True)).waiting] == [{Lack.READER, Lack.CAVEATS}]
+        assert (await world.read(analyst, answer=True)).texts == ["two boats"]
+
+
 # --- a report that is gone ------------------------------------------------------------------------------------------
 
 
