@@ -248,6 +248,27 @@ async def test_a_use_that_needs_consent_is_refused_and_a_free_one_is_not(tmp_pat
                 await node.reopen(report_id, use=Use.ACTION, purpose="threat-to-life")
 
 
+async def test_what_is_taken_out_for_another_use_is_a_copy_as_well(tmp_path):
+    async with reading(tmp_path, USE, COPIES) as world:
+        report_id = await opened_report(world)
+        async with world.shared.node("XBO") as node:
+            given = {"use": Use.ACTION, "purpose": PURPOSE}
+            assert (await node.reopen(report_id, **given)).text == "two boats"
+            with pytest.raises(RefusedError) as refused:
+                await node.reopen(report_id, **given, copied=True)
+            assert [one.clause_id for one in refused.value.clauses] == ["43"]
+            assert await node.register_copy(report_id, use=Use.COPY, purpose=PURPOSE) == 1
+            assert (await node.reopen(report_id, **given, copied=True)).text == "two boats"
+            with pytest.raises(RefusedError):
+                await node.reopen(report_id, **given, copied=True)
+            # A number is not spent on what is refused for its use.
+            assert await node.register_copy(report_id, use=Use.COPY, purpose=PURPOSE) == 2
+            with pytest.raises(RefusedError) as refused:
+                await node.reopen(report_id, use=Use.EVIDENCE, purpose=PURPOSE, copied=True)
+            assert [one.clause_id for one in refused.value.clauses] == ["42"]
+            assert (await node.reopen(report_id, **given, copied=True)).text == "two boats"
+
+
 async def test_what_was_opened_before_a_suspension_may_be_read_on(tmp_path):
     async with reading(tmp_path, USE, SURVIVES) as world:
         report_id = await opened_report(world)

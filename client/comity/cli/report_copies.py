@@ -95,7 +95,8 @@ def export(
     """Take a portion of a report out for a use: it is decided again, and refused with the clause and what would remedy it.
 
     The report must have been opened by this node before; its envelope is kept until it expires where a clause asks who reads or
-    for what use. A file more is a copy, so nothing is taken out to be read: that would be a copy that no register knows.
+    for what use. A file more is a copy whatever it is for: where copies are registered it takes a number of `report register --use copy`,
+    and nothing is taken out to be read.
     """
     if use == Use.READ:
         raise UsageError(
@@ -108,7 +109,13 @@ def export(
     opening = _Opening(run, reader, reader_passphrase_file, accept=accept_caveats)
     found = opening.run(
         lambda node, officer, ask: node.reopen(
-            report_id, use=Use(use), purpose=purposes, reader=officer, acknowledge=ask, portion=_index(portion)
+            report_id,
+            use=Use(use),
+            purpose=purposes,
+            reader=officer,
+            acknowledge=ask,
+            portion=_index(portion),
+            copied=True,
         )
     )
     ((index, one),) = found.opened

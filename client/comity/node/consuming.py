@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 
 from comity.envelope.evidence import SignedAck
 from comity.errors import ConflictError, ErrorCode
@@ -93,7 +94,7 @@ class Consuming:
             terms.reader.require(self._now_ms())
         opening, register = self._opening(terms), Register(self._place.register)
         reading = Reading(opening, register, terms, identity=self._place.identity, consumer="", now_ms=self._now_ms)
-        return Reopening(opening, register, reading)
+        return Reopening(lambda use: self._opening(replace(terms, use=use)), register, reading)
 
     async def resolve_parked(self, refs: Sequence[SlotRef], action: ParkedAction, consumer: str) -> int:
         """Replay or drop parked reports of one agreement; gives the log entry that says so."""

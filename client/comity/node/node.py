@@ -241,13 +241,14 @@ class Node:
         reader: ReadingOfficer | None = None,
         acknowledge: Acknowledge | None = None,
         portion: int | None = None,
+        copied: bool = False,
     ) -> ReceivedReport:
         """Open a portion again for a use, from the envelope that was kept since it was opened first; raises RefusedError.
 
-        `portion` counts from 0; None means the only one that may be had. A copy or translation that must be registered takes the number that `register_copy` gave this reader for that use.
+        `portion` counts from 0; None means the only one that may be had. A copy or translation that must be registered takes the number that `register_copy` gave this reader for that use. `copied`: it is written down for the use, which makes a copy of it.
         """
         with closing(self._consuming.reopening(self._terms(reader, purpose, use, acknowledge))) as reopening:
-            return await reopening.open(report_id, portion)
+            return await reopening.open(report_id, portion, copied=copied)
 
     async def register_copy(
         self,

@@ -4,13 +4,14 @@ Rules in order:
 1. The envelope is verified anew, with the keys and logs as they are known now, and each portion decided anew for that use.
    What is refused names its clauses; nothing of it comes out.
 2. A copy or translation that must be registered takes a number that the same reader entered for that use. The number is taken
-   before anything comes out, once.
+   before anything comes out, once. What is written down for another use (`copied`) is a copy as well: both must be permitted.
 3. Each reopening is in the register before anything comes out, with its use.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
@@ -28,9 +29,12 @@ from comity_policy.readers import COPYING
 
 
 class Reopening:
-    """Opens kept envelopes by the terms of one opening; owns the register that it shares with `reading`."""
+    """Opens kept envelopes by the terms of one opening; owns the register that it shares with `reading`.
 
-    def __init__(self, opening: Opening, register: Register, reading: Reading) -> None:
+    `opening` gives what opens by these terms for a use.
+    """
+
+    def __init__(self, opening: Callable[[Use], Opening], register: Register, reading: Reading) -> None:
         self._opening = opening
         self._register = register
         self._reading = reading
@@ -39,25 +43,29 @@ class Reopening:
         """Close the register."""
         self._reading.close()
 
-    async def open(self, report_id: UUID, portion: int | None = None) -> ReceivedReport:
+    async def open(self, report_id: UUID, portion: int | None = None, *, copied: bool = False) -> ReceivedReport:
         """Give one portion of a report for the use of the terms; None means the only one that may be had.
 
-        Raises NotFoundError for a report that is not kept, UsageError where several portions could be meant, RefusedError with
+        `copied`: it is written down, whatever it is for. Raises NotFoundError for a report that is not kept, UsageError where several portions could be meant, RefusedError with
         the clauses, ConflictError where another process took the registered number first.
         """
         kept = self._register.envelope(report_id.bytes)
-        reading = self._reading
+        reading, use = self._reading, self._reading.use
+        copying = use if use in COPYING else Use.COPY if copied else None
         number = None
-        if reading.use in COPYING:
-            entered = self._register.unmade_copy(kept.report_id, reading.use, reading.reader)
+        if copying is not None:
+            entered = self._register.unmade_copy(kept.report_id, copying, reading.reader)
             number = None if entered is None else entered.number
-        opened, item, result = await self._decided(kept, registered=number is not None)
-        report = _chosen(_shown(result, kept, reading.use), portion, kept, reading.use)
+        opened, item, result = await self._decided(kept, use, registered=number is not None)
+        report = _chosen(_shown(result, kept, use), portion, kept, use)
+        if copying not in {None, use}:
+            _, _, as_copy = await self._decided(kept, Use.COPY, registered=number is not None)
+            _chosen(_shown(as_copy, kept, Use.COPY), report.opened[0][0], kept, Use.COPY)
         if number is not None and not self._register.make_copy(number, reading.now_ms()):
             raise ConflictError(
                 f"copy {number} was made by another process meanwhile", code=ErrorCode.TRANSITION_NOT_ALLOWED
             )
-        await reading.enter_opened(opened, item, result, None)
+        await reading.enter_opened(opened, item, replace(result, report=report), None)
         return report
 
     async def register_copy(self, report_id: UUID) -> int:
@@ -69,22 +77,24 @@ class Reopening:
                 what_to_do=f"One of {', '.join(sorted(one.value for one in COPYING))}.",
             )
         kept = self._register.envelope(report_id.bytes)
-        _, _, result = await self._decided(kept, registered=True)
+        _, _, result = await self._decided(kept, use, registered=True)
         _shown(result, kept, use)
         now = self._reading.now_ms()
         return await asyncio.to_thread(
             self._register.enter_copy, kept.report_id, kept.agreement_id, use, self._reading.reader, now
         )
 
-    async def _decided(self, kept: KeptEnvelope, *, registered: bool) -> tuple[OpenSegment, WholeItem, OpenSlot]:
-        exported = decode_exported(kept.exported)
-        opened = self._opening.reopen_envelope(exported, Placed(kept.log_index, kept.admitted_at))
+    async def _decided(
+        self, kept: KeptEnvelope, use: Use, *, registered: bool
+    ) -> tuple[OpenSegment, WholeItem, OpenSlot]:
+        exported, opening = decode_exported(kept.exported), self._opening(use)
+        opened = opening.reopen_envelope(exported, Placed(kept.log_index, kept.admitted_at))
         reading, item = self._reading, exported.item
         given = replace(reading.known(item), registered=registered)
-        result = self._opening.open_slot(opened, 0, given)
+        result = opening.open_slot(opened, 0, given)
         if isinstance(result, OpenSlot) and result.caveats and await reading.ask(opened, item, result):
             given = replace(reading.known(item), registered=registered)
-            result = self._opening.open_slot(opened, 0, given)
+            result = opening.open_slot(opened, 0, given)
         if isinstance(result, Refusal):
             raise RefusedError(
                 f"report {UUID(bytes=kept.report_id)} does not open: {result.reason}",

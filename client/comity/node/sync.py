@@ -279,11 +279,20 @@ class Node:
         reader: ReadingOfficer | None = None,
         acknowledge: Callable[[CaveatShown], bool] | None = None,
         portion: int | None = None,
+        copied: bool = False,
     ) -> ReceivedReport:
         """Open a report again for a use, from the envelope that was kept; raises why it may not."""
         asked = _asking(acknowledge)
         return self._loop.run(
-            self._node.reopen(report_id, use=use, purpose=purpose, reader=reader, acknowledge=asked, portion=portion)
+            self._node.reopen(
+                report_id,
+                use=use,
+                purpose=purpose,
+                reader=reader,
+                acknowledge=asked,
+                portion=portion,
+                copied=copied,
+            )
         )
 
     def register_copy(
