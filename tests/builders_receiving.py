@@ -43,6 +43,7 @@ class Receiving:
     acks: list[Ack] = field(default_factory=list)
     nacks: list[exchange_pb2.Nack] = field(default_factory=list)
     confirms: bool = True
+    left: bool = False
     moving: asyncio.Task | None = None
 
     async def receiver(self, terms: Terms | None = None, **options: object) -> Receiver:
@@ -137,7 +138,13 @@ class Receiving:
     async def take(self, service: Service, requests, answers: asyncio.Queue) -> None:
         node = self.hand.audit.node("XBO/m1")
         while True:
-            frame = await service.next(requests)
+            try:
+                frame = await service.next(requests)
+            except StopAsyncIteration:
+                # The client has said all it has to say; its broker ends the stream then.
+                self.left = True
+                answers.put_nowait(None)
+                return
             if frame.WhichOneof("frame") == "ack":
                 signed = SignedAck(frame.ack.record, frame.ack.signature)
                 self.acks.append(verify_ack(signed, 1, node.signing.public))

@@ -8,6 +8,7 @@ from builders_envelope import report_id
 from builders_receiving import receiving
 from builders_sdk import until
 from comity.envelope.segment import parse_segment, prune
+from comity.node.reading import Terms
 from comity.v1 import exchange_pb2
 from comity_policy.facts import Precedence
 
@@ -263,3 +264,15 @@ async def test_a_withheld_packet_makes_its_report_incomplete_and_an_alarm(tmp_pa
         assert await world.texts() == []
         assert world.outcomes(frame) == [4]
         assert world.alarms() == ["INCOMPLETE"]
+
+
+async def test_whoever_leaves_has_told_the_broker_what_is_parked(tmp_path):
+    async with receiving(tmp_path) as world:
+        world.hand_over(world.hand.frame())
+        world.catch_up()
+        receiver = await world.receiver(Terms())
+        assert [delivery async for delivery in receiver.deliveries(follow=False)] == []
+        # A stream that is cut may take with it what was written last.
+        assert world.left
+        (nack,) = world.nacks
+        assert nack.park_reason == "waits for another opening: purpose"

@@ -8,12 +8,14 @@ Rules in order:
 3. What the broker says of entries is compared with its log when the mirror has come that far: before anything is shown where it
    has, later where it has not (`prove`). What differs is an alarm, and a delivery that the log denies is not shown.
 4. Constant memory: what waits is bounded by the credit given to the broker.
-5. Whoever leaves waits until what the application is done with is on disk, and at most 5 s until the broker confirms it.
+5. Whoever leaves waits until what the application is done with is on disk, and at most 5 s until the broker confirms it, and has
+   taken what is given back.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -155,6 +157,9 @@ class Receiver:
                 self._subscription.stop()
                 await self._acks.quiet()
                 await self._until_confirmed()
+                # What does not get there comes again, in the next session.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._subscription.leave(), CLOSE_SECONDS)
         finally:
             try:
                 await self._background.close()

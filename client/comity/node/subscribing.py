@@ -7,7 +7,9 @@ Rules in order:
 3. Given-back reports, credit and heartbeats belong to their session and die with it.
 4. After a broken stream the consumer is taken over: our own session of before may still hold it. Whoever was superseded by
    another process stops.
-5. A heartbeat goes out each third of the deadline while reports are being worked on.
+5. Whoever leaves after giving a report back ends the stream in order: nothing confirms what was given back, and a stream that is
+   cut may take it along.
+6. A heartbeat goes out each third of the deadline while reports are being worked on.
 """
 
 from __future__ import annotations
@@ -76,6 +78,7 @@ class _Session:
     credit_due: bool = False
     heartbeat_due: bool = False
     stop_due: bool = False
+    gave_back: bool = False
     beating: asyncio.TimerHandle | None = None
 
 
@@ -100,6 +103,8 @@ class Subscription:
         self._backoff = backoff
         self._session: _Session | None = None
         self._changed = asyncio.Event()
+        self._leaving = False
+        self._left = asyncio.Event()
 
     # --- answers ----------------------------------------------------------------------------------------------------
 
@@ -119,6 +124,7 @@ class Subscription:
         else:
             nack.retry_after.FromMilliseconds(int(after_seconds * 1000))
         self._session.nacks.append(nack)
+        self._session.gave_back = True
         self._changed.set()
 
     def credit(self, reports: int, size: int) -> None:
@@ -144,16 +150,30 @@ class Subscription:
             self._session.stop_due = True
             self._changed.set()
 
+    async def leave(self) -> None:
+        """End the session in order where it gave reports back, after everything was written: no answer tells that it was taken.
+
+        Returns when the broker has ended the stream. Nothing is begun anew then.
+        """
+        if self._session is not None and self._session.gave_back:
+            self._leaving = True
+            self._changed.set()
+            await self._left.wait()
+
     # --- sessions ---------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Hold a session, and begin another one whenever it breaks. Raises what no waiting mends."""
-        while True:
-            try:
-                await self._one_session()
-            except (UnreachableError, StorageError) as error:
-                await asyncio.sleep(self._backoff.next_seconds(error.retry_after_seconds))
-            self._take_over = True
+        try:
+            while not self._leaving:
+                try:
+                    await self._one_session()
+                except (UnreachableError, StorageError) as error:
+                    if not self._leaving:
+                        await asyncio.sleep(self._backoff.next_seconds(error.retry_after_seconds))
+                self._take_over = True
+        finally:
+            self._left.set()
 
     async def _one_session(self) -> None:
         self._session = session = _Session(self._opening())
@@ -210,8 +230,10 @@ class Subscription:
             self._changed.set()
         session.beating = asyncio.get_running_loop().call_later(seconds, self._beat, session, seconds)
 
-    async def _next_frame(self) -> exchange_pb2.SubscribeRequest:
+    async def _next_frame(self) -> exchange_pb2.SubscribeRequest | None:
         while (frame := self._frame()) is None:
+            if self._leaving:
+                return None
             self._changed.clear()
             await self._changed.wait()
         return frame
