@@ -218,13 +218,15 @@ def pass_handling(rng: Random, made: Generated, draft: Draft) -> None:
     needed = [row for clause in made.clauses(kinds.NeedToKnow) for row in clause.rows if row.party == party]
     offices = frozenset(row.offices[0] for row in needed) | frozenset(_some(rng, OFFICES, 0, 1))
     draft.node["offices"] |= offices
-    draft.node["overdue"] = frozenset(_some(rng, ("no-such-clause", "baseline/grant")))
     count = max((one.officers for one in made.clauses(kinds.DualControl)), default=2)
     draft.profile["approvals_required"] = count + rng.choice((0, 0, 1))
     moment |= {
         "size": rng.choice((0, 500, 2_000)),
         "usage": {name: _usage(rng, one) for name, one in made.named() if isinstance(one, kinds.Quota)},
         "approvals": frozenset(officers(draft.sender)[: count + rng.choice((0, 0, 1))]),
+    }
+    draft.node["overdue"] = frozenset(_some(rng, ("no-such-clause", "baseline/grant")))
+    moment |= {
         "log_available": True,
         "relabelled_by": rng.choice(("", "", draft.sender)),
     }

@@ -335,14 +335,13 @@ def _noise(rng: Random, draft: Draft) -> None:
             "size",
             "usage",
             "approvals",
+            "overdue",
             "log_available",
         )
         for name in some(rng, only_elsewhere, 0):
-            draft.moment[name] = rng.choice(nonsense)
+            (draft.node if name == "overdue" else draft.moment)[name] = rng.choice(nonsense)
         if chance(rng, 0.3):
             draft.node["region"] = rng.choice(nonsense)
-        if chance(rng, 0.3):
-            draft.node["overdue"] = rng.choice(nonsense)
     else:
         draft.moment["opening_purpose"] = rng.choice((*nonsense, *CATEGORIES))
         draft.moment["admitted_at"] = rng.choice((None, 0, "1"))
@@ -352,7 +351,7 @@ def _noise(rng: Random, draft: Draft) -> None:
     if draft.moment["point"] is Point.EGRESS and chance(rng, 0.5):
         draft.moment |= {"direct": rng.choice((False, None)), "onward_grant": None, "hops": "1", "disputed": 5}
         draft.moment |= {"usage": rng.choice(nonsense), "approvals": None, "log_available": None}
-        draft.node["overdue"] = rng.choice(nonsense)
+        draft.node["overdue"] = None
         draft.profile["emergency"] = rng.choice((b"", DECLARATION))
     if draft.moment["point"] is Point.EGRESS and chance(rng, 0.2):
         draft.times["not_before"] = draft.times["expires_at"] + rng.choice((0, DAY))
