@@ -48,6 +48,14 @@ def load_object(data: bytes, *, limit: int = 1 << 20) -> dict[str, Json]:
     return value
 
 
+def is_hex(text: str) -> bool:
+    """Say whether a text is bytes in lower-case hexadecimal, the one way in which canonical JSON holds bytes."""
+    try:
+        return bytes.fromhex(text).hex() == text
+    except ValueError:
+        return False
+
+
 def _refuse_number(text: str) -> Json:
     raise ValueError(text)
 

@@ -39,7 +39,6 @@ FILE_LIMIT: Final = 2 * (BODY_LIMIT + SIGNATURES_LIMIT * (FINGERPRINT_SIZE + SIG
 DIGEST_BYTES: Final = 48
 
 _TYPE: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
-_HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
 
 
 class StatementSigner(Protocol):
@@ -195,7 +194,7 @@ def _signature(value: Json) -> StatementSignature:
 
 
 def _unhex(value: Json, limit: int) -> bytes:
-    if not isinstance(value, str) or not _HEX.fullmatch(value):
+    if not isinstance(value, str) or not canonical.is_hex(value):
         raise MalformedError("a statement's bytes are lower-case hexadecimal")
     if len(value) > 2 * limit:
         raise _over_limit(len(value) // 2, limit, "bytes in one part")

@@ -13,13 +13,12 @@ The offline verifier has its own copy of both tables; a test compares them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
 from comity import canonical
-from comity.canonical import INTEGER_LIMIT, Json
+from comity.canonical import INTEGER_LIMIT, Json, is_hex
 from comity.errors import MalformedError
 
 BODY_LIMIT: Final = 1 << 20
@@ -381,7 +380,4 @@ def _has_plain_shape(value: Json, shape: str) -> bool:
             )
         case _:
             size = word.removeprefix("hex")
-            return isinstance(value, str) and bool(_HEX.fullmatch(value)) and size in ("", str(len(value) // 2))
-
-
-_HEX: Final = re.compile("(?:[0-9a-f]{2})*")
+            return isinstance(value, str) and is_hex(value) and size in ("", str(len(value) // 2))

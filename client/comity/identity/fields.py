@@ -10,10 +10,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from comity.canonical import INTEGER_LIMIT, Json
+from comity.canonical import INTEGER_LIMIT, Json, is_hex
 from comity.errors import ErrorCode, MalformedError
 
-_HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
 # Control characters, line separators, and what turns the direction of writing: a name must look like what it is.
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -57,7 +56,7 @@ class Fields:
     def data(self, name: str, *, size: int | None = None, limit: int = 8192) -> bytes:
         """Give bytes, of exactly `size` or at most `limit`."""
         value = self._fields[name]
-        if not isinstance(value, str) or len(value) > 2 * limit or not _HEX.fullmatch(value):
+        if not isinstance(value, str) or len(value) > 2 * limit or not is_hex(value):
             raise self.malformed(name, "must be lower-case hexadecimal")
         data = bytes.fromhex(value)
         if size is not None and len(data) != size:

@@ -145,7 +145,14 @@ def has_shape(value: Any, shape: Any) -> bool:
         case "pairs":
             return has_shape(value, [["int"]]) and all(len(pair) == 2 for pair in value)
     size = word.removeprefix("hex")
-    return isinstance(value, str) and bool(re.fullmatch("([0-9a-f]{2})*", value)) and size in ("", str(len(value) // 2))
+    return isinstance(value, str) and _is_hex(value) and size in ("", str(len(value) // 2))
+
+
+def _is_hex(text: str) -> bool:
+    try:
+        return bytes.fromhex(text).hex() == text
+    except ValueError:
+        return False
 
 
 def read_json(data: bytes, limit: int = 1 << 20) -> Any:
