@@ -9,7 +9,7 @@ Rules in order:
    clock forward must not be able to make evidence go.
 4. A frozen log is not written to. What could not be written is tried again at the next beat.
 5. What fails for one agreement stops neither the others nor the broker; its duties stand still meanwhile. So it is counted and shown
-   to the operator (`alarms`) until a look at it succeeds.
+   to the operator (`alarms`) until a look at it succeeds; so is what rule 3 stopped, until the restart.
 """
 
 from __future__ import annotations
@@ -47,8 +47,11 @@ _WHAT_TO_DO: Final = (
 
 
 @dataclass(slots=True)
-class Failing:
-    """An agreement that cannot be looked at: since when (Unix ms), how often it failed since, why the last time, what to do."""
+class Standstill:
+    """What stands still: the duties of an agreement, or (without one) all that time alone brings about after a step of the clock.
+
+    Since when (Unix ms), how often since, why the last time, what to do.
+    """
 
     agreement_id: str
     since_ms: int
@@ -56,10 +59,9 @@ class Failing:
     reason: str = ""
     what_to_do: str = ""
 
-    def again(self, reason: str, what_to_do: str) -> Failing:
-        """Count one more failure."""
+    def again(self, reason: str, what_to_do: str) -> None:
+        """Count it once more."""
         self.times, self.reason, self.what_to_do = self.times + 1, reason, what_to_do
-        return self
 
 
 @dataclass(slots=True)
@@ -78,12 +80,12 @@ class Monitor:
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _decided_at: float | None = None
     _time_counts: bool = True
-    _failing: dict[str, Failing] = field(default_factory=dict)
+    _standing_still: dict[str, Standstill] = field(default_factory=dict)
 
     @property
-    def alarms(self) -> tuple[Failing, ...]:
-        """Give the agreements whose duties stand still, by id."""
-        return tuple(one for _, one in sorted(self._failing.items()))
+    def alarms(self) -> tuple[Standstill, ...]:
+        """Give what stands still: what a step of the clock stopped first, then the agreements by id."""
+        return tuple(one for _, one in sorted(self._standing_still.items()))
 
     @classmethod
     def of(
@@ -115,6 +117,12 @@ class Monitor:
     def clock_stepped(self) -> None:
         """Take note of a step of the wall clock: rule 3 holds from here on."""
         self._time_counts = False
+        self._stands_still(
+            "",
+            "the wall clock was set: nothing falls due by the time alone",
+            "Set the clock right, read CLOCK_STEPPED (comity audit tail --operations) and what the logs say since, then restart the "
+            "broker: that is the confirmation.",
+        )
 
     async def run(self) -> None:
         """Look, until cancelled."""
@@ -158,13 +166,15 @@ class Monitor:
                     _LOG.exception("monitor_failed", extra={"log": standing.agreement_id})
                     self._failed(standing, f"an error of the program: {type(error).__name__}", "")
                 else:
-                    self._failing.pop(standing.agreement_id, None)
+                    self._standing_still.pop(standing.agreement_id, None)
             self._decide_anew()
 
     def _failed(self, standing: Standing, reason: str, what_to_do: str) -> None:
-        name = standing.agreement_id
-        failing = self._failing.setdefault(name, Failing(name, self.clock.now_ms()))
-        failing.again(reason, what_to_do or _WHAT_TO_DO)
+        self._stands_still(standing.agreement_id, f"its duties stand still: {reason}", what_to_do or _WHAT_TO_DO)
+
+    def _stands_still(self, agreement_id: str, reason: str, what_to_do: str) -> None:
+        found = self._standing_still.setdefault(agreement_id, Standstill(agreement_id, self.clock.now_ms()))
+        found.again(reason, what_to_do)
 
     async def _look_at(self, standing: Standing) -> None:
         agreement_id = standing.agreement_id

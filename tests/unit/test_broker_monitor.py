@@ -68,7 +68,8 @@ async def test_an_agreement_whose_duties_stand_still_is_shown_until_it_works_aga
         assert alarm.what_to_do
         _show_status(Invocation(), await shown(world))
         told = capsys.readouterr().out
-        assert f"ALARM MONITOR {AGREEMENT}: its duties stand still since" in told
+        assert f"ALARM MONITOR {AGREEMENT}, since " in told
+        assert "its duties stand still: " in told
         assert alarm.what_to_do in told
         _show_status(Invocation(output=Output(json=True)), await shown(world))
         (said,) = json.loads(capsys.readouterr().out)["alarms"]
@@ -84,3 +85,20 @@ async def test_what_fails_for_one_agreement_stops_no_other(tmp_path):
         monitor.duties.reader = Unreadable(monitor.duties.reader, "XAR-XBO-9", KeyError("x"))
         await monitor.look()
         assert monitor.alarms == ()
+
+
+async def test_a_step_of_the_clock_is_shown_until_a_restart_confirms_it(tmp_path, capsys):
+    async with sharing(tmp_path) as world:
+        monitor = world.world.broker.monitor
+        for _ in range(2):
+            monitor.clock_stepped()
+        await monitor.look()
+        (alarm,) = (await shown(world)).alarms
+        assert (alarm.kind, alarm.agreement_id, alarm.times) == ("CLOCK", "", 2)
+        _show_status(Invocation(), await shown(world))
+        told = capsys.readouterr().out
+        assert "ALARM CLOCK XAR/hub, since " in told
+        assert "restart the broker: that is the confirmation" in told
+        before = world
+    async with sharing(tmp_path, into_force=False, world=before.world) as again:
+        assert again.world.broker.monitor.alarms == ()

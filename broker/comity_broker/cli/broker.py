@@ -274,8 +274,8 @@ def _show_status(run: Invocation, answer: BrokerStatus) -> None:
     )
     for alarm in answer.alarms:
         run.output.show(
-            f"ALARM {alarm.kind} {alarm.agreement_id}: its duties stand still since {rfc3339(alarm.since)} "
-            f"({alarm.times} looks failed): {safe(alarm.reason)}",
+            f"ALARM {alarm.kind} {alarm.agreement_id or answer.broker}, since {rfc3339(alarm.since)}, {alarm.times} times: "
+            f"{safe(alarm.reason)}",
             f"  {safe(alarm.what_to_do)}",
         )
     run.output.table(

@@ -77,14 +77,14 @@ class OperationsService(operations_pb2_grpc.OperationsServiceServicer):
             version=version("comity"),
             operations_dropped=self._operations.dropped,
         )
-        for failing in self._monitor.alarms:
+        for alarm in self._monitor.alarms:
             answer.alarms.add(
-                kind="MONITOR",
-                agreement_id=failing.agreement_id,
-                since=failing.since_ms,
-                times=failing.times,
-                reason=failing.reason,
-                what_to_do=failing.what_to_do,
+                kind="MONITOR" if alarm.agreement_id else "CLOCK",
+                agreement_id=alarm.agreement_id,
+                since=alarm.since_ms,
+                times=alarm.times,
+                reason=alarm.reason,
+                what_to_do=alarm.what_to_do,
             )
         for standing in self._ledger.standings():
             head = await self._reader.head(standing.agreement_id)

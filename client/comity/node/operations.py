@@ -36,7 +36,10 @@ class ConsumerStatus:
 
 @dataclass(frozen=True, slots=True)
 class BrokerAlarm:
-    """What stands still at a broker and needs somebody, until it works again; it failed `times` times since `since`."""
+    """What stands still at a broker and needs somebody, until it works again; it came `times` times since `since`.
+
+    `kind` is MONITOR (the duties of an agreement) or CLOCK (the wall clock was set; `agreement_id` is empty).
+    """
 
     kind: str
     agreement_id: str

@@ -138,13 +138,15 @@ class BrokerAlarm(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     WHAT_TO_DO_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """MONITOR: the duties of the agreement stand still."""
+    """MONITOR: the duties of the agreement stand still. CLOCK: the wall clock was set, and until a restart nothing falls due by
+    the time alone.
+    """
     agreement_id: _builtins.str
-    """The agreement it is about."""
+    """The agreement it is about; empty for the whole broker."""
     since: _builtins.int
-    """When it failed first since it last worked, Unix milliseconds."""
+    """When it began, Unix milliseconds."""
     times: _builtins.int
-    """How often it failed since then."""
+    """How often it came since then."""
     reason: _builtins.str
     """The newest reason."""
     what_to_do: _builtins.str
