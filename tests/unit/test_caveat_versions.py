@@ -7,9 +7,12 @@ from dataclasses import replace
 import pytest
 
 from builders_lifecycle import amending, in_force
-from builders_replay import IN_FORCE, digest, document, logged, one_decision, text
+from builders_replay import IN_FORCE, digest, document, logged, one_decision, replayed, text
+from builders_replay_life import Life
 from comity.envelope.evidence import SlotCode
-from comity.node.replaying import LogReplay, Texts
+from comity.node.logged_texts import Texts
+from comity.node.replaying import IDENTICAL
+from comity.texts import caveat_digest
 from comity_broker.auditlog.submissions import DecidedUnder
 from comity_policy import reference
 from comity_policy.caveat import binding, load_caveat, read_caveat, unread
@@ -18,9 +21,11 @@ from comity_policy.document import DocumentError, load
 from comity_policy.engine import compile_agreement, decide_report
 from comity_policy.facts import Point
 from comity_policy.governing import sharing
+from comity_policy.steps import StepKind
 from comity_policy.table_facts import build
 from comity_policy.vocabulary import bundled
 
+SALT = b"s" * 32
 EARLIER = text().replace(b'"SECRET"', b'"GEHEIM"')
 HEADING = f"""
 [caveat]
@@ -111,13 +116,17 @@ def test_a_caveat_that_does_not_read_leaves_the_state_what_the_steps_say():
 
 
 def test_what_a_closed_caveat_refused_is_replayed_as_it_was_decided():
+    """The caveat reads on the text that was proposed first, and not on the one that was countered with and is in force."""
     facts, compiled, found = decided(closed(caveat()))
-    texts = Texts([text(), EARLIER])
-    texts.add_caveat(caveat(), b"s" * 32)
-    (name,) = texts.held().caveats
+    life = Life(EARLIER)
+    life.take(StepKind.PROPOSE, "XAR")
+    life.caveat("XAR", "LESS", caveat(), SALT)
+    life.text = text()
+    life.take(StepKind.COUNTER, "XBO")
+    life.signed()
+    name = caveat_digest(SALT, caveat())
     under = DecidedUnder.of(compiled.source, bundled().digests, {("XAR", "LESS"): name.hex()})
     decision = replace(one_decision(facts.profile, facts.times, facts.node, facts.moment), result=found)
-    entry = logged([decision], 1, 1, [(0, SlotCode.POLICY)], made_under=under)
-    done = LogReplay(texts).take(entry)
-    assert done is not None
-    assert +done.counts() == {"decisions identical": 1}
+    entry = logged([decision], len(life.entries), 1, [(0, SlotCode.POLICY)], made_under=under)
+    done = replayed(entry, Texts([text(), EARLIER]), before=life.entries)
+    assert +done.counts() == {IDENTICAL: 1}, list(done.lines())
