@@ -41,6 +41,7 @@ class Missing(StrEnum):
     MANIFEST = "manifest"
     ENTRY = "entry"
     UMBRELLA = "umbrella"
+    KEYS = "keys"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 Rules in order:
 1. A declaration counts from its entry until `valid_until`, for reports of its own party that name it by its digest. A broker may
-   know of it a moment late (`ORDER_MS`), never before its entry and never without one.
+   know of it a moment late (`ORDER_MS`), never before its entry and never without one. Whether who declared was in office still is
+   said by the key log, which is not read here: that one did not count is left open.
 2. Windows of quotas: `logged_windows`. Late acknowledgements: `logged_duties`.
 3. A segment is decided between its arrival and its entry; a report has the size that its manifest gives it.
 4. What differs is a fault of the decision, what was not presented a gap of it; nothing that was not compared counts as the same.
@@ -24,7 +25,7 @@ from comity.statement import from_json
 from comity_policy.act_rules import valid_declaration
 from comity_policy.acts import Act, ActError
 from comity_policy.document import Document
-from comity_policy.recorded import Difference, Gap, Recorded, What
+from comity_policy.recorded import Difference, Gap, Missing, Recorded, What
 from comity_policy.sources import Source
 
 _DECLARED = "EMERGENCY_DECLARED"
@@ -61,8 +62,12 @@ class _Declarations:
         just_now = act is not None and act.at_ms > now_ms - ORDER_MS
         if said is declared or (declared and just_now):
             return None
-        was, is_now = ("yes", "no") if said else ("no", "yes")
-        return Difference(What.FACT, f"emergency_declared is {was}, by the log {is_now}")
+        if act is not None and declared:
+            return Gap(
+                Missing.KEYS,
+                f"the key log, which says whether {act.officer}, whose declaration did not count, was in office",
+            )
+        return Difference(What.FACT, "emergency_declared is yes, by the log no")
 
 
 class LoggedFacts:
