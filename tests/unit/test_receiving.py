@@ -276,3 +276,24 @@ async def test_whoever_leaves_has_told_the_broker_what_is_parked(tmp_path):
         assert world.left
         (nack,) = world.nacks
         assert nack.park_reason == "waits for another opening: purpose"
+
+
+async def test_an_urgent_report_opens_with_a_packet_that_came_with_what_it_overtakes(tmp_path):
+    async with receiving(tmp_path) as world:
+        first, second = world.hand.frame(1), world.hand.frame(1)
+        flash = world.hand.frame(1, first=1, report_id=report_id(77), fields={"precedence": Precedence.FLASH})
+        # As the broker composes: a packet goes once a stream, with the first frame that names it.
+        second = cut(second, key_packets=sorted([*second.key_packets, *flash.key_packets]))
+        receiver = await world.receiver()
+        deliveries = receiver.deliveries(follow=True)
+        world.hand_over(first)
+        shown = [await anext(deliveries)]
+        world.hand_over(second, cut(flash, key_packets=[]))
+        await until(lambda: sum(map(len, receiver._frames)) == 2)
+        shown[0].acknowledge()
+        for _ in range(2):
+            shown.append(await anext(deliveries))
+            shown[-1].acknowledge()
+        assert [one.transport_class for one in shown] == [4, 1, 4]
+        assert world.alarms() == []
+        await deliveries.aclose()

@@ -97,7 +97,7 @@ class Opening:
 
         Raises MalformedError, RejectedError, KeyFault or NotFoundError for one that is an alarm.
         """
-        self._remember_packets(frame.key_packets)
+        self.remember_packets(frame.key_packets)
         batch = decode_batch_signature(frame.batch_signature)
         segment = parse_segment(frame.segment, self._profile_memo(batch.key_set))
         fold = self._fold(segment.agreement_id, refreshed=refreshed)
@@ -183,7 +183,8 @@ class Opening:
             memo = self._profiles[key_set] = ProfileMemo()
         return memo
 
-    def _remember_packets(self, packets: Sequence[bytes]) -> None:
+    def remember_packets(self, packets: Sequence[bytes]) -> None:
+        """Keep key packets, as soon as they come: each comes once a stream, and what is urgent overtakes what it came with."""
         for data in packets:
             if len(self._packets) >= _PACKETS_KEPT:
                 del self._packets[next(iter(self._packets))]

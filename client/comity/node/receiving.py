@@ -290,6 +290,7 @@ class Receiver:
 
     def delivered(self, frame: exchange_pb2.Delivery) -> None:
         """Take a segment; its class is looked at to know what is urgent, before anything of it is checked."""
+        self._opening.remember_packets(frame.key_packets)
         self._frames[urgency(_stated_class(frame.segment))].append(frame)
         self._arrived.set()
 
