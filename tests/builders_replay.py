@@ -21,7 +21,7 @@ from comity.envelope.profile import encode_profile
 from comity.node.decision_records import Evidence
 from comity.node.logged_entries import LoggedEntry
 from comity.node.logged_texts import Texts
-from comity.node.replay_sources import bundle_entries, bundle_evidence, bundle_logs, bundle_texts
+from comity.node.replay_sources import bundle_entries, bundle_evidence, bundle_logs, bundle_texts, of_agreements
 from comity.node.replaying import LogReplay, Replayed
 from comity.texts import agreement_digest
 from comity.verify import table
@@ -233,7 +233,7 @@ def bundle(tmp_path, *, under: Mapping[str, object] | None = None, agreement_dig
 
 
 def replayed_bundle(folder):
-    (log,) = bundle_logs(folder)
+    (log,) = of_agreements(bundle_logs(folder))
     replaying = LogReplay(bundle_texts(folder))
     return [
         done for entry in bundle_entries(log, bundle_evidence(folder)) if (done := replaying.take(entry)) is not None

@@ -52,6 +52,16 @@ def compiled_with(*clauses: str) -> CompiledAgreement:
     return compile_agreement(load(words), agreement_digest(words), AgreementState(in_force=True), bundled())
 
 
+@dataclass
+class AskedOffices:
+    """Says of every officer the same."""
+
+    answers: frozenset[bool] = frozenset({True})
+
+    def held(self, *_: object) -> frozenset[bool]:
+        return self.answers
+
+
 @dataclass(frozen=True)
 class Report:
     """A report as its decision records it: its size, and what the windows held, by the record."""
@@ -73,6 +83,7 @@ class FactsLog:
         )
         self.at_ms = self.facts.moment.now
         self.segments: list[bytes] = []
+        self.offices: AskedOffices | None = AskedOffices()
 
     def submit(
         self,
@@ -206,7 +217,7 @@ class FactsLog:
 
     def replayed(self) -> list[Replayed]:
         """Replay it."""
-        replaying = LogReplay(Texts([self.text]))
+        replaying = LogReplay(Texts([self.text]), offices=self.offices)
         return [done for entry in self.entries if (done := replaying.take(entry)) is not None]
 
     def _add(self, event: Event, readers: Collection[str] = PARTIES) -> LoggedEntry:

@@ -17,7 +17,14 @@ from comity.errors import RefusedError
 from comity.node.bundle import write_bundle
 from comity.node.catching_up import catch_up
 from comity.node.logged_texts import Texts
-from comity.node.replay_sources import BundleReplay, mirror_entries, mirror_lives, replay_bundle
+from comity.node.replay_sources import (
+    BundleReplay,
+    bundle_logs,
+    mirror_entries,
+    mirror_lives,
+    mirror_offices,
+    replay_bundle,
+)
 from comity.node.replaying import IDENTICAL, NOT_HANDED, LogReplay
 from comity.texts import agreement_digest
 from comity.verify.bundle import Code
@@ -42,7 +49,8 @@ async def verified(shared: Shared, node, directory: Path) -> tuple[Verification,
 async def from_mirror(node) -> Counter[str]:
     """Replay from a node's mirror and its broker's evidence; give what was counted."""
     texts = Texts(text for view in node.mirror.agreements() for text in view.texts.values())
-    replaying, counts = LogReplay(texts, umbrellas=mirror_lives(node.mirror, AGREEMENT)), Counter[str]()
+    lives = mirror_lives(node.mirror, AGREEMENT)
+    replaying, counts = LogReplay(texts, umbrellas=lives, offices=mirror_offices(node.mirror)), Counter[str]()
     async for entry in mirror_entries(node.connection, node.mirror, AGREEMENT):
         done = replaying.take(entry)
         if done is not None:
@@ -121,6 +129,11 @@ async def test_a_declaration_is_worked_out_from_its_entry(tmp_path):
                 await sender.refresh()
             await sender.send(report("two boats", emergency=declared.digest), agreement=AGREEMENT)
             assert holds(await verified(shared, sender, tmp_path / "bundle"))[IDENTICAL] == 2
+            assert +await from_mirror(sender) == Counter({IDENTICAL: 2})
+            (log,) = (tmp_path / "bundle" / "logs").glob("*/keys")
+            log.rename(tmp_path / "elsewhere")
+            (gap,) = replay_bundle(tmp_path / "bundle", bundle_logs(tmp_path / "bundle")).gaps
+            assert gap[2].startswith("keys: the key log, by which who declared was in office")
 
 
 def umbrella_text(world) -> bytes:

@@ -212,14 +212,6 @@ def test_an_emergency_that_was_not_as_the_record_says_is_named(party, waited):
     wrong(log, "emergency_declared is yes, by the log no")
 
 
-def test_a_declaration_that_did_not_count_is_left_open_since_its_officer_may_have_left_office():
-    log = FactsLog(EMERGENCY)
-    named = log.declare()
-    log.at_ms += 2 * MINUTE
-    log.submit(emergency=named, declared=False)
-    open_for(log, "the key log, which says whether XAR/duty, whose declaration did not count, was in office")
-
-
 @pytest.mark.parametrize("named", [b"", bytes(48)], ids=["no declaration", "another"])
 def test_an_emergency_that_nobody_declared_is_named(named):
     log = FactsLog(EMERGENCY)
@@ -244,6 +236,32 @@ def test_a_declaration_that_was_not_presented_leaves_it_open(declared):
     log.at_ms += 2 * MINUTE
     log.submit(emergency=named, declared=declared)
     open_for(log, "EMERGENCY_DECLARED")
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_declaration_counts_as_long_as_its_officer_is_in_office(declared):
+    for in_office in (True, False):
+        log = FactsLog(EMERGENCY)
+        named = log.declare()
+        log.offices.answers = frozenset({in_office})
+        log.at_ms += 2 * MINUTE
+        log.submit(emergency=named, declared=declared)
+        if declared is in_office:
+            identical(log)
+        else:
+            wrong(log, f"by the log {'yes' if in_office else 'no'}")
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_without_the_key_log_nobody_says_who_was_in_office(declared):
+    log = FactsLog(EMERGENCY)
+    named = log.declare()
+    log.offices = None
+    log.at_ms += 2 * MINUTE
+    log.submit(emergency=named, declared=declared)
+    open_for(log, "keys: the key log, by which who declared was in office")
+    log.submit()
+    assert +last(log).counts() == Counter({IDENTICAL: 1})
 
 
 # the moment

@@ -20,10 +20,12 @@ from comity.errors import NotFoundError, UsageError, VerificationError
 from comity.node.catching_up import catch_up
 from comity.node.connection import Connection
 from comity.node.files import read_file
+from comity.node.logged_offices import folded_offices
 from comity.node.logged_texts import Texts
 from comity.node.mirror import Mirror
 from comity.node.negotiation import load_document
 from comity.node.replay_sources import (
+    bundle_cards,
     bundle_entries,
     bundle_evidence,
     bundle_life,
@@ -31,6 +33,8 @@ from comity.node.replay_sources import (
     bundle_texts,
     mirror_entries,
     mirror_lives,
+    mirror_offices,
+    of_agreements,
     umbrella_logs,
 )
 from comity.node.replaying import DIFFERENT, GAPS, LogReplay, Replayed
@@ -119,13 +123,15 @@ class Tally:
 def _replay_bundle(run: Invocation, folder: Path, tally: Tally, draft: Document | None, second: Second) -> None:
     if not folder.is_dir():
         raise NotFoundError(f"there is no bundle {folder}")
-    logs = bundle_logs(folder)
+    every = bundle_logs(folder)
+    logs, cards = of_agreements(every), bundle_cards(folder)
     if not logs:
         raise NotFoundError(f"{folder} holds no agreement's log")
     evidence = bundle_evidence(folder)
     umbrellas = {log.origin: bundle_life(bundle_texts(folder), log) for log in umbrella_logs(logs)}
     for log in logs:
-        replaying = LogReplay(bundle_texts(folder), draft=draft, second=second, umbrellas=umbrellas)
+        offices = folded_offices(cards, every, log)
+        replaying = LogReplay(bundle_texts(folder), draft=draft, second=second, umbrellas=umbrellas, offices=offices)
         with _progress(run, len(log.entries), log.origin) as advance:
             for entry in bundle_entries(log, evidence):
                 _show(run, tally, replaying.take(entry), told=draft is None)
@@ -142,7 +148,13 @@ def _replay_mirror(run: Invocation, agreement_id: str, tally: Tally, draft: Docu
             # Raises for one that is not mirrored, or whose log does not hold.
             mirror.agreement(agreement_id)
             texts = Texts(text for view in mirror.agreements() for text in view.texts.values())
-            replaying = LogReplay(texts, draft=draft, second=second, umbrellas=mirror_lives(mirror, agreement_id))
+            replaying = LogReplay(
+                texts,
+                draft=draft,
+                second=second,
+                umbrellas=mirror_lives(mirror, agreement_id),
+                offices=mirror_offices(mirror),
+            )
             pin = mirror.pin(agreement_id)
             with _progress(run, 0 if pin is None else pin.size, agreement_id) as advance:
                 async for entry in mirror_entries(connection, mirror, agreement_id):

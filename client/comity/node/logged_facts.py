@@ -1,9 +1,9 @@
 """Facts that a decision's record states and the log itself knows: declarations, quotas' windows, what is overdue, the moment.
 
 Rules in order:
-1. A declaration counts from its entry until `valid_until`, for reports of its own party that name it by its digest. A broker may
-   know of it a moment late (`ORDER_MS`), never before its entry and never without one. Whether who declared was in office still is
-   said by the key log, which is not read here: that one did not count is left open.
+1. A declaration counts from its entry until `valid_until`, for reports of its own party that name it by its digest, as long as its
+   officer is in office by the key log. A broker may know of it a moment late (`ORDER_MS`), never before its entry and never without
+   one.
 2. Windows of quotas: `logged_windows`. Late acknowledgements: `logged_duties`.
 3. A segment is decided between its arrival and its entry; a report has the size that its manifest gives it.
 4. What differs is a fault of the decision, what was not presented a gap of it; nothing that was not compared counts as the same.
@@ -20,11 +20,13 @@ from comity.node.directory import ORDER_MS
 from comity.node.logged_duties import LoggedDuties
 from comity.node.logged_entries import SUBMISSIONS, LoggedEntry, slots_in
 from comity.node.logged_life import LoggedLife
+from comity.node.logged_offices import Offices
 from comity.node.logged_windows import LoggedWindows
 from comity.statement import from_json
 from comity_policy.act_rules import valid_declaration
 from comity_policy.acts import Act, ActError
 from comity_policy.document import Document
+from comity_policy.facts import Profile
 from comity_policy.recorded import Difference, Gap, Missing, Recorded, What
 from comity_policy.sources import Source
 
@@ -35,7 +37,8 @@ _DECLARED = "EMERGENCY_DECLARED"
 class _Declarations:
     """The declarations of one log, by their digest."""
 
-    _declared: dict[bytes, Act] = field(default_factory=dict)
+    offices: Offices | None
+    _declared: dict[bytes, tuple[Act, bytes]] = field(default_factory=dict)
     _unseen: Gap | None = None
 
     def take(self, entry: LoggedEntry) -> None:
@@ -50,31 +53,40 @@ class _Declarations:
             act = Act.from_body(statement.fields, digest=statement.digest.hex(), at_ms=entry.shared["time"])
         except ActError as error:
             raise VerificationError(f"its declaration does not read: {error}") from error
-        self._declared[statement.digest] = act
+        self._declared[statement.digest] = act, statement.signatures[0].key
 
-    def compare(self, recorded: Recorded) -> Difference | Gap | None:
+    def compare(self, entry: LoggedEntry, recorded: Recorded) -> Difference | Gap | None:
         """Hold whether an emergency was declared, by the record, against the log."""
-        said, now_ms, profile = recorded.moment.emergency_declared, recorded.moment.now, recorded.profile
-        act = self._declared.get(profile.emergency) if profile.emergency else None
-        if act is None and profile.emergency and self._unseen is not None:
+        said, profile = recorded.moment.emergency_declared, recorded.profile
+        if profile.emergency and profile.emergency not in self._declared and self._unseen is not None:
             return self._unseen
-        declared = act is not None and valid_declaration(act, profile.originator.party, now_ms)
-        just_now = act is not None and act.at_ms > now_ms - ORDER_MS
-        if said is declared or (declared and just_now):
+        possible = self._possible(profile, recorded.moment.now, entry.shared["key_log_size"])
+        if possible is None:
+            return Gap(Missing.KEYS, "the key log, by which who declared was in office")
+        if said in possible:
             return None
-        if act is not None and declared:
-            return Gap(
-                Missing.KEYS,
-                f"the key log, which says whether {act.officer}, whose declaration did not count, was in office",
-            )
-        return Difference(What.FACT, "emergency_declared is yes, by the log no")
+        was, is_now = ("yes", "no") if said else ("no", "yes")
+        return Difference(What.FACT, f"emergency_declared is {was}, by the log {is_now}")
+
+    def _possible(self, profile: Profile, now_ms: int, key_log_size: int) -> frozenset[bool] | None:
+        """Give what a broker may have answered at that time, None where nobody can say."""
+        act, key = self._declared.get(profile.emergency, (None, b""))
+        if act is None or not valid_declaration(act, profile.originator.party, now_ms):
+            return frozenset({False})
+        if self.offices is None:
+            return None
+        just_now = {False} if act.at_ms > now_ms - ORDER_MS else set[bool]()
+        return self.offices.held(act, key, now_ms, key_log_size) | just_now
 
 
 class LoggedFacts:
-    """The facts of one log, whose entries come in their order; `life` has taken the same ones, `documents` are the texts held."""
+    """The facts of one log, whose entries come in their order; `life` has taken the same ones, `documents` are the texts held.
 
-    def __init__(self, life: LoggedLife, documents: Mapping[bytes, Document]) -> None:
-        self._declarations = _Declarations()
+    `offices` is what the key log says of who was in office, None where it is not here.
+    """
+
+    def __init__(self, life: LoggedLife, documents: Mapping[bytes, Document], offices: Offices | None) -> None:
+        self._declarations = _Declarations(offices)
         self._windows = LoggedWindows()
         self._duties = LoggedDuties.of(life, documents.values())
 
@@ -100,7 +112,7 @@ class LoggedFacts:
         found = [
             _decided_then(entry, recorded),
             _sized(entry, said, recorded),
-            self._declarations.compare(recorded),
+            self._declarations.compare(entry, recorded),
             self._duties.compare(recorded),
         ]
         if source is not None:

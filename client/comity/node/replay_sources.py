@@ -20,6 +20,8 @@ from comity.envelope.packets import stanza_size
 from comity.envelope.receipts import decode_slot_record
 from comity.envelope.segment import Absent, Segment, WholeItem, carried_size, parse_segment, segment_id
 from comity.errors import ComityError, MalformedError, VerificationError
+from comity.identity.bodies import PartyCard
+from comity.identity.cardfile import decode_card_file
 from comity.node import agreement_umbrella
 from comity.node.bundle import evidence_of
 from comity.node.connection import Connection
@@ -27,6 +29,7 @@ from comity.node.decision_records import Evidence
 from comity.node.entries import SHARED, MirroredEntry
 from comity.node.logged_entries import SUBMISSIONS, LoggedEntry
 from comity.node.logged_life import LoggedLife
+from comity.node.logged_offices import Offices, folded_offices
 from comity.node.logged_texts import Texts
 from comity.node.mirror import Mirror
 from comity.node.replaying import GAPS, LogReplay, Replayed
@@ -46,7 +49,7 @@ def bundle_texts(folder: Path) -> Texts:
 
 
 def bundle_logs(folder: Path) -> list[Log]:
-    """Read the agreements' logs of a bundle; raises VerificationError where one is not what its checkpoint states."""
+    """Read the logs of a bundle; raises VerificationError where one is not what its checkpoint states."""
     report = Report()
     folders = [path.parent for path in sorted(folder.glob("logs/**/checkpoint"))]
     logs = [Log(one, one.relative_to(folder / "logs").as_posix(), report) for one in folders]
@@ -55,7 +58,18 @@ def bundle_logs(folder: Path) -> list[Log]:
         raise VerificationError(
             f"the bundle is not whole ({first.code.value}: {first.message})", what_to_do=f"comity audit verify {folder}"
         )
+    return logs
+
+
+def of_agreements(logs: Iterable[Log]) -> list[Log]:
+    """Give those of logs that are of agreements."""
     return [log for log in logs if log.kind == "agreement"]
+
+
+def bundle_cards(folder: Path) -> dict[str, PartyCard]:
+    """Read the cards of a bundle, by party; raises MalformedError or KeyFault."""
+    cards = (decode_card_file(read_file(path) or b"").card for path in sorted(folder.glob("parties/*.json")))
+    return {card.party: card for card in cards}
 
 
 def bundle_evidence(folder: Path) -> BundleEvidence:
@@ -150,16 +164,19 @@ class BundleReplay:
 
 def replay_bundle(folder: Path, logs: Iterable[Log]) -> BundleReplay:
     """Replay the agreements' logs of a bundle that was read already; what cannot be read is a finding too."""
-    found, named = BundleReplay(), [log for log in logs if log.kind == "agreement"]
+    every = list(logs)
+    found, named = BundleReplay(), of_agreements(every)
+    cards: dict[str, PartyCard] = {}
     umbrellas: dict[str, LoggedLife] = {}
     evidence: BundleEvidence = {}
     with found.reading(named[0].origin if named else ""):
-        evidence = bundle_evidence(folder)
+        evidence, cards = bundle_evidence(folder), bundle_cards(folder)
     for log in umbrella_logs(named):
         with found.reading(log.origin):
             umbrellas[log.origin] = bundle_life(bundle_texts(folder), log)
     for log in named:
-        replaying = LogReplay(bundle_texts(folder), umbrellas=umbrellas)
+        offices = folded_offices(cards, every, log)
+        replaying = LogReplay(bundle_texts(folder), umbrellas=umbrellas, offices=offices)
         with found.reading(log.origin):
             for entry in bundle_entries(log, evidence):
                 done = replaying.take(entry)
@@ -197,6 +214,11 @@ def mirror_lives(mirror: Mirror, agreement_id: str) -> dict[str, LoggedLife]:
     for entry in _mirrored(mirror, under.agreement):
         life.take(_logged(entry, {}))
     return {pin.origin: life}
+
+
+def mirror_offices(mirror: Mirror) -> Offices:
+    """Give who was in office by the key log that a mirror folded."""
+    return Offices(mirror.directory, mirror.key_log_least_at)
 
 
 def _mirrored(mirror: Mirror, agreement_id: str) -> Iterator[MirroredEntry]:

@@ -24,6 +24,7 @@ from comity.node.decision_records import RecordReader
 from comity.node.logged_entries import SUBMISSIONS, LoggedEntry, slots_in
 from comity.node.logged_facts import LoggedFacts, with_found
 from comity.node.logged_life import LoggedLife, LoggedUmbrella, folded_state
+from comity.node.logged_offices import Offices
 from comity.node.logged_texts import Texts
 from comity_policy.document import Document
 from comity_policy.recorded import Difference, Folded, Gap, Missing, Recorded, What
@@ -103,7 +104,10 @@ def _counted_as(one: Told) -> str:
 
 
 class LogReplay:
-    """Replays the entries of one agreement's log, which come in their order; `umbrellas` are the logs of umbrellas, by origin."""
+    """Replays the entries of one agreement's log, which come in their order.
+
+    `umbrellas` are the logs of umbrellas, by origin; `offices` says who was in office by the key log, None where that is not here.
+    """
 
     def __init__(
         self,
@@ -112,6 +116,7 @@ class LogReplay:
         draft: Document | None = None,
         second: Second = Second.FIRST,
         umbrellas: Mapping[str, LoggedLife] | None = None,
+        offices: Offices | None = None,
     ) -> None:
         self._texts = texts
         self._reader = RecordReader()
@@ -121,7 +126,7 @@ class LogReplay:
         self._what_if = None if draft is None else WhatIf(texts.held(), draft)
         self._life = LoggedLife(texts)
         self._umbrella = LoggedUmbrella(umbrellas or {})
-        self._facts = LoggedFacts(self._life, texts.documents)
+        self._facts = LoggedFacts(self._life, texts.documents, offices)
         self._known: tuple[tuple[int, int], Folded | None, tuple[Difference | Gap, ...]] | None = None
 
     def take(self, entry: LoggedEntry) -> Replayed | None:
