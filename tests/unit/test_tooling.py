@@ -76,6 +76,7 @@ def test_the_locks_agree_and_each_holds_what_the_package_asks_for():
     assert names(project["dependencies"]) <= base.keys()
     assert names(project["optional-dependencies"]["broker"]) <= broker.keys()
     assert names(project["optional-dependencies"]["analysis"]) <= analysis.keys()
+    assert names(project["optional-dependencies"]["bench"]) <= dev.keys()
     assert names(project["optional-dependencies"]["dev"]) <= dev.keys()
 
 
