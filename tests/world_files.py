@@ -88,7 +88,7 @@ class World:
         )
         if broker.address != self.address:
             self.address = broker.address
-            self._tell_address()
+            self.tell_address()
         return broker
 
     def start(self, code: str, *words: str | Path, name: str = "", **more: str) -> Process:
@@ -116,7 +116,8 @@ class World:
         self._started[name] = self._started.get(name, 0) + 1
         return f"{name}-{self._started[name]}"
 
-    def _tell_address(self) -> None:
+    def tell_address(self) -> None:
+        """Tell every identity made so far where the hub listens."""
         for code in CODES:
             for place in self.machine(code).home.places():
                 place.write_profile(replace(place.profile, broker_address=self.address))

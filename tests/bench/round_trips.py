@@ -1,6 +1,8 @@
-"""A bare round trip: grpc.aio with mTLS on loopback, one unary call at a time, the other side a process of its own.
+"""Bare gRPC: grpc.aio with mTLS on loopback, the other side a process of its own, nothing of ours but bytes.
 
-What FLASH will be compared with, and what one message a call would cost at least. No target: it is a property of the machine.
+`mtls_round_trip` is one unary call at a time: what FLASH is compared with, and what one message a call would cost at least.
+`mtls_per_report` is the processor time of both ends for carrying a report in a segment of 256 from sender to broker and from broker to
+receiver, each segment a message of a stream with a small answer. No target: they are properties of the machine.
 """
 
 from __future__ import annotations
@@ -8,37 +10,65 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from statistics import quantiles
+from typing import TypeVar
 
 import grpc
-from results import MICROSECONDS, Row
+from percentiles import Latencies
+from results import MICROSECONDS, US_A_REPORT, Row
 
 from builders_identity import Held, nation
 from processes import Process, ending, environment, start
 
-METHOD = "/bench.Echo/Echo"
 PAYLOAD = bytes(1024)
+SLOTS, REPORT_BYTES, HOPS = 256, 1_930, 2
 _WARM = 200
 _HERE = Path(__file__).parent
+
+T = TypeVar("T")
+_Measured = Callable[[grpc.aio.Channel], Awaitable[T]]
 
 
 def mtls_round_trip(folder: Path, seconds: float) -> dict[str, Row]:
     """Measure for about so many seconds."""
+    with _echoing(folder) as (_, connected):
+        took = connected(lambda channel: _round_trips(channel, seconds))
+    latencies = took.summary_us
+    context: dict[str, object] = {
+        "calls": latencies["count"],
+        "payload_bytes": len(PAYLOAD),
+        "p99_us": latencies["p99"],
+        "grpcio": grpc.__version__,
+    }
+    return {"mtls_round_trip": Row(latencies["p50"], MICROSECONDS, None, context)}
+
+
+def mtls_per_report(folder: Path, seconds: float) -> dict[str, Row]:
+    """Measure for about so many seconds."""
+    with _echoing(folder) as (echo, connected):
+        cpu = time.process_time() + echo.cpu_seconds
+        segments = connected(lambda channel: _segments(channel, seconds))
+        cpu = time.process_time() + echo.cpu_seconds - cpu
+    context: dict[str, object] = {
+        "reports_a_message": SLOTS,
+        "bytes_a_report": REPORT_BYTES,
+        "hops": HOPS,
+        "messages": segments,
+    }
+    return {"mtls_per_report": Row(HOPS * cpu / (segments * SLOTS) * 1e6, US_A_REPORT, None, context)}
+
+
+@contextmanager
+def _echoing(folder: Path) -> Iterator[tuple[Process, Callable[[_Measured[T]], T]]]:
+    """Start the other side; give it, and what runs a measurement with a channel to it."""
     server, client = _certified(folder)
     words = [sys.executable, _HERE / "echo_process.py", folder]
     echo = start(words, "echo", folder, environment(folder, folder / "none"))
     with ending(echo):
         address = _listening(echo, folder)
-        took = asyncio.run(_measure(address, server, client, seconds))
-    cuts = quantiles(took, n=100)
-    context: dict[str, object] = {
-        "calls": len(took),
-        "payload_bytes": len(PAYLOAD),
-        "p99_us": round(cuts[98] * 1e6, 1),
-        "grpcio": grpc.__version__,
-    }
-    return {"mtls_round_trip": Row(cuts[49] * 1e6, MICROSECONDS, None, context)}
+        yield echo, lambda measure: asyncio.run(_connected(address, server, client, measure))
 
 
 def _certified(folder: Path) -> tuple[str, Held]:
@@ -56,16 +86,43 @@ def _listening(echo: Process, folder: Path) -> str:
     return port.read_text()
 
 
-async def _measure(address: str, server: str, client: Held, seconds: float) -> list[float]:
+async def _connected(address: str, server: str, client: Held, measure: _Measured[T]) -> T:
     credentials = grpc.ssl_channel_credentials(client.nation.authority_pem, client.tls.pem(), client.certificate_pem)
     options = [("grpc.ssl_target_name_override", server)]
     async with grpc.aio.secure_channel(address, credentials, options=options) as channel:
-        call = channel.unary_unary(METHOD)
-        for _ in range(_WARM):
-            await call(PAYLOAD)
-        took: list[float] = []
-        end = time.perf_counter() + seconds
-        while (began := time.perf_counter()) < end or len(took) < _WARM:
-            await call(PAYLOAD)
-            took.append(time.perf_counter() - began)
-        return took
+        return await measure(channel)
+
+
+async def _round_trips(channel: grpc.aio.Channel, seconds: float) -> Latencies:
+    call = channel.unary_unary("/bench.Echo/Echo")
+    for _ in range(_WARM):
+        await call(PAYLOAD)
+    took = Latencies()
+    count, end = 0, time.perf_counter() + seconds
+    while (began := time.perf_counter()) < end or count < _WARM:
+        await call(PAYLOAD)
+        took.add(time.perf_counter() - began)
+        count += 1
+    return took
+
+
+async def _segments(channel: grpc.aio.Channel, seconds: float) -> int:
+    """Write segments while others are answered, as a sender does; give how many."""
+    segment = bytes(SLOTS * REPORT_BYTES)
+    stream = channel.stream_stream("/bench.Echo/Take")()
+
+    async def write() -> int:
+        count, end = 0, time.perf_counter() + seconds
+        while time.perf_counter() < end or count < 2:
+            await stream.write(segment)
+            count += 1
+        await stream.done_writing()
+        return count
+
+    writing = asyncio.create_task(write())
+    answers = 0
+    async for _ in stream:
+        answers += 1
+    written = await writing
+    assert answers == written, f"{answers} of {written} messages were answered"
+    return written
