@@ -40,6 +40,7 @@ def test_the_import_contracts_hold():
         ("no-commands-in-the-broker", "broker/comity_broker/services/__init__.py", "comity.cli"),
         ("proofs-are-optional", "policies/comity_policy/marking.py", "z3"),
         ("proofs-are-optional", "client/comity/cli/agreement_prove.py", "z3"),
+        ("traces-are-optional", "broker/comity_broker/tracing.py", "opentelemetry.trace"),
         ("analysis-in-its-commands", "broker/comity_broker/services/__init__.py", "comity_policy.analysis.proofs"),
         ("analysis-in-its-commands", "policies/comity_policy/check.py", "comity_policy.analysis"),
         ("broker-layers", "broker/comity_broker/storage/__init__.py", "comity_broker.services"),

@@ -11,7 +11,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGES = ("client/comity", "broker/comity_broker", "policies/comity_policy")
-LOCKS = ("base", "broker", "analysis", "dev", "audit")
+LOCKS = ("base", "broker", "otel", "analysis", "dev", "audit")
 
 
 def normal(name: str) -> str:
@@ -69,12 +69,13 @@ def test_every_locked_package_has_hashes_and_no_lock_names_a_host(lock):
 
 
 def test_the_locks_agree_and_each_holds_what_the_package_asks_for():
-    base, broker, analysis, dev = (pins(lock) for lock in LOCKS[:-1])
-    assert base.items() <= broker.items() <= dev.items()
+    base, broker, otel, analysis, dev = (pins(lock) for lock in LOCKS[:-1])
+    assert base.items() <= broker.items() <= otel.items() <= dev.items()
     assert base.items() <= analysis.items() <= dev.items()
     project = PYPROJECT["project"]
     assert names(project["dependencies"]) <= base.keys()
     assert names(project["optional-dependencies"]["broker"]) <= broker.keys()
+    assert names(project["optional-dependencies"]["otel"]) <= otel.keys()
     assert names(project["optional-dependencies"]["analysis"]) <= analysis.keys()
     assert names(project["optional-dependencies"]["bench"]) <= dev.keys()
     assert names(project["optional-dependencies"]["dev"]) <= dev.keys()
