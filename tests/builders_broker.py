@@ -85,8 +85,13 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def brokered(data: Path, settings: Settings | None = None, world: World | None = None) -> AsyncIterator[World]:
-    """Start a broker over `data`, which may hold one already (`world` is the earlier one then); drain it at the end."""
+async def brokered(
+    data: Path, settings: Settings | None = None, world: World | None = None, **parts: object
+) -> AsyncIterator[World]:
+    """Start a broker over `data`, which may hold one already (`world` is the earlier one then); drain it at the end.
+
+    `parts` replace those of `Parts`.
+    """
     if world is None:
         now = time.time_ns() // 1_000_000
         xar, xbo = nation("XAR", now=now), nation("XBO", now=now)
@@ -94,7 +99,7 @@ async def brokered(data: Path, settings: Settings | None = None, world: World | 
     (data / "last-signed").mkdir(parents=True, exist_ok=True)
     create = not (data / "store.sqlite").exists()
     with open_storage(data, create=create) as storage:
-        running = RunningBroker(world.installation, storage, world.settings, Parts(world.clock))
+        running = RunningBroker(world.installation, storage, world.settings, Parts(world.clock, **parts))
         async with running.running() as broker:
             world.broker = broker
             yield world

@@ -63,9 +63,11 @@ class Shared:
 
 
 @contextlib.asynccontextmanager
-async def sharing(path: Path, *, into_force: bool = True, world: World | None = None) -> AsyncIterator[Shared]:
-    """Start a broker, bring the agreement into force, enrol XAR/n1 and XBO/n1."""
-    async with brokered(path / "broker", world=world) as running:
+async def sharing(
+    path: Path, *, into_force: bool = True, world: World | None = None, **options: object
+) -> AsyncIterator[Shared]:
+    """Start a broker, bring the agreement into force, enrol XAR/n1 and XBO/n1; `options` are those of `brokered`."""
+    async with brokered(path / "broker", world=world, **options) as running:
         made = Shared(running, await treaty(running), path / "home")
         for nation in (running.xar, running.xbo):
             await made.enrol(nation, "n1")

@@ -26,12 +26,12 @@ from enum import StrEnum
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from comity.errors import ErrorCode, StorageError, UnreachableError
+from comity_broker.counts import Durations
 from comity_broker.storage.protocol import GoOn, Outcome, Unit, Unknown, Writer
 
 URGENT: Final = 2
 RETRY_SECONDS: Final = 5.0
 
-_SAMPLES: Final = 1_024
 _JOIN_SECONDS: Final = 0.05
 
 R = TypeVar("R")
@@ -85,6 +85,16 @@ class JournalLimits:
 DEFAULT_LIMITS: Final = JournalLimits()
 
 
+@dataclass(frozen=True, slots=True)
+class JournalNumbers:
+    """What a journal has written since the start, and what waits: units by commits, bytes of the write-ahead log."""
+
+    durations: Durations
+    units: int
+    waiting: int
+    backlog_bytes: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
     """A unit and who waits for it."""
@@ -123,7 +133,9 @@ class Journal:
         self._since: float | None = None
         self._stopping = False
         self._failure: BaseException | None = None
-        self._latencies: deque[float] = deque(maxlen=_SAMPLES)
+        self._durations = Durations()
+        self._written = 0
+        self._backlog = 0
         self._last_commit = monotonic()
         self._tried_backlog = 0
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
@@ -169,13 +181,16 @@ class Journal:
         since = self._since
         return 0.0 if since is None else self._monotonic() - since
 
-    def commit_percentiles_ms(self) -> tuple[float, float]:
-        """Give median and 99th percentile of the newest commits' durations in milliseconds; zeros before the first."""
+    def durations(self) -> Durations:
+        """Give how long each commit since the start took; a copy."""
         with self._changed:
-            samples = sorted(self._latencies)
-        if not samples:
-            return 0.0, 0.0
-        return samples[len(samples) // 2] * 1000, samples[len(samples) * 99 // 100] * 1000
+            return self._durations.copy()
+
+    def numbers(self) -> JournalNumbers:
+        """Give the numbers as they are now, all of one moment."""
+        with self._changed:
+            waiting = sum(len(level) for level in self._levels.values())
+            return JournalNumbers(self._durations.copy(), self._written, waiting, self._backlog)
 
     async def _queued(self, unit: Unit[Any]) -> asyncio.Future[Outcome[Any]]:
         self._refuse_when_closed()
@@ -287,11 +302,14 @@ class Journal:
             if isinstance(outcome, Unknown):
                 raise outcome.error
         now = self._monotonic()
+        backlog = self._writer.backlog_bytes
         with self._changed:
             self._put_back(batch[len(outcomes) :])
             self._since = now if self._levels else None
             self._last_commit = now
-            self._latencies.append(now - started)
+            self._durations.add(now - started)
+            self._written += len(outcomes)
+            self._backlog = backlog
             if self._failure is not None:
                 return
         told = list(zip(batch, outcomes, strict=False))
@@ -319,7 +337,7 @@ class Journal:
     def _checkpoint(self) -> None:
         self._faults.reach(FaultPoint.BEFORE_CHECKPOINT)
         self._writer.checkpoint()
-        self._tried_backlog = self._writer.backlog_bytes
+        self._backlog = self._tried_backlog = self._writer.backlog_bytes
         self._faults.reach(FaultPoint.AFTER_CHECKPOINT)
 
     def _fail(self, error: BaseException) -> None:

@@ -23,6 +23,7 @@ from comity_broker.auditlog.events import audit_failure
 from comity_broker.auditlog.operations import admin_action, authn_failed, authz_denied, clock_stepped, rejected
 from comity_broker.budget import RefusalBudget
 from comity_broker.clock import BrokerClock
+from comity_broker.counts import Counts
 from comity_broker.entries import Salts, add_events
 from comity_broker.forks import Forks
 from comity_broker.journal import Journal
@@ -71,6 +72,7 @@ class OperationsLog:
     logs: Logs
     clock: BrokerClock
     random_bytes: RandomBytes
+    counts: Counts = field(default_factory=Counts)
     dropped: int = 0
     _waiting: deque[Callable[[int], Event]] = field(default_factory=deque)
     _failures: dict[tuple[str, str], _Failures] = field(default_factory=dict)
@@ -87,6 +89,7 @@ class OperationsLog:
 
     def denied(self, method: str, caller: Caller | None, peer: str, error: ComityError) -> None:
         """Record a call that was refused before it was served."""
+        self.counts.denied(error.code.name)
         if caller is None:
             self._failed(peer, error)
             return

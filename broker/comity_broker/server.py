@@ -31,8 +31,10 @@ from comity_broker import systemd
 from comity_broker.access import AccessInterceptor, LiveStreams
 from comity_broker.admission import Admission, DiskGuard
 from comity_broker.agreements import Agreements
+from comity_broker.beats import Around, Checkpoints
 from comity_broker.channels import loop_factory, server_options
 from comity_broker.clock import BrokerClock
+from comity_broker.counts import Counts
 from comity_broker.deciding import Decider, Place
 from comity_broker.directory import Directory
 from comity_broker.dispatch.checking import Rechecker
@@ -45,24 +47,28 @@ from comity_broker.installation import Installation
 from comity_broker.journal import Journal
 from comity_broker.ledger import Ledger
 from comity_broker.logs import Logs
+from comity_broker.metrics import exposition
 from comity_broker.monitor import Monitor
 from comity_broker.operations import OperationsLog
+from comity_broker.rates import Looks
 from comity_broker.receipts import ReceiptSigner
+from comity_broker.scraping import Scraping
 from comity_broker.services.agreements import AgreementService
 from comity_broker.services.audit import AuditService
 from comity_broker.services.declarations import declarations
 from comity_broker.services.directory import DirectoryService
 from comity_broker.services.exchange import ExchangeService
 from comity_broker.services.operations import OperationsService, Self
-from comity_broker.services.publishing import Publishing
+from comity_broker.services.publishing_traced import publishing
 from comity_broker.services.refusals import Refusals
 from comity_broker.services.registered import register
 from comity_broker.services.reports import Reports
 from comity_broker.services.subscribing import Subscribing
 from comity_broker.settings import Settings
 from comity_broker.starting import Starting
-from comity_broker.storage.protocol import KEYS, SESSIONS, Storage
-from comity_policy.governing import Key
+from comity_broker.storage.protocol import SESSIONS, Storage
+from comity_broker.survey import PICTURE_SECONDS, Survey
+from comity_broker.tracing import Tracer, tracer_of
 
 _LOG: Final = logging.getLogger(__name__)
 _UNKNOWN_EXIT: Final = 18
@@ -71,12 +77,15 @@ _SWITCH_SECONDS: Final = 0.0005
 
 @dataclass(slots=True)
 class Parts:
-    """What a broker consists of, for whoever starts one; tests replace clock, randomness and fault points."""
+    """What a broker consists of, for whoever starts one; tests replace clock, randomness, fault points and tracer."""
 
     clock: BrokerClock
     random_bytes: RandomBytes = os.urandom
     journal: Callable[[Storage, Callable[[BaseException], None]], Journal] = field(
         default=lambda storage, fatal: Journal(storage.writer, on_fatal=fatal)
+    )
+    tracer: Callable[[Callable[[str], bool]], Tracer | None] = field(
+        default=lambda carries: tracer_of(os.environ, carries)
     )
 
 
@@ -146,7 +155,9 @@ class RunningBroker:
             operator=installation.identity.party,
             region=installation.region,
         )
-        self.operations = OperationsLog(self.journal, self.logs, self._clock, self._random)
+        self.counts = Counts()
+        self.tracer = parts.tracer(lambda agreement_id: self.ledger.standing(agreement_id) is not None)
+        self.operations = OperationsLog(self.journal, self.logs, self._clock, self._random, self.counts)
         self.receipts = ReceiptSigner(installation.signer, self._random)
         self.monitor = Monitor.of(
             ledger=self.ledger,
@@ -175,7 +186,21 @@ class RunningBroker:
                 freeze=self._freeze,
                 random_bytes=self._random,
                 incarnation=storage.incarnation,
+                counts=self.counts,
+                tracer=self.tracer,
             )
+        )
+        self.survey = Survey(
+            reader=storage.reader,
+            journal=self.journal,
+            dispatcher=self.dispatcher,
+            operations=self.operations,
+            monitor=self.monitor,
+            clock=self._clock,
+            looks=Looks(self.counts, self.journal.durations, self._clock.monotonic),
+            full_at=settings.full_at,
+            draining=self._drain_asked.is_set,
+            started_at=self._clock.now_ms(),
         )
         self._background: set[asyncio.Task[Any]] = set()
         self._finishing = Finishing()
@@ -204,19 +229,22 @@ class RunningBroker:
             async with asyncio.TaskGroup() as tasks:
                 workers = [
                     tasks.create_task(one.run())
-                    for one in (self.receipts, self.operations, self.dispatcher, self.monitor)
+                    for one in (self.receipts, self.operations, self.dispatcher, self.monitor, self.survey.looks)
                 ]
                 server = await self._listening()
                 workers.append(tasks.create_task(Renewals(self._installation, self.directory).run()))
-                workers += [tasks.create_task(self._watch()), tasks.create_task(self._show_checkpoints())]
+                workers += [tasks.create_task(one.run()) for one in self._beats()]
                 try:
-                    yield self
+                    async with Scraping(self._metrics).serving(self._settings.metrics_address):
+                        yield self
                 finally:
                     await self._stop(server)
                     for worker in workers:
                         worker.cancel()
         finally:
             self.journal.stop()
+            if self.tracer is not None:
+                self.tracer.close()
 
     def drain(self) -> None:
         """Ask for a drain; `drained` returns."""
@@ -275,7 +303,8 @@ class RunningBroker:
 
     def _add_services(self, server: grpc.aio.Server) -> None:
         reader = self._storage.reader
-        self.publishing = Publishing(
+        self.publishing = publishing(
+            self.tracer,
             admission=Admission(
                 keys=self.keys,
                 ledger=self.ledger,
@@ -294,11 +323,10 @@ class RunningBroker:
             random_bytes=self._random,
             incarnation=self._storage.incarnation,
             admitted=self.dispatcher.admitted,
+            counts=self.counts,
         )
         installation = self._installation
-        broker = Self(
-            str(installation.identity), installation.tls_name, self._storage.incarnation, self._clock.now_ms()
-        )
+        broker = Self(str(installation.identity), installation.tls_name, self._storage.incarnation)
         self.health = register(
             server,
             directory=DirectoryService(self.directory, installation.tls_name, self._request_id, self._finishing),
@@ -326,56 +354,11 @@ class RunningBroker:
                 Reports(self.dispatcher, self._request_id, self._finishing),
             ),
             operations=OperationsService(
-                broker=broker,
-                reader=reader,
-                journal=self.journal,
-                dispatcher=self.dispatcher,
-                operations=self.operations,
-                monitor=self.monitor,
-                clock=self._clock,
-                drain=self.drain,
-                draining=self._drain_asked.is_set,
+                broker=broker, survey=self.survey, operations=self.operations, drain=self.drain
             ),
         )
 
     # --- while it runs ----------------------------------------------------------------------------------------------
-
-    async def _watch(self) -> None:
-        """Look around at a fixed beat: streams that time ended, clock steps, the watchdog."""
-        beat = min(self._settings.revocation_poll, systemd.watchdog_seconds() or self._settings.revocation_poll)
-        bases: dict[str, Key] = {}
-        while True:
-            await asyncio.sleep(beat)
-            for standing in self.ledger.standings():
-                basis = standing.basis(self._clock.now_ms()).key
-                if bases.setdefault(standing.agreement_id, basis) != basis:
-                    # A date has passed: nobody's step, and yet what may be handed over is another.
-                    bases[standing.agreement_id] = basis
-                    self.ledger.changed(standing.agreement_id)
-            self.streams.expel(self.directory.still)
-            step = self._clock.stepped()
-            if step:
-                _LOG.warning("clock_stepped", extra={"milliseconds": step})
-                self.operations.stepped(self._clock.wall() - step, self._clock.wall())
-                self.monitor.clock_stepped()
-            if self.journal.last_commit_age() < self._settings.commit_timeout:
-                systemd.notify("WATCHDOG=1")
-
-    async def _show_checkpoints(self) -> None:
-        """Sign what has grown, at a fixed beat, and show it to the streams that are open."""
-        shown: dict[str, int] = {}
-        while True:
-            await asyncio.sleep(self._settings.checkpoint_every)
-            for shard in (KEYS, *(one.agreement_id for one in self.ledger.standings() if not one.frozen_reason)):
-                try:
-                    note, size = await self.logs.checkpoint(shard)
-                except ComityError as error:
-                    _LOG.error("checkpoint_failed", extra={"log": shard, "reason": error.message})
-                    self.operations.audit_failed(shard, error)
-                    continue
-                if shown.get(shard) != size:
-                    shown[shard] = size
-                    self.dispatcher.checkpoint("" if shard == KEYS else shard, note)
 
     def _key_changed(self, body: Body, log_index: int, statement: Statement) -> None:
         self.streams.expel(self.directory.still)
@@ -395,6 +378,18 @@ class RunningBroker:
         task = asyncio.create_task(kept())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+    def _beats(self) -> tuple[Checkpoints, Around]:
+        every = self._settings.checkpoint_every
+        return (
+            Checkpoints(self.ledger, self.logs, self.dispatcher, self.operations, every),
+            Around(
+                self.ledger, self.streams, self.directory, self.operations, self.monitor, self.journal, self._settings
+            ),
+        )
+
+    async def _metrics(self) -> str:
+        return exposition(await self.survey.picture(PICTURE_SECONDS))
 
     def _request_id(self) -> bytes:
         return self._random(16)

@@ -7,6 +7,7 @@ An environment value is named COMITY_BROKER_<KEY>, e.g. COMITY_BROKER_LISTEN. No
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """What an operator can choose. Sizes in bytes, times in seconds."""
 
     listen: str = "127.0.0.1:7443"
+    metrics_listen: str = ""
     window_segments: Annotated[int, Meta(ge=1, le=256)] = 16
     streams_per_node: Annotated[int, Meta(ge=2, le=64)] = 8
     lanes_per_node: Annotated[int, Meta(ge=1, le=100_000)] = 1_000
@@ -36,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     connection_age: Seconds = 3600.0
     redelivery: Seconds = 60.0
     attempts: Annotated[int, Meta(ge=1, le=100)] = 5
+    stalled_after: Seconds = 120.0
     consumers_per_node: Annotated[int, Meta(ge=1, le=256)] = 16
     drain: Seconds = 20.0
     checkpoint_every: Seconds = 1.0
@@ -49,8 +52,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     @property
     def address(self) -> tuple[str, int]:
         """Give host (without brackets) and port."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
+        return _host_and_port(self.listen)
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """Give host (without brackets) and port where metrics are read; None where they are not."""
+        return _host_and_port(self.metrics_listen) if self.metrics_listen else None
 
     @property
     def full_at(self) -> dict[int, float]:
@@ -80,7 +87,35 @@ def read_settings(
         raise UsageError(f"settings: {error}", what_to_do=_known_keys()) from error
     if not _LISTEN.fullmatch(settings.listen) or settings.address[1] > 65_535:
         raise UsageError(f"settings: listen is {settings.listen!r}", what_to_do="Write HOST:PORT, e.g. 127.0.0.1:7443.")
+    _check_metrics(settings)
     return settings
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _check_metrics(settings: Settings) -> None:
+    """Refuse every place for metrics but a loopback address: nobody is asked who they are there (docs/adr/0015).
+
+    A name does not do, since it may lead elsewhere tomorrow.
+    """
+    text = settings.metrics_listen
+    if not text:
+        return
+    said = f"settings: metrics_listen is {text!r}"
+    if not _LISTEN.fullmatch(text) or _host_and_port(text)[1] > 65_535:
+        raise UsageError(said, what_to_do="Write ADDRESS:PORT, e.g. 127.0.0.1:9464, or nothing for no metrics.")
+    try:
+        loopback = ipaddress.ip_address(_host_and_port(text)[0]).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise UsageError(
+            f"{said}, which is no loopback address: whoever reads metrics is not asked who they are",
+            what_to_do="Write 127.0.0.1:PORT or [::1]:PORT, and let the collector of this machine pass them on.",
+        )
 
 
 def _from_file(path: Path, *, required: bool) -> dict[str, object]:

@@ -14,10 +14,11 @@ from comity.v1 import exchange_pb2
 from comity_broker import access
 from comity_broker.dispatch.answering import GivenBack, SlotName
 from comity_broker.dispatch.floors import LaneState, Partial
-from comity_broker.dispatch.frames import AckConfirmed, CaughtUp, Draining
+from comity_broker.dispatch.frames import AckConfirmed, CaughtUp, Draining, Opened
 from comity_broker.dispatch.listing import Filter, Listing, Place, Position, ReportState, report_state
 from comity_broker.finishing import Finishing
 from comity_broker.services.reports import SEGMENTS_LOOKED_AT, Reports
+from comity_broker.settings import Settings
 from comity_broker.storage.protocol import ExceptionRow, ExceptionState
 
 
@@ -152,6 +153,67 @@ async def test_a_consumer_with_backlog_and_credit_that_gets_nothing_is_an_alarm(
     assert world.dispatcher.look_for_stalled() == [("XBO/n1", "default")]
     assert world.dispatcher.look_for_stalled() == [("XBO/n1", "default")]
     assert [record.message for record in caplog.records].count("consumer_stalled") == 1
+
+
+async def test_a_consumer_that_takes_nothing_off_its_stream_is_an_alarm_with_nothing_else_waiting(world):
+    await world.admit(1)
+    consumer = await world.connect(reports=1)
+    await consumer.until(Opened)
+    assert await consumer.session.next_frame() is not None  # given to the stream, which never takes it
+    world.pass_seconds(119)
+    assert world.dispatcher.look_for_stalled() == []
+    since = world.clock.now_ms() - 119_000
+    world.pass_seconds(1)
+    assert world.dispatcher.look_for_stalled() == [("XBO/n1", "default")]
+    (line,) = await world.dispatcher.status()
+    assert (line.stalled_since, line.in_flight) == (since, 1)
+    consumer.session.written()
+    assert world.dispatcher.look_for_stalled() == []
+
+
+async def test_how_long_is_too_long_is_a_setting(tmp_path):
+    async with opened("memory", tmp_path, settings=Settings(stalled_after=7.0)) as world:
+        await world.admit(1)
+        consumer = await world.connect()
+        await consumer.give_back(await consumer.delivery(), 600.0)
+        await world.admit(1)
+        await consumer.all()
+        world.pass_seconds(6)
+        assert world.dispatcher.look_for_stalled() == []
+        world.pass_seconds(1)
+        assert world.dispatcher.look_for_stalled() == [("XBO/n1", "default")]
+
+
+async def test_a_backlog_is_told_by_class_and_what_comes_again_by_its_attempts(world):
+    await world.admit(3)
+    await world.admit(2, transport_class=1)
+    consumer = await world.connect(reports=10)
+    frames = [await consumer.delivery(), await consumer.delivery()]
+    (urgent,) = [one for one in frames if len(one.slots) == 2]
+    await consumer.give_back(urgent, 0.0, slots=[1])
+    again = await consumer.delivery()
+    assert again.slots == ((1, 2),)
+    (line,) = await world.dispatcher.status()
+    assert list(line.by_class.items()) == [(1, 2), (4, 3)]
+    assert (line.backlog, line.retried, line.attempts, line.stalled_since) == (5, 1, 2, 0)
+    (under,) = line.under
+    assert (under.agreement_id, under.backlog, under.oldest_waiting_at) == (AGREEMENT, {1: 2, 4: 3}, NOW)
+    counts = world.dispatcher.shared.counts
+    assert counts.handed_over_reports == {(AGREEMENT, "XBO", 1): 3, (AGREEMENT, "XBO", 4): 3}
+    assert counts.redelivered_reports == {(AGREEMENT, "XBO", 1): 1}
+    await consumer.acknowledge(again)
+    assert counts.acknowledged_reports == {(AGREEMENT, "XBO"): 1}
+    (line,) = await world.dispatcher.status()
+    assert (line.backlog, line.retried, line.attempts) == (4, 0, 0)
+
+
+async def test_a_refused_answer_is_counted_and_acknowledges_nothing(world):
+    await world.admit(1)
+    consumer = await world.connect()
+    frame = await consumer.delivery()
+    await consumer.refused(consumer.ack(outcomes_of(frame), consumer="another"))
+    counts = world.dispatcher.shared.counts
+    assert (counts.refused_answers, counts.acknowledged_reports) == ({("", "XBO", "REJECTED"): 1}, {})
 
 
 async def test_an_idle_consumer_is_no_alarm(world):

@@ -9,11 +9,10 @@ import pytest
 
 from builders_acting import wall_ms
 from builders_sdk import AGREEMENT, sharing
-from comity.cli.base import Invocation
 from comity.cli.output import Output
 from comity.errors import StorageError
 from comity.node.operations import broker_status
-from comity_broker.cli.broker import _show_status
+from comity_broker.cli.status import show_status
 from comity_broker.storage.protocol import Reader
 from comity_policy.facts import Role
 
@@ -66,12 +65,12 @@ async def test_an_agreement_whose_duties_stand_still_is_shown_until_it_works_aga
         assert alarm.since >= since
         assert reason in alarm.reason
         assert alarm.what_to_do
-        _show_status(Invocation(), await shown(world))
+        show_status(Output(), await shown(world))
         told = capsys.readouterr().out
         assert f"ALARM MONITOR {AGREEMENT}, since " in told
         assert "its duties stand still: " in told
         assert alarm.what_to_do in told
-        _show_status(Invocation(output=Output(json=True)), await shown(world))
+        show_status(Output(json=True), await shown(world))
         (said,) = json.loads(capsys.readouterr().out)["alarms"]
         assert (said["agreement_id"], said["times"] >= 3) == (AGREEMENT, True)
         store.fault = None
@@ -95,7 +94,7 @@ async def test_a_step_of_the_clock_is_shown_until_a_restart_confirms_it(tmp_path
         await monitor.look()
         (alarm,) = (await shown(world)).alarms
         assert (alarm.kind, alarm.agreement_id, alarm.times) == ("CLOCK", "", 2)
-        _show_status(Invocation(), await shown(world))
+        show_status(Output(), await shown(world))
         told = capsys.readouterr().out
         assert "ALARM CLOCK XAR/hub, since " in told
         assert "restart the broker: that is the confirmation" in told

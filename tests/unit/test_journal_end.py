@@ -9,6 +9,7 @@ import pytest
 from builders_journal import Broken, Clock, Gate, Turnstile, event, journals, names, submitted
 from builders_storage import segment
 from comity.errors import ErrorCode, StorageError, UnreachableError
+from comity_broker.counts import percentile_seconds
 from comity_broker.journal import FaultPoint
 from faulty_vfs import Fault
 
@@ -168,10 +169,14 @@ async def test_a_full_disk_does_not_make_it_try_again_for_ever(start, vfs):
     vfs.fault = None
 
 
-async def test_how_long_commits_take_is_said_in_milliseconds(start):
+async def test_what_was_written_and_how_long_it_took_is_counted(start):
     journal = start()
-    assert journal.commit_percentiles_ms() == (0.0, 0.0)
+    assert journal.numbers().durations.number == 0
     for number in range(10):
         await journal.submit(event(str(number)))
-    median, highest = journal.commit_percentiles_ms()
-    assert 0 < median <= highest
+    numbers = journal.numbers()
+    assert (numbers.durations.number, numbers.units, numbers.waiting) == (10, 10, 0)
+    assert 0 < percentile_seconds(numbers.durations.counts, 0.5) <= percentile_seconds(numbers.durations.counts, 0.99)
+    assert numbers.durations.seconds > 0
+    await journal.submit(event("later"))
+    assert (numbers.durations.number, journal.durations().number) == (10, 11), "a copy does not change"

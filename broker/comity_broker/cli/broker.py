@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import asdict
+import sys
 from pathlib import Path
 
 import click
 import msgspec
 
-from comity.cli.base import Group, Invocation, now_ms
-from comity.cli.output import safe
+from comity.cli.base import Group, Invocation, now_ms, until_stopped
 from comity.errors import ComityError, ErrorCode, NotFoundError, UsageError
 from comity.identity.bodies import BrokerBundle
 from comity.identity.cardfile import CardFile, decode_card_file
@@ -19,10 +18,11 @@ from comity.identity.names import Identity, IdentityKind
 from comity.node.connection import Connection
 from comity.node.files import read_file, write_file
 from comity.node.home import CARD_LIMIT, trust_card
-from comity.node.operations import BrokerStatus, broker_status, drain_broker
+from comity.node.operations import drain_broker
 from comity.node.party import PartyKeys
 from comity.node.requests import FILE_LIMIT, Request, decode_issued, decode_request, encode_issued, encode_request
 from comity.node.times import rfc3339
+from comity_broker.cli.status import metrics_once, show_once, watch
 from comity_broker.installation import install, open_installation, prepare, renewal
 from comity_broker.settings import read_settings
 from comity_broker.storage.sqlite import open_storage
@@ -134,15 +134,33 @@ def run_broker(
         serve(installation, storage, settings, port_file=None if port_file is None else Path(port_file))
 
 
-@broker.does("status", example="comity broker status --as XAR/operator1")
-def status(run: Invocation) -> None:
-    """Say how a running broker is; for operators of its own party."""
+@broker.does(
+    "status",
+    example="""comity broker status --as XAR/operator1
+comity broker status --watch
+comity broker status --json
+comity broker status --prometheus""",
+)
+@click.option("--watch", "watching", is_flag=True, help="Draw it anew, on a terminal; with --json a line each time.")
+@click.option(
+    "--every", default=2.0, metavar="SECONDS", type=click.FloatRange(0.5, 3600), help="How often (default: 2)."
+)
+@click.option("--prometheus", is_flag=True, help="The metrics, in the Prometheus text format.")
+def status(run: Invocation, *, watching: bool, every: float, prometheus: bool) -> None:
+    """Say how a running broker is; for operators of its own party.
 
-    async def ask() -> BrokerStatus:
-        async with _connected(run) as connection:
-            return await broker_status(connection)
-
-    _show_status(run, asyncio.run(ask()))
+    Alarms first: what stands still and needs somebody, such as a consumer that has backlog and credit and gets nothing. --watch
+    goes on until Ctrl-C on a terminal, and with --json anywhere; else it is one picture.
+    """
+    if prometheus and (watching or run.output.json):
+        raise UsageError("--prometheus goes with neither --watch nor --json")
+    connection = _connected(run)
+    if prometheus:
+        run.output.exact(asyncio.run(metrics_once(connection)))
+    elif watching and (run.output.json or sys.stdout.isatty()):
+        until_stopped(watch(run.output, connection, every))
+    else:
+        asyncio.run(show_once(run.output, connection))
 
 
 @broker.does("drain", example="comity broker drain --as XAR/operator1")
@@ -255,53 +273,6 @@ def _answered(
     body = install(where, party.issue_broker(request, now_ms=now_ms()), now_ms())
     run.output.record(identity=str(request.identity), data=str(where), valid_until=rfc3339(body.valid_until))
     return body
-
-
-def _show_status(run: Invocation, answer: BrokerStatus) -> None:
-    record = asdict(answer)
-    for name in ("started_at", "now"):
-        record[name] = rfc3339(record[name])
-    for one in record["alarms"]:
-        one["since"] = rfc3339(one["since"])
-    for one in record["consumers"]:
-        one["oldest_waiting_at"] = rfc3339(one["oldest_waiting_at"]) if one["oldest_waiting_at"] else None
-    run.output.record(**record)
-    free = answer.disk_free_bytes / max(1, answer.disk_total_bytes)
-    run.output.show(
-        f"{answer.broker} ({answer.tls_name}), {answer.state} since {rfc3339(answer.started_at)}, version {answer.version}",
-        f"disk {free:.0%} free; commits {answer.commit_p50_ms:.1f} ms, 99 of 100 within {answer.commit_p99_ms:.1f} ms",
-        f"operations log: {answer.operations_dropped} records dropped",
-    )
-    for alarm in answer.alarms:
-        run.output.show(
-            f"ALARM {alarm.kind} {alarm.agreement_id or answer.broker}, since {rfc3339(alarm.since)}, {alarm.times} times: "
-            f"{safe(alarm.reason)}",
-            f"  {safe(alarm.what_to_do)}",
-        )
-    run.output.table(
-        ("AGREEMENT", "PHASE", "REPORTS", "LOG", "FROZEN"),
-        [
-            (one.agreement_id, one.phase, str(one.reports), str(one.log_size), one.frozen_reason or "-")
-            for one in answer.agreements
-        ],
-        "No agreement yet.",
-    )
-    run.output.table(
-        ("NODE", "CONSUMER", "CONNECTED", "BACKLOG", "IN FLIGHT", "PARKED", "HELD"),
-        [
-            (
-                one.node,
-                one.consumer,
-                "yes" if one.connected else "no",
-                str(one.backlog),
-                str(one.in_flight),
-                str(one.parked),
-                str(one.held),
-            )
-            for one in answer.consumers
-        ],
-        "No consumer yet.",
-    )
 
 
 def _toml(value: object) -> str:

@@ -31,6 +31,7 @@ from comity_broker.dispatch.logged import Recipient
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.withheld import slots_of
 from comity_broker.outcomes import settled
+from comity_broker.tracing import About
 
 _CONFIRMED_KEPT: Final = 16_384
 
@@ -82,6 +83,7 @@ class Answering:
         self._caller = caller
         self._desks = desks
         self._confirmed = confirmed
+        self._committed = self._commit if shared.tracer is None else self._traced
 
     # --- acknowledgements -------------------------------------------------------------------------------------------
 
@@ -99,9 +101,10 @@ class Answering:
                 await self._gather(gathered, one, digest)
             except ComityError as error:
                 self._shared.rejections.rejected(self._caller, "", digest, error)
+                self._refused("", error)
                 answers.append(FrameRefused(error, digest))
         for each in gathered.values():
-            answers += await self._commit(each)
+            answers += await self._committed(each)
         return answers
 
     async def _gather(self, gathered: dict[str, Gathered], signed: SignedAck, digest: bytes) -> None:
@@ -138,13 +141,23 @@ class Answering:
         reasons.require(mine, RejectReason.ACK_KEY_SET)
         return verify_ack(signed, key.suite, key.public)
 
+    async def _traced(self, one: Gathered) -> list[AckConfirmed | FrameRefused]:
+        tracer = self._shared.tracer
+        if tracer is None:
+            return await self._commit(one)
+        with tracer.span("acknowledgement", About(one.desk.agreement_id, self._to.party, reports=one.settles)):
+            return await self._commit(one)
+
     async def _commit(self, one: Gathered) -> list[AckConfirmed | FrameRefused]:
         one.settle_told()
+        settles = one.settles
         try:
             answered = await self._submit(one.desk, [record for _, record in one.records], one.answers())
         except ComityError as error:
             one.untold()
+            self._refused(one.desk.agreement_id, error)
             return [FrameRefused(error, digest, one.desk.agreement_id) for digest, _ in one.records]
+        self._shared.counts.acknowledged(one.desk.agreement_id, self._to.party, settles)
         await self._take(one, answered)
         answers: list[AckConfirmed | FrameRefused] = []
         for number, (digest, _) in enumerate(one.records):
@@ -174,6 +187,7 @@ class Answering:
                 else:
                     await self._retry(one, frame.retry_after)
         except ComityError as error:
+            self._refused("", error)
             return FrameRefused(error)
         return None
 
@@ -235,6 +249,9 @@ class Answering:
             reports = await self._shared.reader.reports_of(one.desk.agreement_id, [reference.item])
             by_slot = {report.slot: report for report in reports.get(reference.item, ())}
             cursor.skips.extend(skips(reference, row, by_slot, found))
+
+    def _refused(self, agreement_id: str, error: ComityError) -> None:
+        self._shared.counts.answer_refused((agreement_id, self._to.party, error.code.name))
 
     def _desk(self, agreement_id: str) -> Desk:
         desk = self._desks.get(agreement_id)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from comity.errors import ComityError, ConflictError, ErrorCode, UnreachableError
@@ -24,12 +24,12 @@ from comity_broker.dispatch.answering import Confirmed
 from comity_broker.dispatch.logged import Recipient
 from comity_broker.dispatch.session import Session
 from comity_broker.dispatch.shared import Shared
-from comity_broker.dispatch.status import ConsumerStatus, consumer_status
+from comity_broker.dispatch.status import Ages, ConsumerStatus, consumer_status
 from comity_broker.operations import log_caller
+from comity_broker.tracing import TracedJournal, Tracer
 
 _LOG: Final = logging.getLogger(__name__)
 _WATCH_SECONDS: Final = 15.0
-_STALLED_SECONDS: Final = 120.0
 _BUSY_RETRY_SECONDS: Final = 1.0
 _DRAIN_RETRY_SECONDS: Final = 5.0
 _REQUEST: Final = 16
@@ -52,7 +52,7 @@ class Dispatcher:
     """Every consumer that is connected. `run` must be running, in a task group of the server's."""
 
     def __init__(self, shared: Shared) -> None:
-        self.shared = shared
+        self.shared = shared if shared.tracer is None else _traced(shared, shared.tracer)
         self._sessions: dict[Key, Session] = {}
         self._opening: set[Key] = set()
         self._closing: dict[Key, asyncio.Task[None]] = {}
@@ -63,6 +63,7 @@ class Dispatcher:
         self._left = asyncio.Event()
         self._draining = False
         self._stalled: set[Key] = set()
+        self._ages = Ages()
         shared.ledger.on_change(self.changed)
 
     # --- sessions ---------------------------------------------------------------------------------------------------
@@ -217,16 +218,19 @@ class Dispatcher:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(_WATCH_SECONDS)
+            await asyncio.sleep(min(_WATCH_SECONDS, self.shared.settings.stalled_after))
             self.look_for_stalled()
 
     def look_for_stalled(self) -> list[Key]:
-        """Give, and log once each, consumers that have backlog and credit and got nothing for a long time."""
-        now = self.shared.clock.monotonic()
+        """Give, and log once each, consumers that got nothing for a long time though they have backlog and credit.
+
+        So it is where what was handed over is not taken off the stream either.
+        """
+        before = self.shared.clock.monotonic() - self.shared.settings.stalled_after
         stalled = [
             key
             for key, session in self._sessions.items()
-            if now - session.delivered_at >= _STALLED_SECONDS and session.has_credit and session.waiting
+            if session.delivered_at <= before and (session.unwritten or (session.has_credit and session.waiting))
         ]
         for node, consumer in stalled:
             if (node, consumer) not in self._stalled:
@@ -259,10 +263,22 @@ class Dispatcher:
 
     async def status(self) -> list[ConsumerStatus]:
         """Give a line for every consumer there ever was."""
-        return [
-            await consumer_status(self.shared, row, self._sessions.get((row.node, row.consumer)))
-            for row in await self.shared.reader.consumers()
-        ]
+        stalled = self.look_for_stalled()
+        lines: list[ConsumerStatus] = []
+        for row in await self.shared.reader.consumers():
+            key = (row.node, row.consumer)
+            session = self._sessions.get(key)
+            since = self._delivered_ms(session) if session is not None and key in stalled else 0
+            lines.append(await consumer_status(self.shared, self._ages, row, session, since))
+        return lines
+
+    def _delivered_ms(self, session: Session) -> int:
+        clock = self.shared.clock
+        return clock.now_ms() - int((clock.monotonic() - session.delivered_at) * 1000)
+
+
+def _traced(shared: Shared, tracer: Tracer) -> Shared:
+    return replace(shared, journal=TracedJournal(shared.journal, tracer))
 
 
 def _busy(key: Key) -> ConflictError:

@@ -76,6 +76,11 @@ class Gathered:
     items: dict[int, ItemOutcome] = field(default_factory=dict)
     told: list[tuple[LaneCursor, Reference]] = field(default_factory=list)
 
+    @property
+    def settles(self) -> int:
+        """Give how many reports these answers settle; parked ones are not."""
+        return sum((one.settle | one.replay_settle | one.lift).bit_count() for one in self.items.values())
+
     def take_outcomes(self, place: Place, segment_id: bytes, outcomes: bytes) -> None:
         """Take what an acknowledgement says of one segment."""
         one = self._of(place, segment_id)

@@ -7,7 +7,7 @@ state changed is planned anew by whoever asked for the round.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from comity.envelope.profile import ProfileMemo
@@ -25,6 +25,7 @@ from comity_broker.dispatch.withheld import mask_of, slots_of
 from comity_broker.outcomes import settled
 from comity_broker.standing import Standing
 from comity_broker.storage.protocol import ReportRow, SegmentRow
+from comity_broker.tracing import About
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +59,7 @@ class HandingOver:
         self._credits = credits_
         self._memo = ProfileMemo()
         self._turn = 0
+        self._committed = self._commit if shared.tracer is None else self._traced
 
     def deliverable(self, desk: Desk) -> Standing | None:
         """Give the agreement, where anything may be handed over under it now."""
@@ -91,7 +93,7 @@ class HandingOver:
             try:
                 await planned.plan()
                 if planned.drafts:
-                    return await self._commit(planned, epoch)
+                    return await self._committed(planned, epoch)
             except BaseException:
                 planned.give_back()
                 raise
@@ -107,6 +109,16 @@ class HandingOver:
                 cursor.let_go()
             room = 0 if waits else AHEAD_LIMIT - ahead + cursor.ahead
             await desk.read_ahead(self._shared.reader, cursor, room, now, now_ms)
+
+    async def _traced(self, planned: Round, epoch: int) -> list[Outgoing]:
+        about = About(planned.desk.agreement_id, self._to.party, planned.transport_class)
+        tracer = self._shared.tracer
+        if tracer is None:
+            return await self._commit(planned, epoch)
+        with tracer.span("dispatch", about) as say:
+            frames = await self._commit(planned, epoch)
+            say(About(reports=sum(len(one.slots) for one in frames)))
+            return frames
 
     async def _commit(self, planned: Round, epoch: int) -> list[Outgoing]:
         shared, agreement_id = self._shared, planned.desk.agreement_id
@@ -127,7 +139,15 @@ class HandingOver:
             if frame is not None:
                 frames.append(frame)
             await breathe(planned.transport_class)
+        if frames:
+            self._count(planned, frames)
         return frames
+
+    def _count(self, planned: Round, frames: Sequence[Outgoing]) -> None:
+        reports = sum(len(one.slots) for one in frames)
+        again = sum(len(draft.plan.attempts) for draft in planned.drafts)
+        lane = (planned.desk.agreement_id, self._to.party, planned.transport_class)
+        self._shared.counts.handed_over(lane, reports, again)
 
 
 def _take(desk: Desk, draft: Draft, logged: Logged) -> Outgoing | None:

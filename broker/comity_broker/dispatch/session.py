@@ -173,15 +173,20 @@ class Session:
         """Give how many reports are with the consumer or on their way."""
         return sum(desk.in_flight for desk in self.desks.values())
 
-    @property
-    def held(self) -> int:
-        """Give how many reports that were read ahead are held."""
-        return sum(self._telling.held(desk) for desk in self.desks.values())
+    def held_under(self, agreement_id: str) -> int | None:
+        """Give how many reports of an agreement that were read ahead are held; None where this session has none of it."""
+        desk = self.desks.get(agreement_id)
+        return None if desk is None else self._telling.held(desk)
 
     @property
     def waiting(self) -> int:
         """Give how many reports at least are due and not handed over."""
         return self._telling.waiting
+
+    @property
+    def unwritten(self) -> bool:
+        """Say whether a frame with reports waits for the stream to take it."""
+        return self._writing is not None or any(self._outgoing.values())
 
     @property
     def has_credit(self) -> bool:

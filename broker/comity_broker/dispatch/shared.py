@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from comity.envelope.core import LogSeen
 from comity.errors import ComityError
@@ -13,20 +13,13 @@ from comity.suites import RandomBytes
 from comity_broker.access import Caller
 from comity_broker.auditlog.log import Log
 from comity_broker.clock import BrokerClock
+from comity_broker.counts import Counts
 from comity_broker.dispatch.checking import Rechecker
 from comity_broker.dispatch.shelf import Shelf
 from comity_broker.ledger import Ledger
 from comity_broker.settings import Settings
-from comity_broker.storage.protocol import Outcome, Reader, Unit
-
-R = TypeVar("R")
-
-
-class Submitting(Protocol):
-    """The journal, as far as dispatch needs it."""
-
-    async def submit(self, unit: Unit[R]) -> Outcome[R]:
-        """Have a unit written; give its outcome."""
+from comity_broker.storage.protocol import Reader
+from comity_broker.tracing import Submitting, Tracer
 
 
 class LogBook(Protocol):
@@ -53,7 +46,10 @@ Freeze = Callable[[str, str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The parts. `freeze(agreement_id, reason)` stops everything under an agreement and raises the alarm."""
+    """The parts. `freeze(agreement_id, reason)` stops everything under an agreement and raises the alarm.
+
+    `tracer` is None where traces are off: whoever would make spans looks once, when it is made.
+    """
 
     reader: Reader
     journal: Submitting
@@ -68,3 +64,5 @@ class Shared:
     freeze: Freeze
     random_bytes: RandomBytes
     incarnation: bytes
+    counts: Counts = field(default_factory=Counts)
+    tracer: Tracer | None = None

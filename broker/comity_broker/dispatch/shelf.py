@@ -56,7 +56,7 @@ class Shelf:
         if found is None:
             found = (await self._reader.batches(agreement_id, [digest])).get(digest)
             if found is None:
-                raise _missing("a batch signature")
+                raise missing("a batch signature")
             self._batches[key] = found
             while len(self._batches) > _BATCHES:
                 self._batches.popitem(last=False)
@@ -70,7 +70,7 @@ class Shelf:
             return found
         row = (await self._reader.segments(agreement_id, [item])).get(item)
         if row is None:
-            raise _missing("a segment that an inbox names")
+            raise missing("a segment that an inbox names")
         found = self._segments[key] = _Shelved(row)
         self._size += len(row.data)
         while self._size > self._capacity and len(self._segments) > 1:
@@ -79,7 +79,8 @@ class Shelf:
         return found
 
 
-def _missing(what: str) -> StorageError:
+def missing(what: str) -> StorageError:
+    """Build the error for what a row names and the store lacks."""
     return StorageError(
         f"the store lacks {what}",
         what_to_do="Stop, copy the data directory, then run comity broker check.",

@@ -25,8 +25,8 @@ from comity_broker.admitting import Admitted, Draws, unit_of
 from comity_broker.auditlog.kinds import SHARED
 from comity_broker.budget import RefusalBudget
 from comity_broker.clock import BrokerClock
+from comity_broker.counts import Counts
 from comity_broker.frames import BatchFrame, PreparedFrame, Publisher
-from comity_broker.journal import Journal
 from comity_broker.logs import ForkSeenError, Logs
 from comity_broker.operations import OperationsLog, log_caller
 from comity_broker.outcomes import settled
@@ -36,6 +36,7 @@ from comity_broker.services.refusals import refusal_of
 from comity_broker.services.taking import Taking
 from comity_broker.settings import Settings
 from comity_broker.storage.protocol import Committed, Outcome, Reader, SegmentRow
+from comity_broker.tracing import Submitting
 
 _AGAIN: Final = 8
 _FRAME_SEGMENTS: Final = 64
@@ -51,7 +52,7 @@ class Publishing:
         self,
         *,
         admission: Admission,
-        journal: Journal,
+        journal: Submitting,
         logs: Logs,
         receipts: ReceiptSigner,
         operations: OperationsLog,
@@ -61,6 +62,7 @@ class Publishing:
         random_bytes: RandomBytes,
         incarnation: bytes,
         admitted: Callable[[str], None],
+        counts: Counts,
     ) -> None:
         self._admission = admission
         self._journal = journal
@@ -73,6 +75,7 @@ class Publishing:
         self._random_bytes = random_bytes
         self._incarnation = incarnation
         self._admitted = admitted
+        self._counts = counts
         self._draining = asyncio.Event()
         self._budget = RefusalBudget(settings.refusals_per_second, clock.monotonic)
 
@@ -124,7 +127,7 @@ class Publishing:
         response = exchange_pb2.PublishOneResponse()
         frame = PreparedFrame(_batch_frame(request.batch), publisher)
         for number in range(len(frame.frame.segments)):
-            answer = await self._answer(frame, number, number, _Turn())
+            answer = await self._answer(frame, number, number, Turn())
             if isinstance(answer, exchange_pb2.SegmentReceipt):
                 response.receipts.append(answer)
             else:
@@ -146,10 +149,10 @@ class Publishing:
     ) -> None:
         failure: ComityError | None = None
         ordinal = 0
-        turn = _Turn()
+        turn = Turn()
         turn.pass_on()  # nothing is before the first segment
 
-        async def answer(frame: PreparedFrame, number: int, place: int, mine: _Turn) -> None:
+        async def answer(frame: PreparedFrame, number: int, place: int, mine: Turn) -> None:
             try:
                 answers.put_nowait(await self._answer(frame, number, place, mine))
             finally:
@@ -176,7 +179,7 @@ class Publishing:
 
     # --- a segment --------------------------------------------------------------------------------------------------
 
-    async def _answer(self, frame: PreparedFrame, number: int, ordinal: int, turn: _Turn) -> Answer:
+    async def _answer(self, frame: PreparedFrame, number: int, ordinal: int, turn: Turn) -> Answer:
         received_at = self._clock.now_ms()
         await turn.mine()
         publisher = frame.publisher
@@ -191,7 +194,7 @@ class Publishing:
             return exchange_pb2.SegmentRefusal(ordinal=ordinal, segment_id=named, refusal=refusal_of(told))
 
     async def _settled(
-        self, frame: PreparedFrame, number: int, segment: Segment, received_at: int, turn: _Turn
+        self, frame: PreparedFrame, number: int, segment: Segment, received_at: int, turn: Turn
     ) -> exchange_pb2.SegmentReceipt:
         """Give a segment's receipt, the stored one if it has one; raises the ComityError that refuses it whole."""
         who = frame.publisher.caller
@@ -199,15 +202,19 @@ class Publishing:
             before = await self._admission.stored(who, segment)
             if before is not None:
                 turn.pass_on()
+                self._counts.duplicate((segment.agreement_id, who.party, segment.transport_class))
                 return await self._receipt(who, segment.agreement_id, before)
             self._budget.check(str(who.identity))
-            admissible = await self._admission.examine(frame, number, segment, received_at, self._clock.now_ms())
+            admissible = await self._examined(frame, number, segment, received_at)
             try:
                 admitted = await self._committed(who, admissible, turn)
             except ComityError as error:
                 if error.code is ErrorCode.STATE_CHANGED:
                     continue
                 raise
+            if not admitted.known:
+                lane = (segment.agreement_id, who.party, segment.transport_class)
+                self._counts.admitted(lane, admitted.admitted, len(admitted.row.data))
             receipt = await self._receipt(who, segment.agreement_id, admitted.row, admitted)
             self._explain(receipt, who, admissible, admitted)
             return receipt
@@ -217,7 +224,10 @@ class Publishing:
             retry_after_seconds=1.0,
         )
 
-    async def _committed(self, who: Caller, admissible: Admissible, turn: _Turn) -> Admitted:
+    async def _examined(self, frame: PreparedFrame, number: int, segment: Segment, received_at: int) -> Admissible:
+        return await self._admission.examine(frame, number, segment, received_at, self._clock.now_ms())
+
+    async def _committed(self, who: Caller, admissible: Admissible, turn: Turn) -> Admitted:
         log = self._logs.log(admissible.segment.agreement_id)
         draws = Draws.draw(admissible, log, self._random_bytes)
         as_logged = log_caller(who, self._random_bytes(16))
@@ -238,7 +248,9 @@ class Publishing:
         try:
             self._budget.check(node)
         except UnreachableError as limited:
+            self._counts.refused(("", who.party, limited.code.name), slots)
             return limited
+        self._counts.refused(("", who.party, error.code.name), slots)
         self._budget.spend(node, slots if error.retry_after_seconds is None else 1)
         self._operations.rejected(who, "", segment_id, error)
         return error
@@ -248,7 +260,7 @@ class Publishing:
     ) -> exchange_pb2.SegmentReceipt:
         """Sign a stored receipt, with its entry: out of the store where this commit did not make it."""
         self._clock.committed(row.admitted_at)
-        signed = await self._receipts.sign(row.receipt)
+        signed = await self._signed(agreement_id, row)
         if admitted is not None and admitted.entry is not None:
             entry, bodies = admitted.entry, list(admitted.bodies)
         else:
@@ -262,6 +274,9 @@ class Publishing:
             ),
         )
 
+    async def _signed(self, agreement_id: str, row: SegmentRow) -> bytes:  # noqa: ARG002 - a span says the agreement
+        return await self._receipts.sign(row.receipt)
+
     def _explain(
         self, receipt: exchange_pb2.SegmentReceipt, who: Caller, admissible: Admissible, admitted: Admitted
     ) -> None:
@@ -269,6 +284,7 @@ class Publishing:
         agreement_id = admissible.segment.agreement_id
         self._budget.spend(str(who.identity), len(admitted.refused))
         for slot, refused in sorted(admitted.refused.items()):
+            self._counts.refused((agreement_id, who.party, refused.error.code.name), 1)
             refusal = refusal_of(refused.error, agreement_id=agreement_id, agreement_digest=admissible.agreement_digest)
             receipt.refusals.append(exchange_pb2.SlotRefusal(slot=slot, refusal=refusal))
             if isinstance(refused.error, RejectedError | ForkSeenError):
@@ -292,16 +308,16 @@ class Publishing:
             )
 
 
-class _Turn:
+class Turn:
     """A place in a stream's order: segments reach the journal one after the other."""
 
     def __init__(self, before: asyncio.Event | None = None) -> None:
         self._before = before
         self._passed = asyncio.Event()
 
-    def next(self) -> _Turn:
+    def next(self) -> Turn:
         """Give the place after this one."""
-        return _Turn(self._passed)
+        return Turn(self._passed)
 
     async def mine(self) -> None:
         """Wait until everything before has reached the journal."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from comity.node.connection import Connection
 from comity.v1 import operations_pb2
+
+CLASS_NAMES: Final = ("control", "flash", "immediate", "priority", "routine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,11 @@ class AgreementStatus:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerStatus:
-    """One consumer's line; `oldest_waiting_at` is 0 when nothing waits."""
+    """One consumer's line; `oldest_waiting_at` is 0 when nothing waits, `stalled_since` while deliveries go on.
+
+    `backlog_by_class` goes from the most urgent class to the least, by name; `attempts` is how often the report was handed over
+    that was so most often, of the `retried` ones.
+    """
 
     node: str
     consumer: str
@@ -32,13 +40,42 @@ class ConsumerStatus:
     oldest_waiting_at: int
     parked: int
     held: int
+    backlog_by_class: dict[str, int]
+    retried: int
+    attempts: int
+    stalled_since: int
+
+    @property
+    def stalled(self) -> bool:
+        """Say whether it has backlog and credit and gets nothing."""
+        return self.stalled_since > 0
+
+
+@dataclass(frozen=True, slots=True)
+class DiskReserve:
+    """From how full a disk on (0 to 1) a class is refused, and whether it is now."""
+
+    precedence: str
+    full_at: float
+    refusing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerRates:
+    """What happens a second, over the last ten, and a minute, over the last one."""
+
+    commits_per_second: float
+    admitted_per_second: float
+    handed_over_per_second: float
+    acknowledged_per_second: float
+    refusals_per_minute: float
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerAlarm:
     """What stands still at a broker and needs somebody, until it works again; it came `times` times since `since`.
 
-    `kind` is MONITOR (the duties of an agreement) or CLOCK (the wall clock was set; `agreement_id` is empty).
+    `since` is 0 where that is not known, `times` where nothing is counted; `agreement_id` is empty where it is about none.
     """
 
     kind: str
@@ -47,6 +84,8 @@ class BrokerAlarm:
     times: int
     reason: str
     what_to_do: str
+    node: str = ""
+    consumer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +108,10 @@ class BrokerStatus:
     commit_p50_ms: float
     commit_p99_ms: float
     operations_dropped: int
+    operations_log_size: int
+    write_ahead_bytes: int
+    rates: BrokerRates
+    disk_reserves: tuple[DiskReserve, ...]
     alarms: tuple[BrokerAlarm, ...]
     agreements: tuple[AgreementStatus, ...]
     consumers: tuple[ConsumerStatus, ...]
@@ -91,31 +134,64 @@ async def broker_status(connection: Connection) -> BrokerStatus:
         commit_p50_ms=answer.commit_p50_ms,
         commit_p99_ms=answer.commit_p99_ms,
         operations_dropped=answer.operations_dropped,
+        operations_log_size=answer.operations_log_size,
+        write_ahead_bytes=answer.write_ahead_bytes,
+        rates=BrokerRates(
+            commits_per_second=answer.rates.commits_per_second,
+            admitted_per_second=answer.rates.admitted_per_second,
+            handed_over_per_second=answer.rates.handed_over_per_second,
+            acknowledged_per_second=answer.rates.acknowledged_per_second,
+            refusals_per_minute=answer.rates.refusals_per_minute,
+        ),
+        disk_reserves=tuple(
+            DiskReserve(class_name(one.transport_class), one.full_at, one.refusing) for one in answer.disk_reserves
+        ),
         alarms=tuple(
-            BrokerAlarm(one.kind, one.agreement_id, one.since, one.times, one.reason, one.what_to_do)
+            BrokerAlarm(
+                one.kind, one.agreement_id, one.since, one.times, one.reason, one.what_to_do, one.node, one.consumer
+            )
             for one in answer.alarms
         ),
         agreements=tuple(
             AgreementStatus(one.agreement_id, one.phase, one.log_size, one.reports, one.frozen_reason)
             for one in answer.agreements
         ),
-        consumers=tuple(
-            ConsumerStatus(
-                node=one.node,
-                consumer=one.consumer,
-                connected=one.connected,
-                backlog=one.backlog,
-                in_flight=one.in_flight,
-                credits=one.credits,
-                oldest_waiting_at=one.oldest_waiting_at,
-                parked=one.parked,
-                held=one.held,
-            )
-            for one in answer.consumers
-        ),
+        consumers=_consumers(answer.consumers),
     )
+
+
+async def broker_metrics(connection: Connection) -> str:
+    """Give a broker's metrics in the Prometheus text format; raises as `broker_status`."""
+    answer = await connection.call(connection.operations.GetMetrics, operations_pb2.GetMetricsRequest())
+    return answer.text
 
 
 async def drain_broker(connection: Connection) -> None:
     """Have a broker finish what is open and stop."""
     await connection.call(connection.operations.Drain, operations_pb2.DrainRequest())
+
+
+def class_name(transport_class: int) -> str:
+    """Give the word for a class; one that this release does not know by its number."""
+    return CLASS_NAMES[transport_class] if transport_class < len(CLASS_NAMES) else str(transport_class)
+
+
+def _consumers(messages: Iterable[operations_pb2.ConsumerStatus]) -> tuple[ConsumerStatus, ...]:
+    return tuple(
+        ConsumerStatus(
+            node=one.node,
+            consumer=one.consumer,
+            connected=one.connected,
+            backlog=one.backlog,
+            in_flight=one.in_flight,
+            credits=one.credits,
+            oldest_waiting_at=one.oldest_waiting_at,
+            parked=one.parked,
+            held=one.held,
+            backlog_by_class={class_name(each.transport_class): each.reports for each in one.backlog_by_class},
+            retried=one.retried,
+            attempts=one.attempts,
+            stalled_since=one.stalled_since,
+        )
+        for one in messages
+    )

@@ -57,6 +57,10 @@ class GetStatusResponse(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     OPERATIONS_DROPPED_FIELD_NUMBER: _builtins.int
     ALARMS_FIELD_NUMBER: _builtins.int
+    RATES_FIELD_NUMBER: _builtins.int
+    DISK_RESERVES_FIELD_NUMBER: _builtins.int
+    OPERATIONS_LOG_SIZE_FIELD_NUMBER: _builtins.int
+    WRITE_AHEAD_BYTES_FIELD_NUMBER: _builtins.int
     broker: _builtins.str
     """PARTY/NAME."""
     tls_name: _builtins.str
@@ -74,7 +78,7 @@ class GetStatusResponse(_message.Message):
     disk_total_bytes: _builtins.int
     """See disk_free_bytes."""
     commit_p50_ms: _builtins.float
-    """Milliseconds from a unit's submission to its commit, the newest 1,024: median."""
+    """How long the commits of the last minute took, in milliseconds: median; 0 where there was none."""
     commit_p99_ms: _builtins.float
     """The same, 99th percentile."""
     key_log_size: _builtins.int
@@ -85,6 +89,10 @@ class GetStatusResponse(_message.Message):
     """Records of the operations log that were not written since the start: too many at once, or the log could not be
     written. The log counts them too, as AUDIT_FAILURE.
     """
+    operations_log_size: _builtins.int
+    """Entries of the operations log."""
+    write_ahead_bytes: _builtins.int
+    """Bytes of the write-ahead log that wait to be moved into the database."""
     @_builtins.property
     def agreements(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgreementStatus]:
         """One an agreement."""
@@ -96,6 +104,14 @@ class GetStatusResponse(_message.Message):
     @_builtins.property
     def alarms(self) -> _containers.RepeatedCompositeFieldContainer[Global___BrokerAlarm]:
         """What stands still and needs somebody; empty when all is well."""
+
+    @_builtins.property
+    def rates(self) -> Global___BrokerRates:
+        """What happens now, a second and a minute."""
+
+    @_builtins.property
+    def disk_reserves(self) -> _containers.RepeatedCompositeFieldContainer[Global___DiskReserve]:
+        """From where on the disk is closed to each class."""
 
     def __init__(
         self,
@@ -116,14 +132,112 @@ class GetStatusResponse(_message.Message):
         version: _builtins.str = ...,
         operations_dropped: _builtins.int = ...,
         alarms: _abc.Iterable[Global___BrokerAlarm] | None = ...,
+        rates: Global___BrokerRates | None = ...,
+        disk_reserves: _abc.Iterable[Global___DiskReserve] | None = ...,
+        operations_log_size: _builtins.int = ...,
+        write_ahead_bytes: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rates", b"rates"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "alarms", b"alarms", "broker", b"broker", "commit_p50_ms", b"commit_p50_ms", "commit_p99_ms", b"commit_p99_ms", "consumers", b"consumers", "disk_free_bytes", b"disk_free_bytes", "disk_total_bytes", b"disk_total_bytes", "incarnation", b"incarnation", "key_log_size", b"key_log_size", "now", b"now", "operations_dropped", b"operations_dropped", "started_at", b"started_at", "state", b"state", "tls_name", b"tls_name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "alarms", b"alarms", "broker", b"broker", "commit_p50_ms", b"commit_p50_ms", "commit_p99_ms", b"commit_p99_ms", "consumers", b"consumers", "disk_free_bytes", b"disk_free_bytes", "disk_reserves", b"disk_reserves", "disk_total_bytes", b"disk_total_bytes", "incarnation", b"incarnation", "key_log_size", b"key_log_size", "now", b"now", "operations_dropped", b"operations_dropped", "operations_log_size", b"operations_log_size", "rates", b"rates", "started_at", b"started_at", "state", b"state", "tls_name", b"tls_name", "version", b"version", "write_ahead_bytes", b"write_ahead_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class BrokerRates(_message.Message):
+    """BrokerRates is how fast a broker works. A second: over the last ten seconds. A minute: over the last one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMITS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    ADMITTED_PER_SECOND_FIELD_NUMBER: _builtins.int
+    HANDED_OVER_PER_SECOND_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_PER_SECOND_FIELD_NUMBER: _builtins.int
+    REFUSALS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    commits_per_second: _builtins.float
+    """Commits a second."""
+    admitted_per_second: _builtins.float
+    """Reports admitted a second."""
+    handed_over_per_second: _builtins.float
+    """Reports handed over a second, to all consumers together."""
+    acknowledged_per_second: _builtins.float
+    """Reports acknowledged a second."""
+    refusals_per_minute: _builtins.float
+    """Reports, answers and calls refused a minute."""
+    def __init__(
+        self,
+        *,
+        commits_per_second: _builtins.float = ...,
+        admitted_per_second: _builtins.float = ...,
+        handed_over_per_second: _builtins.float = ...,
+        acknowledged_per_second: _builtins.float = ...,
+        refusals_per_minute: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_per_second", b"acknowledged_per_second", "admitted_per_second", b"admitted_per_second", "commits_per_second", b"commits_per_second", "handed_over_per_second", b"handed_over_per_second", "refusals_per_minute", b"refusals_per_minute"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BrokerRates: _TypeAlias = BrokerRates  # noqa: Y015
+
+@_typing.final
+class DiskReserve(_message.Message):
+    """DiskReserve is what is kept free for what is more urgent than one class."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSPORT_CLASS_FIELD_NUMBER: _builtins.int
+    FULL_AT_FIELD_NUMBER: _builtins.int
+    REFUSING_FIELD_NUMBER: _builtins.int
+    transport_class: _builtins.int
+    """0 control, 1 FLASH, 2 IMMEDIATE, 3 PRIORITY, 4 ROUTINE."""
+    full_at: _builtins.float
+    """From how full a disk on the class is refused, 0 to 1."""
+    refusing: _builtins.bool
+    """Whether it is refused now."""
+    def __init__(
+        self,
+        *,
+        transport_class: _builtins.int = ...,
+        full_at: _builtins.float = ...,
+        refusing: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["full_at", b"full_at", "refusing", b"refusing", "transport_class", b"transport_class"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiskReserve: _TypeAlias = DiskReserve  # noqa: Y015
+
+@_typing.final
+class ClassBacklog(_message.Message):
+    """ClassBacklog is what of one class a consumer has open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSPORT_CLASS_FIELD_NUMBER: _builtins.int
+    REPORTS_FIELD_NUMBER: _builtins.int
+    transport_class: _builtins.int
+    """0 control, 1 FLASH, 2 IMMEDIATE, 3 PRIORITY, 4 ROUTINE."""
+    reports: _builtins.int
+    """Reports neither acknowledged nor parked nor over."""
+    def __init__(
+        self,
+        *,
+        transport_class: _builtins.int = ...,
+        reports: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reports", b"reports", "transport_class", b"transport_class"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClassBacklog: _TypeAlias = ClassBacklog  # noqa: Y015
 
 @_typing.final
 class BrokerAlarm(_message.Message):
@@ -137,20 +251,27 @@ class BrokerAlarm(_message.Message):
     TIMES_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     WHAT_TO_DO_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    CONSUMER_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """MONITOR: the duties of the agreement stand still. CLOCK: the wall clock was set, and until a restart nothing falls due by
-    the time alone.
+    the time alone. STALLED: a consumer has backlog and credit and gets nothing. FROZEN: the agreement's log is frozen. DISK:
+    reports of a class are refused since the disk is too full.
     """
     agreement_id: _builtins.str
-    """The agreement it is about; empty for the whole broker."""
+    """The agreement it is about; empty where it is about none."""
     since: _builtins.int
-    """When it began, Unix milliseconds."""
+    """When it began, Unix milliseconds; of STALLED since nothing is delivered; 0 where that is not known."""
     times: _builtins.int
-    """How often it came since then."""
+    """How often it came since then; 0 where that is not counted."""
     reason: _builtins.str
     """The newest reason."""
     what_to_do: _builtins.str
     """What to do."""
+    node: _builtins.str
+    """The node of a consumer that it is about, PARTY/NODE."""
+    consumer: _builtins.str
+    """The consumer's name."""
     def __init__(
         self,
         *,
@@ -160,10 +281,12 @@ class BrokerAlarm(_message.Message):
         times: _builtins.int = ...,
         reason: _builtins.str = ...,
         what_to_do: _builtins.str = ...,
+        node: _builtins.str = ...,
+        consumer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_id", b"agreement_id", "kind", b"kind", "reason", b"reason", "since", b"since", "times", b"times", "what_to_do", b"what_to_do"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_id", b"agreement_id", "consumer", b"consumer", "kind", b"kind", "node", b"node", "reason", b"reason", "since", b"since", "times", b"times", "what_to_do", b"what_to_do"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -222,6 +345,10 @@ class ConsumerStatus(_message.Message):
     OLDEST_WAITING_AT_FIELD_NUMBER: _builtins.int
     PARKED_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
+    BACKLOG_BY_CLASS_FIELD_NUMBER: _builtins.int
+    RETRIED_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    STALLED_SINCE_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     """PARTY/NODE."""
     consumer: _builtins.str
@@ -240,6 +367,16 @@ class ConsumerStatus(_message.Message):
     """Parked reports."""
     held: _builtins.int
     """Held reports."""
+    retried: _builtins.int
+    """Reports that are being handed over again."""
+    attempts: _builtins.int
+    """How often the one of them was handed over that was most often; 0 where none is."""
+    stalled_since: _builtins.int
+    """The last delivery, where the consumer is stalled: it has backlog and credit and gets nothing; 0 where it is not."""
+    @_builtins.property
+    def backlog_by_class(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassBacklog]:
+        """The backlog of each class that has one, the most urgent first."""
+
     def __init__(
         self,
         *,
@@ -252,14 +389,57 @@ class ConsumerStatus(_message.Message):
         oldest_waiting_at: _builtins.int = ...,
         parked: _builtins.int = ...,
         held: _builtins.int = ...,
+        backlog_by_class: _abc.Iterable[Global___ClassBacklog] | None = ...,
+        retried: _builtins.int = ...,
+        attempts: _builtins.int = ...,
+        stalled_since: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backlog", b"backlog", "connected", b"connected", "consumer", b"consumer", "credits", b"credits", "held", b"held", "in_flight", b"in_flight", "node", b"node", "oldest_waiting_at", b"oldest_waiting_at", "parked", b"parked"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "backlog", b"backlog", "backlog_by_class", b"backlog_by_class", "connected", b"connected", "consumer", b"consumer", "credits", b"credits", "held", b"held", "in_flight", b"in_flight", "node", b"node", "oldest_waiting_at", b"oldest_waiting_at", "parked", b"parked", "retried", b"retried", "stalled_since", b"stalled_since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConsumerStatus: _TypeAlias = ConsumerStatus  # noqa: Y015
+
+@_typing.final
+class GetMetricsRequest(_message.Message):
+    """GetMetricsRequest asks for the metrics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMetricsRequest: _TypeAlias = GetMetricsRequest  # noqa: Y015
+
+@_typing.final
+class GetMetricsResponse(_message.Message):
+    """GetMetricsResponse brings the metrics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """UTF-8 in the Prometheus text exposition format, version 0.0.4."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMetricsResponse: _TypeAlias = GetMetricsResponse  # noqa: Y015
 
 @_typing.final
 class DrainRequest(_message.Message):

@@ -40,6 +40,11 @@ class OperationsServiceStub:
                 request_serializer=comity_dot_v1_dot_operations__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=comity_dot_v1_dot_operations__pb2.GetStatusResponse.FromString,
                 _registered_method=True)
+        self.GetMetrics = channel.unary_unary(
+                '/comity.v1.OperationsService/GetMetrics',
+                request_serializer=comity_dot_v1_dot_operations__pb2.GetMetricsRequest.SerializeToString,
+                response_deserializer=comity_dot_v1_dot_operations__pb2.GetMetricsResponse.FromString,
+                _registered_method=True)
         self.Drain = channel.unary_unary(
                 '/comity.v1.OperationsService/Drain',
                 request_serializer=comity_dot_v1_dot_operations__pb2.DrainRequest.SerializeToString,
@@ -53,6 +58,13 @@ class OperationsServiceServicer:
 
     def GetStatus(self, request, context):
         """GetStatus says how the broker is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMetrics(self, request, context):
+        """GetMetrics gives what GetStatus counts as text in the Prometheus exposition format, as the port for scraping does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +84,11 @@ def add_OperationsServiceServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=comity_dot_v1_dot_operations__pb2.GetStatusRequest.FromString,
                     response_serializer=comity_dot_v1_dot_operations__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'GetMetrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMetrics,
+                    request_deserializer=comity_dot_v1_dot_operations__pb2.GetMetricsRequest.FromString,
+                    response_serializer=comity_dot_v1_dot_operations__pb2.GetMetricsResponse.SerializeToString,
             ),
             'Drain': grpc.unary_unary_rpc_method_handler(
                     servicer.Drain,
@@ -107,6 +124,33 @@ class OperationsService:
             '/comity.v1.OperationsService/GetStatus',
             comity_dot_v1_dot_operations__pb2.GetStatusRequest.SerializeToString,
             comity_dot_v1_dot_operations__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMetrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/comity.v1.OperationsService/GetMetrics',
+            comity_dot_v1_dot_operations__pb2.GetMetricsRequest.SerializeToString,
+            comity_dot_v1_dot_operations__pb2.GetMetricsResponse.FromString,
             options,
             channel_credentials,
             insecure,

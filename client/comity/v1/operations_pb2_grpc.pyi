@@ -18,6 +18,8 @@ class OperationsServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStatus: _aio.UnaryUnaryMultiCallable[_operations_pb2.GetStatusRequest, _operations_pb2.GetStatusResponse]
     """GetStatus says how the broker is."""
+    GetMetrics: _aio.UnaryUnaryMultiCallable[_operations_pb2.GetMetricsRequest, _operations_pb2.GetMetricsResponse]
+    """GetMetrics gives what GetStatus counts as text in the Prometheus exposition format, as the port for scraping does."""
     Drain: _aio.UnaryUnaryMultiCallable[_operations_pb2.DrainRequest, _operations_pb2.DrainResponse]
     """Drain stops accepting, finishes what is open, and ends the process with exit code 0."""
 
@@ -31,6 +33,14 @@ class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_operations_pb2.GetStatusRequest, _abc.Awaitable[_operations_pb2.GetStatusResponse]],
     ) -> _abc.Awaitable[_operations_pb2.GetStatusResponse]:
         """GetStatus says how the broker is."""
+
+    @_abc_1.abstractmethod
+    def GetMetrics(
+        self,
+        request: _operations_pb2.GetMetricsRequest,
+        context: _aio.ServicerContext[_operations_pb2.GetMetricsRequest, _abc.Awaitable[_operations_pb2.GetMetricsResponse]],
+    ) -> _abc.Awaitable[_operations_pb2.GetMetricsResponse]:
+        """GetMetrics gives what GetStatus counts as text in the Prometheus exposition format, as the port for scraping does."""
 
     @_abc_1.abstractmethod
     def Drain(
