@@ -171,6 +171,21 @@ async def test_a_consumer_that_takes_nothing_off_its_stream_is_an_alarm_with_not
     assert world.dispatcher.look_for_stalled() == []
 
 
+async def test_who_was_idle_for_long_is_no_alarm_when_something_comes_but_when_it_is_not_taken(world):
+    consumer = await world.connect()
+    await consumer.until(CaughtUp)
+    await consumer.all()
+    world.pass_seconds(1000)
+    await world.admit(1)
+    assert world.dispatcher.look_for_stalled() == []
+    await consumer.idle()
+    assert world.dispatcher.look_for_stalled() == []
+    world.pass_seconds(60)
+    await world.admit(1)
+    world.pass_seconds(60)
+    assert world.dispatcher.look_for_stalled() == [("XBO/n1", "default")]
+
+
 async def test_how_long_is_too_long_is_a_setting(tmp_path):
     async with opened("memory", tmp_path, settings=Settings(stalled_after=7.0)) as world:
         await world.admit(1)

@@ -264,6 +264,10 @@ class Session:
 
     def kick(self, classes: Collection[int] = CLASSES) -> None:
         """Look for work of these classes."""
+        if self._telling.nothing_waits:
+            # Who had nothing to get is not behind: the time without a delivery begins with what comes now.
+            self._telling.nothing_waits = False
+            self.delivered_at = self._shared.clock.monotonic()
         present = {cursor.row.key.transport_class for desk in self.desks.values() for cursor in desk.cursors.values()}
         for transport_class in present.intersection(classes, CLASSES):
             self._dirty.add(transport_class)

@@ -39,8 +39,8 @@ class AgreementBacklog:
 class ConsumerStatus:
     """One consumer's line. `oldest_waiting_at` is when its oldest open report was admitted, Unix ms; 0 where none is.
 
-    `retried` reports are being handed over again, `attempts` times the one that was so most often. `stalled_since` is the last
-    delivery before it stalled, Unix ms; 0 while it does not.
+    `retried` reports are being handed over again, `attempts` times the one that was so most often. `stalled_since` is
+    since when a stalled one gets nothing, Unix ms; 0 where it is not stalled.
     """
 
     node: str

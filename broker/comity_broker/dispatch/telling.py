@@ -12,13 +12,14 @@ from comity_broker.dispatch.shared import Shared
 
 
 class Telling:
-    """Says each thing once, when it becomes true."""
+    """Says each thing once, when it becomes true. `nothing_waits` is as it was when news was asked for last."""
 
     def __init__(self, shared: Shared, desks: Mapping[str, Desk], handing: HandingOver, credits_: Credits) -> None:
         self._shared = shared
         self._desks = desks
         self._handing = handing
         self._credits = credits_
+        self.nothing_waits = False
         self._caught_up = False
         self._held: dict[str, int] = {}
 
@@ -26,6 +27,7 @@ class Telling:
         """Give what is to be told now; asked only while nothing is on its way."""
         frames: list[Frame] = []
         waiting = self.waiting
+        self.nothing_waits = not waiting
         if not waiting and not self._caught_up:
             self._caught_up = True
             frames.append(CaughtUp())

@@ -372,7 +372,7 @@ class ConsumerStatus(_message.Message):
     attempts: _builtins.int
     """How often the one of them was handed over that was most often; 0 where none is."""
     stalled_since: _builtins.int
-    """The last delivery, where the consumer is stalled: it has backlog and credit and gets nothing; 0 where it is not."""
+    """Since when a stalled consumer, which has backlog and credit, gets nothing; 0 for one that is not stalled."""
     @_builtins.property
     def backlog_by_class(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassBacklog]:
         """The backlog of each class that has one, the most urgent first."""
