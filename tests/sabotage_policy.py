@@ -17,6 +17,7 @@ from sabotage_policy_baseline import BASELINE_FAULTS
 from sabotage_policy_kinds import KIND_FAULTS
 from sabotage_tools import (
     Fault,
+    compiled_anew,
     in_check,
     in_controlled,
     in_function,
@@ -51,7 +52,7 @@ _DECIDED = (
     kinds.Suites,
 )
 
-FAULTS: dict[str, Fault] = {
+_FAULTS: dict[str, Fault] = {
     **{f"the {kind.__struct_config__.tag} clause is skipped": skipped_clause(kind) for kind in _DECIDED},
     **BASELINE_FAULTS,
     **KIND_FAULTS,
@@ -318,3 +319,5 @@ FAULTS: dict[str, Fault] = {
         baseline_predicates, "_held", "not isinstance(held, frozenset)", "held is None"
     ),
 }
+
+FAULTS: dict[str, Fault] = {name: compiled_anew(fault) for name, fault in _FAULTS.items()}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from comity_policy import lowering, lowering_clauses, predicates, rules
+from comity_policy import engine, lowering, lowering_clauses, predicates, rules
 from comity_policy.decision import Baseline
 from comity_policy.facts import Point
 from comity_policy.predicates import baseline as baseline_predicates
@@ -121,5 +121,16 @@ def undecided_at(point: Point) -> Fault:
         patch.setattr(
             lowering, "lower", lambda source, direction, at: () if at is point else original(source, direction, at)
         )
+
+    return put
+
+
+def compiled_anew(fault: Fault) -> Fault:
+    """Give the fault where nothing is shared: what was made before it, for other agreements, does not have it."""
+
+    def put(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(engine, "_shared_check", predicates.build)
+        patch.setattr(engine, "_violations", inspect.unwrap(engine._violations))
+        fault(patch)
 
     return put

@@ -54,7 +54,7 @@ REPORT_FAULTS = {
     "every addressed party is refused": ("if party not in served", ""),
     "only the last portion is permitted": ("indices.append(index)", "indices = [index]"),
     "the clauses left to another point are not told": (
-        "deferred=lowering.deferred(compiled.source, profile.originator.party, addressed, moment.point)",
+        "deferred=compiled.deferred(profile.originator.party, addressed, moment.point)",
         "deferred=()",
     ),
 }

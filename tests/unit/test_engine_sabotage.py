@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 
 from builders_engine import Situation, told
-from comity_policy import engine, predicates
 from engine_cases import CASES
 from sabotage_policy import FAULTS, Fault
 
@@ -59,8 +57,5 @@ def test_the_table_holds_without_a_fault() -> None:
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 def test_the_fault_is_found(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
-    # What was made before it, and is shared by agreements, does not have the fault.
-    monkeypatch.setattr(engine, "_shared_check", predicates.build)
-    monkeypatch.setattr(engine, "_violations", inspect.unwrap(engine._violations))
     fault(monkeypatch)
     assert unexpected() is not None
