@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -37,6 +36,7 @@ from comity.node.requests import Issued, Request
 from comity.statement import FILE_LIMIT, Statement, decode, encode
 from comity.suites import KeyRole, RandomBytes, Suite, generate_signing
 from comity_broker.auditlog.checkpoint import LogKeys
+from comity_policy.strict_toml import tables_of
 
 CERTIFICATE_LIMIT: Final = 64 << 10
 
@@ -213,6 +213,6 @@ def _about(data: Path) -> _About:
     what = "Make one: comity broker init PARTY/NAME --region REGION --trust PARTY.card"
     raw = read_file(data / "broker.toml", CERTIFICATE_LIMIT, f"there is no broker in {data}", what)
     try:
-        return msgspec.convert(tomllib.loads(raw.decode()), _About, strict=True)
+        return msgspec.convert(tables_of(raw), _About, strict=True)
     except (ValueError, msgspec.ValidationError) as error:
         raise StorageError(f"{data / 'broker.toml'} is damaged: {error}") from error

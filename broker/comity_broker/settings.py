@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
@@ -18,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from comity.errors import ErrorCode, NotFoundError, UsageError
+from comity_policy.strict_toml import tables_of
 
 FILE_LIMIT: Final = 64 << 10
 _PREFIX: Final = "COMITY_BROKER_"
@@ -130,7 +130,7 @@ def _from_file(path: Path, *, required: bool) -> dict[str, object]:
     if len(data) > FILE_LIMIT:
         raise UsageError(f"{path} has {len(data)} bytes, at most {FILE_LIMIT}")
     try:
-        return tomllib.loads(data.decode())
+        return tables_of(data)
     except ValueError as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
 

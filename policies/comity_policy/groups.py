@@ -18,7 +18,6 @@ Rules, in order:
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -31,6 +30,7 @@ from typing import Final
 import msgspec
 
 from comity_policy.marking import MarkingError, is_party_code
+from comity_policy.strict_toml import tables_of
 from comity_policy.vocabulary import VocabularyError, digest_of
 
 NAME: Final = "groups"
@@ -102,7 +102,7 @@ def bundled() -> Groups:
 def read(data: bytes) -> Groups:
     """Give the groups the bytes of a file say; raises VocabularyError."""
     try:
-        parsed = msgspec.convert(tomllib.loads(data.decode()), _File, strict=True)
+        parsed = msgspec.convert(tables_of(data), _File, strict=True)
     except (ValueError, msgspec.ValidationError) as error:
         raise VocabularyError(NAME, f"vocabulary {NAME!r} is damaged: {error}") from error
     return Groups(

@@ -1,6 +1,7 @@
 """What must hold between the parts of an agreement document: the first fault ends the load.
 
-Structure (`structure_faults`), in the document's order: shapes of ids, codes, digests and words; at least two parties with
+Structure (`structure_faults`): at most 64 parties, 1,024 clauses, 16 tables of one direction and 64 levels, for what is compared with its like
+takes a time that grows faster than the text. Then in the document's order: shapes of ids, codes, digests and words; at least two parties with
 roots and trust domains of their own; references to parties that exist; the agreement's life (`terms.py`); per direction an
 equivalence at all times that names every level the other tables give its two parties (total) and never protects a higher
 level less (monotone); what each kind of clause needs (`clause_faults.py`), annexes included, and each invariant.
@@ -12,7 +13,9 @@ names.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import date
 from itertools import pairwise
 
 from comity_policy.clause_faults import clause_faults, clause_words
@@ -20,9 +23,16 @@ from comity_policy.fault_checks import direction_faults, party_faults, people_fa
 from comity_policy.faults import AGREEMENT_ID, Fault, digest_faults
 from comity_policy.invariant_faults import invariant_faults, invariant_words
 from comity_policy.sections import Document, Equivalence, Languages, NoLevel
+from comity_policy.steps import CLAUSES_LIMIT
 from comity_policy.terms import term_faults
 from comity_policy.toml_lines import Path
 from comity_policy.vocabulary import Vocabularies
+
+PARTIES = 64
+# As many as one step of an agreement's life may name.
+CLAUSES = CLAUSES_LIMIT
+TABLES = 16
+LEVELS = 64
 
 _PARTY = re.compile(r"[A-Z]{3}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -33,6 +43,7 @@ _TRUST_DOMAIN = re.compile(r"(?=.{1,64}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a
 
 def structure_faults(document: Document) -> Iterator[Fault]:
     """Give what is wrong with the document by itself; when this gives nothing, its references and shapes are sound."""
+    yield from _too_many(document)
     yield from _heading(document)
     yield from _parties(document)
     yield from _brokers(document)
@@ -52,6 +63,20 @@ def word_faults(document: Document, words: Vocabularies) -> Iterator[Fault]:
     for clause, path in zip(document.clauses, document.clause_paths(), strict=True):
         yield from clause_words(clause, words, path)
     yield from invariant_words(document, words)
+
+
+def _too_many(document: Document) -> Iterator[Fault]:
+    """Give what there is too much of: whatever is compared with its like is bounded before it is."""
+    if len(document.parties) > PARTIES:
+        yield Fault(("parties",), f"are {len(document.parties)}, at most {PARTIES} parties are allowed")
+    if len(document.clauses) > CLAUSES:
+        yield Fault(("clause",), f"are {len(document.clauses)}, at most {CLAUSES} clauses are allowed")
+    tables = Counter((one.from_party, one.to_party) for one in document.equivalences)
+    for position, table in enumerate(document.equivalences):
+        if len(table.rows) > LEVELS:
+            yield Fault(("equivalence", position, "rows"), f"at most {LEVELS} levels are allowed")
+        if tables[table.from_party, table.to_party] > TABLES:
+            yield Fault(("equivalence", position), f"at most {TABLES} tables of one direction are allowed")
 
 
 def _heading(document: Document) -> Iterator[Fault]:
@@ -116,9 +141,15 @@ def _equivalences(document: Document) -> Iterator[Fault]:
     for from_party, to_party in document.directions():
         if not document.equivalences_of(from_party, to_party):
             yield Fault(("equivalence",), f"there is no equivalence from {from_party} to {to_party}")
+    ends = _ends(document.equivalences)
+    by_sender: dict[str, list[int]] = {}
     for position, table in enumerate(document.equivalences):
-        for other in document.equivalences:
-            if _overlap(document, table, other):
+        by_sender.setdefault(table.from_party, []).append(position)
+    for position, table in enumerate(document.equivalences):
+        for number in sorted({*by_sender[table.from_party], *by_sender.get(table.to_party, ())}):
+            other = document.equivalences[number]
+            # There is a time at which both tables are in use.
+            if table.valid_from.toordinal() < ends[number] and other.valid_from.toordinal() < ends[position]:
                 yield from _agree(table, other, ("equivalence", position, "rows"))
 
 
@@ -142,14 +173,18 @@ def _rows(table: Equivalence, path: Path) -> Iterator[Fault]:
     yield from repetition_faults(table.levels, (*path, "rows"))
 
 
-def _overlap(document: Document, one: Equivalence, other: Equivalence) -> bool:
-    """Say whether there is a time at which both tables are in use."""
-    return _begins_before_end_of(document, one, other) and _begins_before_end_of(document, other, one)
-
-
-def _begins_before_end_of(document: Document, one: Equivalence, other: Equivalence) -> bool:
-    tables = document.equivalences_of(other.from_party, other.to_party)
-    return all(later.valid_from <= other.valid_from or later.valid_from > one.valid_from for later in tables)
+def _ends(tables: Sequence[Equivalence]) -> list[int]:
+    """Give the ordinal of the day on which each table's successor begins; one beyond all days for a table that has none."""
+    begins: dict[tuple[str, str], list[int]] = {}
+    for table in tables:
+        begins.setdefault((table.from_party, table.to_party), []).append(table.valid_from.toordinal())
+    return [
+        min(
+            (one for one in begins[table.from_party, table.to_party] if one > table.valid_from.toordinal()),
+            default=date.max.toordinal() + 1,
+        )
+        for table in tables
+    ]
 
 
 def _agree(table: Equivalence, other: Equivalence, path: Path) -> Iterator[Fault]:

@@ -19,9 +19,10 @@ from comity_policy.toml_lines import Path, line_at, lines_of, shown
 
 SIZE_LIMIT = 1 << 20
 
-# `tomllib` takes time that grows with the square of a key's parts; no key here has more than a few.
+# `tomllib` takes time that grows with the square of a key's parts; no key here has more than a few. No key begins behind a backslash:
+# looked for there as well, a string that never ends would be read anew from every quotation mark in it.
 _LONG_KEY = re.compile(
-    r"""(?<![\w"'-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""",
+    r"""(?<![\w"'\\-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""",
 )
 _SYNTAX_LINE = re.compile(r"line (\d+)")
 _FAULT_PLACE = re.compile(r"^(?P<problem>.*) - at `\$(?P<path>.*)`$", re.DOTALL)
@@ -48,6 +49,11 @@ class AtError(Exception):
     def __init__(self, path: Path, problem: str) -> None:
         self.fault = Fault(path, problem)
         super().__init__(problem)
+
+
+def tables_of(data: bytes) -> dict[str, object]:
+    """Give the tables of a TOML text of at most 1 MiB, as they are; raises DocumentError, and nothing else, for any fault."""
+    return _parsed(_text(data))
 
 
 def load_with(data: bytes, read: Callable[[dict[str, object]], _T], check: Callable[[_T], Fault | None]) -> _T:

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -39,6 +38,7 @@ from comity_policy.facts import AgreementState, Point
 from comity_policy.mutants import caveat_mutants, dropped, mutants
 from comity_policy.sections import AgreementKind
 from comity_policy.sources import Layer, every_layer
+from comity_policy.strict_toml import DocumentError, tables_of
 from comity_policy.table_facts import Facts, TableError, build
 from comity_policy.vocabulary import Vocabularies
 
@@ -269,8 +269,8 @@ def _read(table: bytes) -> dict[str, object]:
     if len(table) > SIZE_LIMIT:
         raise TableError(f"the table is {len(table)} bytes long, at most {SIZE_LIMIT} are allowed")
     try:
-        return tomllib.loads(table.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        return tables_of(table)
+    except DocumentError as error:
         raise TableError(f"the table is not TOML: {error}") from error
 
 

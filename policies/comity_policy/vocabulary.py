@@ -15,7 +15,6 @@ Rules in order:
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +23,8 @@ from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
+
+from comity_policy.strict_toml import tables_of
 
 _T = TypeVar("_T")
 
@@ -122,7 +123,7 @@ def resolve(vocabularies: Mapping[str, str]) -> Vocabularies:
 
 def _file(name: str, data: bytes) -> Mapping[str, _Word]:
     try:
-        words = msgspec.convert(tomllib.loads(data.decode()), _File, strict=True).words
+        words = msgspec.convert(tables_of(data), _File, strict=True).words
     except (ValueError, msgspec.ValidationError) as error:
         raise VocabularyError(name, f"vocabulary {name!r} is damaged: {error}") from error
     for word, one in words.items():

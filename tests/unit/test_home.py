@@ -88,6 +88,7 @@ def test_a_profile_is_read_as_it_was_written(tmp_path):
         ('address = "127.0.0.1:7443"', "address = 7443"),
         ("[broker]", "[brokers]"),
         ("[broker]", "[broker"),
+        ('kind = "node"', "kind = " + "[" * 5_000),
     ],
 )
 def test_a_profile_that_says_something_else_is_refused(tmp_path, before, after):

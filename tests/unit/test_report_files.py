@@ -133,6 +133,7 @@ def test_options_fill_what_a_structured_report_leaves_open_and_change_nothing_it
         ('\nmarking = "SECRET//NOFORN"\ncategories', "\ncategories", "marking"),
         ("expires_at = 2027-01-31T12:00:00Z", "expires_at = 2027-01-31T12:00:00", "expires_at"),
         ("Two transfers", "Two \x00 transfers", "report.toml"),
+        ("purpose = ", "purpose = " + "[" * 5_000, "nested too deep"),
     ],
 )
 def test_a_structured_report_that_is_wrong_is_refused_with_what_is_wrong(tmp_path, before, after, named):

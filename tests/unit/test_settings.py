@@ -40,6 +40,7 @@ def test_an_ipv6_address_is_written_in_brackets():
         ("routine_full = 0.99", "routine_full"),
         ("segment_bytes = 2000000", "segment_bytes"),
         ("not toml", "TOML"),
+        ("attempts = " + "[" * 5_000, "nested too deep"),
     ],
 )
 def test_a_setting_that_is_unknown_or_out_of_range_is_named(tmp_path, text, said):

@@ -3,6 +3,10 @@
 import pytest
 
 from comity_policy.document import DocumentError, load
+from comity_policy.groups import read as read_groups
+from comity_policy.strict_toml import tables_of
+from comity_policy.vocabulary import NAMES, VocabularyError
+from comity_policy.vocabulary import read as read_vocabularies
 
 ESCAPED = r'"\""'
 
@@ -31,8 +35,29 @@ def test_the_line_of_such_a_key_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a " * 400_000, '"' * 800_000, "." * 800_000, ("a" + " " * 40_000) * 20, "a" * 900_000]
+    "text",
+    [
+        *("a " * 400_000, '"' * 800_000, "." * 800_000, ("a" + " " * 40_000) * 20, "a" * 900_000),
+        'a = "' + '\\"' * 400_000,
+    ],
+    ids=["words", "quotes", "dots", "spaces", "one word", "escaped quotes in a string that never ends"],
 )
 def test_looking_for_one_takes_no_longer_than_reading(text: str) -> None:
     with pytest.raises(DocumentError, match="is not TOML"):
         load(text.encode())
+
+
+DEEP = b"listen = " + b"[" * 5_000 + b"]" * 5_000
+
+
+def test_tables_nested_too_deep_are_refused_like_any_other_fault() -> None:
+    with pytest.raises(DocumentError, match="nested too deep"):
+        tables_of(DEEP)
+
+
+@pytest.mark.parametrize(
+    "read", [read_groups, lambda data: read_vocabularies(dict.fromkeys(NAMES, data))], ids=["groups", "words"]
+)
+def test_a_vocabulary_nested_too_deep_is_damaged(read) -> None:
+    with pytest.raises(VocabularyError, match="nested too deep"):
+        read(DEEP)

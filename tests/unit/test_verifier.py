@@ -22,6 +22,7 @@ from comity.envelope.segment import Absent
 from comity.verify.__main__ import main
 from comity.verify.bundle import Code, read_file
 from comity.verify.checks import Verification
+from comity.verify.crypto import digest
 from comity.verify.notes import Checkpoint
 from comity.verify.records import FormError
 from comity.verify.trees import leaf_hash, read_bundle, root_of
@@ -264,6 +265,17 @@ def test_the_verifier_in_one_file_runs_without_the_rest_of_comity(audit, tmp_pat
     command = [sys.executable, "-I", archive, tmp_path / "bundle"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["PASS"]), done.stderr
+
+
+def test_a_text_that_would_take_hours_to_parse_is_a_finding(audit, tmp_path):
+    hostile = b"a" + b".a" * 400_000 + b" = 1"
+    audit.change(0, agreement_digest=digest("agreement", hostile).hex())
+    audit.write(tmp_path)
+    put(tmp_path / "agreements/hostile.toml", hostile)
+    done = Verification(tmp_path)
+    assert ("AGREEMENT", "a text has a key of too many parts") in {
+        (one.code.name, one.message) for one in done.findings
+    }
 
 
 # --- its size and its description -----------------------------------------------------------------------------------

@@ -23,7 +23,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,6 +38,7 @@ from comity.identity.names import Identity, IdentityKind, check_name, check_part
 from comity.node.files import read_file, write_file
 from comity.statement import FILE_LIMIT as STATEMENT_LIMIT
 from comity.statement import Statement, decode, encode
+from comity_policy.strict_toml import tables_of
 
 CARD_LIMIT: Final = 1 << 20
 PROFILE_LIMIT: Final = 1 << 14
@@ -328,7 +328,7 @@ class _ProfileFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def _read_profile(path: Path, data: bytes, place: Place) -> Profile:
     try:
-        said = msgspec.convert(tomllib.loads(data.decode()), _ProfileFile, strict=True)
+        said = msgspec.convert(tables_of(data), _ProfileFile, strict=True)
     except (ValueError, msgspec.ValidationError) as error:
         raise UsageError(
             f"{path} is not a profile: {error}",

@@ -26,7 +26,6 @@ Rules in order:
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -42,6 +41,7 @@ from comity.report import Report, ReportFields
 from comity_policy.banner import tlp_in, with_tlp
 from comity_policy.facts import PersonalData
 from comity_policy.marking import MarkingError
+from comity_policy.strict_toml import tables_of
 from comity_policy.tlp import narrowest, parse_tlp, tlp_word
 
 STRUCTURED: Final = ".report.toml"
@@ -133,7 +133,7 @@ def report_names(directory: Path) -> list[str]:
 def _structured(path: Path, wishes: Wishes) -> Report:
     try:
         table = msgspec.convert(
-            tomllib.loads(read_file(path, REPORT_LIMIT).decode()),
+            tables_of(read_file(path, REPORT_LIMIT)),
             _ReportTable,
             strict=True,
             builtin_types=(datetime,),

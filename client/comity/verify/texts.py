@@ -6,6 +6,7 @@ text stands in its own party's body of the entry that added it and nowhere else,
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,8 @@ from comity.verify.records import require
 STEP_TYPES: Final = ("counter", "amend", "notes")
 _BASELINE: Final = """in-force parties agreement addressee broker node marking vocabulary access national-only releasable
     originator-control onward times grant"""
+# `tomllib` takes time that grows with the square of a key's parts; no key of an agreement has more than a few.
+_LONG_KEY: Final = re.compile(r"""(?<![\w"'\\-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""")
 _REASONS: Final = ("DENIED", "FACT_MISSING", "CLAUSE_SUSPENDED")
 
 
@@ -27,7 +30,7 @@ class Texts:
         texts = [read_file(path, 1 << 20) or b"" for path in folder.glob("agreements/*.toml")]
         self._held, self._report = {digest("agreement", text).hex(): text for text in texts}, report
         require(first in self._held, "no text has the digest that entry 0 names")
-        self.document: dict[str, Any] = tomllib.loads(self._held[first].decode())
+        self.document: dict[str, Any] = _tables(self._held[first])
         self.umbrella = self.document.get("under", {}).get("agreement", "")
         self.known: set[str] = set()
         self.documents: dict[str, dict[str, Any]] = {}
@@ -54,7 +57,7 @@ class Texts:
             self._report.counts["texts not presented"] += 1
             self._unread.add(prefix)
             return {}
-        document = tomllib.loads(held.decode())
+        document = _tables(held)
         self.clauses |= {f"{prefix}{one['id']}" for one in _clauses(document)}
         return document
 
@@ -74,7 +77,7 @@ class Texts:
             text = bytes.fromhex(told["caveat"])
             same = digest("caveat", bytes.fromhex(told["salt"]), text).hex() == fields["caveat_digest"]
             require(same, "the caveat is not the one whose digest its party signed")
-            self._caveats[party, fields["caveat"]] = {one["id"] for one in _clauses(tomllib.loads(text.decode()))}
+            self._caveats[party, fields["caveat"]] = {one["id"] for one in _clauses(_tables(text))}
 
     def withdraw_caveat(self, fields: dict[str, Any]) -> None:
         """Take it that a caveat is in force no more."""
@@ -96,6 +99,12 @@ class Texts:
             prefix = f"{words[0]}/" if len(words) > 1 else ""
             good = clause in self.clauses or prefix in self._unread
         require(good, f"the agreement has no clause {clause}, the reason is unknown, or it is not for {reader} to read")
+
+
+def _tables(data: bytes) -> dict[str, Any]:
+    text = data.decode()
+    require(not _LONG_KEY.search(text), "a text has a key of too many parts")
+    return tomllib.loads(text)
 
 
 def _clauses(document: dict[str, Any]) -> list[dict[str, Any]]:
