@@ -11,7 +11,7 @@ from builders_hostile import Served
 from comity.envelope.evidence import SlotCode
 from comity.envelope.segment import parse_segment, prune
 from comity.node.accounting import account
-from comity.node.claims import Claim, Said, contradiction, over
+from comity.node.claims import Claim, Said, contradiction, decode_claim, encode_claim, over
 from comity.node.entries import MirroredEntry, Part
 from comity.v1 import exchange_pb2
 from comity_broker.auditlog import events
@@ -194,3 +194,26 @@ def test_an_ending_must_be_in_the_log_for_this_node_and_these_slots():
 
 def test_a_withdrawal_is_the_originators(logged):
     assert "not WITHDRAWN" in logged.wrong(replace(logged.claim, said=Said.WITHDRAWN))
+
+
+async def test_a_lane_that_goes_on_beyond_all_numbers_is_one_gap_and_takes_no_time(tmp_path):
+    """A hostile sender chooses its numbers; between two of them lie more than anybody can count."""
+    async with handing(tmp_path) as hand:
+        frame = hand.frame(1, first=2**52)
+        segment = parse_segment(frame.segment)
+        told = cut(frame, skipped=[skipped(2**51, b"l" * 48, 3)])
+        missing = account(told, segment, 7).missing
+        assert (missing[0], missing[-1]) == (8, 2**52 - 1)
+        assert 2**51 not in missing
+
+
+@pytest.mark.parametrize("field", ["origin_sequence", "log_index"])
+async def test_a_reason_with_a_number_that_no_log_or_lane_has_is_none(tmp_path, field):
+    async with handing(tmp_path) as hand:
+        frame = hand.frame(1, first=11)
+        segment = parse_segment(frame.segment)
+        reason = skipped(10, b"l" * 48, 3)
+        setattr(reason, field, 2**53)
+        accounted = account(cut(frame, skipped=[reason]), segment, 9)
+        assert accounted.missing == (10,)
+        assert all(decode_claim(one.agreement_id, encode_claim(one)) == one for one in accounted.claims)

@@ -277,3 +277,11 @@ async def test_a_segment_of_an_agreement_that_is_not_ours_is_an_alarm(tmp_path):
             hand.opening().open_segment(frame, refreshed=False)
         with pytest.raises(NotFoundError):
             hand.opening().open_segment(frame, refreshed=True)
+
+
+@pytest.mark.parametrize("field", ["log_index", "admitted_at"])
+async def test_a_delivery_with_a_number_that_no_log_has_is_malformed(tmp_path, field):
+    """It could not be kept until the log is there to be compared with it."""
+    async with handing(tmp_path) as hand:
+        with pytest.raises(MalformedError):
+            hand.opening().open_segment(cut(hand.frame(), **{field: 2**53}), refreshed=True)

@@ -10,10 +10,12 @@ Rules in order:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
+from comity.envelope import limits
 from comity.envelope.segment import PrunedItem, Segment
 from comity.node.claims import Claim, Said, over
 from comity.v1 import exchange_pb2
@@ -22,6 +24,8 @@ from comity.v1 import exchange_pb2
 FINAL: Final = frozenset({Said.REFUSED, Said.NOT_ADDRESSED, Said.EXPIRED, Said.PARKED, Said.WITHDRAWN, Said.DUPLICATE})
 # A duplicate's entry is that of the segment in which it stood first, which this node need not have seen.
 _CLAIMED: Final = FINAL - {Said.DUPLICATE}
+# A sender chooses its numbers, so that a gap may be as long as a number is large.
+_LISTED: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Accounted:
     until: int
     over: tuple[int, ...]
     claims: tuple[Claim, ...]
-    missing: tuple[int, ...]
+    missing: Sequence[int]
     unexplained: tuple[int, ...]
 
 
@@ -41,7 +45,7 @@ def account(frame: exchange_pb2.Delivery, segment: Segment, accounted: int | Non
     last = first + len(segment.items) - 1
     handed = {one.slot for one in frame.slots}
     reasons: dict[int, exchange_pb2.Skipped] = {}
-    for one in frame.absent:
+    for one in filter(_is_possible, frame.absent):
         slot = one.origin_sequence - first
         if 0 <= slot < len(segment.items) and segment.items[slot].leaf == one.leaf:
             reasons[slot] = one
@@ -50,21 +54,43 @@ def account(frame: exchange_pb2.Delivery, segment: Segment, accounted: int | Non
         for slot, item in enumerate(segment.items)
         if slot not in handed and (slot not in reasons or not isinstance(item, PrunedItem))
     )
-    said = {one.origin_sequence for one in frame.skipped}
+    skipped = [one for one in frame.skipped if _is_possible(one)]
+    said = {one.origin_sequence for one in skipped}
     begin = first if accounted is None else accounted + 1
     ended = tuple(slot for slot, one in reasons.items() if slot not in handed and _said(one.reason) in FINAL)
     return Accounted(
         until=max(last, accounted or 0),
         # Parked is not over: an answer about it would be the last word on a report that somebody may still replay.
         over=tuple(slot for slot in ended if _said(reasons[slot].reason) is not Said.PARKED),
-        claims=tuple(_claims(frame, segment, sorted(handed), [reasons[slot] for slot in ended])),
-        missing=tuple(number for number in range(begin, first) if number not in said),
+        claims=tuple(_claims(frame, segment, sorted(handed), [reasons[slot] for slot in ended], skipped)),
+        missing=_missing(begin, first, said),
         unexplained=unexplained,
     )
 
 
+def _is_possible(one: exchange_pb2.Skipped) -> bool:
+    """Say whether a lane has such a number and a log such an entry; a reason that names others is none."""
+    return max(one.origin_sequence, one.log_index) < limits.INTEGER
+
+
+def _missing(begin: int, end: int, said: set[int]) -> Sequence[int]:
+    """Give the numbers from `begin` on, before `end`, of which nothing was said; where they are too many, the first and the last."""
+    runs, start = [], begin
+    for number in sorted(number for number in said if begin <= number < end):
+        runs.append(range(start, number))
+        start = number + 1
+    gaps = [run for run in (*runs, range(start, end)) if run]
+    if sum(map(len, gaps)) > _LISTED:
+        return (gaps[0][0], gaps[-1][-1])
+    return tuple(chain.from_iterable(gaps))
+
+
 def _claims(
-    frame: exchange_pb2.Delivery, segment: Segment, handed: list[int], reasons: Iterable[exchange_pb2.Skipped]
+    frame: exchange_pb2.Delivery,
+    segment: Segment,
+    handed: list[int],
+    reasons: Iterable[exchange_pb2.Skipped],
+    skipped: Iterable[exchange_pb2.Skipped],
 ) -> Iterable[Claim]:
     agreement = segment.agreement_id
     if handed:
@@ -78,7 +104,7 @@ def _claims(
             leaves,
             frame.admitted_at,
         )
-    for named, group in ((segment.segment_id, _grouped(reasons)), (b"", _grouped(frame.skipped))):
+    for named, group in ((segment.segment_id, _grouped(reasons)), (b"", _grouped(skipped))):
         first = segment.first_origin_sequence if named else 0
         for (said, log_index), ones in group.items():
             if said in _CLAIMED and log_index:

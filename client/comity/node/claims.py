@@ -136,7 +136,7 @@ def _of_submission(claim: Claim, entry: MirroredEntry, party: str, node: str) ->
 def _given(entry: MirroredEntry, party: str, node: str) -> Runs:
     """Give the slots of which this node was given portions."""
     given = Runs()
-    for decision in entry.own(party)["decisions"]:
+    for decision in entry.own(party).get("decisions", ()):
         for one in decision["recipients"]:
             if (one["party"], one["node"]) == (party, node) and one["portions"]:
                 for first, last in decision["slots"]:

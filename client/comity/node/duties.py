@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from comity.envelope import limits
 from comity.envelope.answering import answered, precedence_of
 from comity.envelope.evidence import SignedAck, decode_ack, verify_ack
 from comity.envelope.receipts import SlotOutcome, decode_slot_record
@@ -139,7 +140,7 @@ def _slots(kind: str, own: dict[str, Any]) -> Iterator[tuple[str, int]]:
         return
     for one in own["segments"]:
         for first, last in one["slots"]:
-            yield from ((one["segment_id"], slot) for slot in range(first, last + 1))
+            yield from ((one["segment_id"], slot) for slot in range(first, min(last + 1, limits.SLOTS)))
 
 
 def _handover(admitted: _Admitted, report: str, leaf: str, recipient: str, at_ms: int) -> Handover:

@@ -53,8 +53,11 @@ class MirroredEntry:
     parts: Mapping[str, Part]
 
     def shared(self) -> dict[str, Any]:
-        """Read the shared body; raises VerificationError for one of another form than its kind has."""
-        return self._body(SHARED)
+        """Read the shared body; raises VerificationError for one of another form than its kind has, or that says nothing."""
+        body = self._body(SHARED)
+        if not body:
+            raise self._wrong("its shared body says nothing")
+        return body
 
     def own(self, party: str) -> dict[str, Any]:
         """Read a party's own body, empty where it has nothing to say; raises VerificationError."""

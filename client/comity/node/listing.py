@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
-from comity.errors import UsageError
+from comity.envelope import limits
+from comity.errors import UsageError, VerificationError
 from comity.node.connection import Connection
 from comity.node.reports import ConsumerState, HeldAction, ParkedAction, ReportRow, ReportState, SlotRef
 from comity.v1 import exchange_pb2
@@ -59,6 +60,8 @@ def _refs(refs: Iterable[SlotRef]) -> list[exchange_pb2.SlotRef]:
 
 
 def _row(row: exchange_pb2.ReportRow) -> ReportRow:
+    if len(row.report_id) != limits.UUID:
+        raise VerificationError("the broker lists a report whose report id has not 16 bytes")
     return ReportRow(
         agreement_id=row.agreement_id,
         report_id=UUID(bytes=row.report_id),

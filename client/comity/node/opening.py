@@ -22,6 +22,7 @@ from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
+from comity.envelope import limits
 from comity.envelope.checks import OfficerLookup, SigningNode, VerifiedSegment, receive
 from comity.envelope.core import LogSeen
 from comity.envelope.evidence import AckOutcome, BatchSignature, VerifiedBatches, decode_batch_signature
@@ -30,7 +31,7 @@ from comity.envelope.open import NotOpened, OpenedPortion, OpenedReport, Opener,
 from comity.envelope.packets import packet_id
 from comity.envelope.profile import ProfileMemo
 from comity.envelope.segment import Segment, WholeItem, parse_segment
-from comity.errors import KeyFault, NotFoundError
+from comity.errors import KeyFault, MalformedError, NotFoundError
 from comity.identity.names import Identity
 from comity.identity.records import NodeRecord, RecordedKey
 from comity.identity.verdicts import Verdict, verdict
@@ -97,6 +98,8 @@ class Opening:
 
         Raises MalformedError, RejectedError, KeyFault or NotFoundError for one that is an alarm.
         """
+        if max(frame.log_index, frame.admitted_at) >= limits.INTEGER:
+            raise MalformedError("a delivery names an entry or a time that no log has")
         self.remember_packets(frame.key_packets)
         batch = decode_batch_signature(frame.batch_signature)
         segment = parse_segment(frame.segment, self._profile_memo(batch.key_set))
