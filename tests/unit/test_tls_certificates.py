@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from base64 import b64encode
 from datetime import UTC, datetime
 
 import pytest
@@ -315,7 +316,9 @@ def test_a_fingerprint_is_of_the_spki_in_its_role():
 def test_pem_holds_one_certificate_when_a_connection_shows_it():
     der = XAR.leaf(N1, KEY.spki)
     assert from_pem(to_pem([der])) == der
-    for wrong in (b"", b"x", to_pem([der, XAR.authority.der])):
+    unknown_version = der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x6a", 1)
+    as_pem = b"-----BEGIN CERTIFICATE-----\n" + b64encode(unknown_version) + b"\n-----END CERTIFICATE-----\n"
+    for wrong in (b"", b"x", to_pem([der, XAR.authority.der]), as_pem):
         with pytest.raises(MalformedError):
             from_pem(wrong)
 

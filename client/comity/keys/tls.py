@@ -198,11 +198,9 @@ def to_pem(certificates: Iterable[bytes]) -> bytes:
 
 def from_pem(pem: bytes) -> bytes:
     """Give the DER of one PEM certificate, as a connection's authentication context holds it; raises MalformedError."""
-    try:
+    with decoding("what should be one PEM certificate"):
         (certificate,) = x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
-        raise MalformedError("not one PEM certificate") from error
-    return certificate.public_bytes(serialization.Encoding.DER)
+        return certificate.public_bytes(serialization.Encoding.DER)
 
 
 def _builder(spki: bytes, issuer: x509.Name, subject: x509.Name, random_bytes: RandomBytes) -> x509.CertificateBuilder:
