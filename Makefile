@@ -15,8 +15,9 @@ READY := .venv/installed
 ARGS ?=
 REPORTS ?=
 WORKERS ?= 2
+SECONDS ?= 30
 
-.PHONY: help demo test lint bench faults properties proto proto-baseline verifier audit-deps clean
+.PHONY: help demo test lint bench faults fuzz properties proto proto-baseline verifier audit-deps clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -42,6 +43,11 @@ bench: $(READY) ## measure; writes build/bench.json
 
 faults: $(READY) ## kill -9, lost disks and the like, at full length (KILLS=50)
 	@COMITY_KILLS=$${KILLS:-50} $(BIN)/pytest tests/faults -s $(ARGS)
+
+fuzz: $(READY) ## every parser of a peer's bytes under atheris (SECONDS=30 a target; ARGS=NAME for some of them)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --require-hashes --only-binary atheris -r requirements/fuzz.txt || { \
+		echo "make fuzz: atheris is not installable here: no wheel for this Python and system, or no package index within reach. Nothing was fuzzed; make test tries the same parsers without it." >&2; exit 69; }
+	@$(BIN)/python tests/fuzz --seconds $(SECONDS) $(ARGS)
 
 properties: $(READY) ## the property tests with many more examples
 	@$(BIN)/pytest tests/properties -n $(WORKERS) --hypothesis-profile=long $(ARGS)

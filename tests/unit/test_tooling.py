@@ -11,7 +11,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGES = ("client/comity", "broker/comity_broker", "policies/comity_policy")
-LOCKS = ("base", "broker", "otel", "analysis", "dev", "audit")
+LOCKS = ("base", "broker", "otel", "analysis", "fuzz", "dev", "audit")
 
 
 def normal(name: str) -> str:
@@ -69,9 +69,12 @@ def test_every_locked_package_has_hashes_and_no_lock_names_a_host(lock):
 
 
 def test_the_locks_agree_and_each_holds_what_the_package_asks_for():
-    base, broker, otel, analysis, dev = (pins(lock) for lock in LOCKS[:-1])
+    base, broker, otel, analysis, fuzz, dev = (pins(lock) for lock in LOCKS[:-1])
     assert base.items() <= broker.items() <= otel.items() <= dev.items()
     assert base.items() <= analysis.items() <= dev.items()
+    # It goes into the working environment, where it may change nothing.
+    assert base.items() <= fuzz.items()
+    assert fuzz.items() - dev.items() == {("atheris", fuzz["atheris"])}
     project = PYPROJECT["project"]
     assert names(project["dependencies"]) <= base.keys()
     assert names(project["optional-dependencies"]["broker"]) <= broker.keys()
@@ -79,6 +82,7 @@ def test_the_locks_agree_and_each_holds_what_the_package_asks_for():
     assert names(project["optional-dependencies"]["analysis"]) <= analysis.keys()
     assert names(project["optional-dependencies"]["bench"]) <= dev.keys()
     assert names(project["optional-dependencies"]["dev"]) <= dev.keys()
+    assert names(project["optional-dependencies"]["fuzz"]) <= fuzz.keys()
 
 
 def test_the_build_backend_is_locked_too():
