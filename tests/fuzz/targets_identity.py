@@ -11,7 +11,8 @@ from typing import Any
 
 from builders_acts import FIELDS as ACT_FIELDS
 from builders_certificates import crafted_leaf, uri
-from builders_identity import CHEAP, NOW, PASSPHRASE, Held, Nation, directory_of, nation
+from builders_identity import NOW, PASSPHRASE, Held, Nation, directory_of, nation
+from cheap_keys import LEAST
 from comity import canonical, statement
 from comity.errors import ComityError, KeyFault, MalformedError
 from comity.identity.bodies import read_body
@@ -256,7 +257,7 @@ def key_file(data: bytes) -> object:
         _write(folder / RING_FILE, data[1:])
         cost = _cost(data[1:])
         # Its bound, 1 GiB and 16 passes, is the format's; here only what is cheap is derived.
-        return unlock_keys(folder, PASSPHRASE).load() if cost <= CHEAP.memory_kib * 4 else None
+        return unlock_keys(folder, PASSPHRASE).load() if cost <= LEAST.memory_kib * 4 else None
     _write(folder / name, data[1:])
     return listed_keys(folder)
 

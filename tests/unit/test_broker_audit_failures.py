@@ -12,7 +12,7 @@ from comity.identity.bodies import Attestation
 from comity.node.operations import broker_status
 from comity.v1 import audit_pb2
 from comity_broker.auditlog.kinds import SHARED, LogKind, read_body
-from comity_broker.cli.broker import _show_status
+from comity_broker.cli.status import show_status
 from comity_broker.storage.protocol import OPERATIONS, Refused
 from comity_policy.facts import Role
 
@@ -64,8 +64,8 @@ async def test_an_operator_is_shown_how_many_records_were_dropped(tmp_path, caps
         async with world.world.connection(operator) as connection:
             status = await broker_status(connection)
         assert status.operations_dropped == 7
-        _show_status(Invocation(), status)
-        assert "operations log: 7 records dropped" in capsys.readouterr().out
+        show_status(Invocation().output, status)
+        assert "7 records dropped" in capsys.readouterr().out
 
 
 async def test_an_agreement_whose_log_had_to_wait_for_room_says_so(tmp_path):

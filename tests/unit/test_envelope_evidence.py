@@ -124,8 +124,9 @@ def test_slot_codes_keep_their_numbers() -> None:
         "SEQUENCE_GAP",
         "NOT_IN_FORCE",
         "MALFORMED",
+        "STANZAS",
     ]
-    assert [int(code) for code in SlotCode] == list(range(1, 12))
+    assert [int(code) for code in SlotCode] == list(range(1, 13))
 
 
 def test_a_receipt_gives_each_slot_its_number() -> None:

@@ -103,9 +103,10 @@ async def test_a_text_that_pins_a_root_nobody_here_trusts_is_neither_proposed_no
 async def test_a_text_that_this_release_does_not_carry_whole_is_not_proposed(tmp_path):
     async with brokered(tmp_path / "hub") as world:
         people = await officers(world)
-        text = world.agreement() + clause_text("21", *MORE["21"])
+        text = world.agreement() + clause_text("25", *MORE["25"])
+        text = text.replace("[brokers.hub]", '[brokers.second]\noperator = "XBO"\nregion = "xbo"\n\n[brokers.hub]')
         async with at_work(world, people["XAR/liaison1"], tmp_path) as liaison:
-            with pytest.raises(MalformedError, match="clause 21, onward: nothing is passed on") as refused:
+            with pytest.raises(MalformedError, match="clause 25, quota: it is counted in one log") as refused:
                 await liaison.propose(text.encode())
     assert refused.value.code is ErrorCode.AGREEMENT_INVALID
     assert "agreement check" in refused.value.what_to_do

@@ -16,8 +16,7 @@ from comity.verify.crypto import digest
 from comity.verify.records import require
 
 STEP_TYPES: Final = ("counter", "amend", "notes")
-_BASELINE: Final = """in-force parties agreement addressee broker node marking vocabulary access national-only releasable
-    originator-control onward times grant"""
+_BASELINE: Final = "in-force parties agreement addressee broker node marking vocabulary access national-only releasable originator-control onward times grant"
 # `tomllib` takes time that grows with the square of a key's parts; no key of an agreement has more than a few.
 _LONG_KEY: Final = re.compile(r"""(?<![\w"'\\-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""")
 _REASONS: Final = ("DENIED", "FACT_MISSING", "CLAUSE_SUSPENDED")
