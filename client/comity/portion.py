@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -60,7 +61,7 @@ class Marking:
         """Take a marking in any of its forms."""
         if isinstance(marking, Marking):
             return marking
-        return cls(label=marking) if isinstance(marking, Label) else cls(text=marking)
+        return cls(label=marking) if isinstance(marking, Label) else _written(marking)
 
     @property
     def banner(self) -> str:
@@ -81,6 +82,12 @@ class Marking:
             return parse_banner(self.text, policy, levels, groups)
         except MarkingError as error:
             raise MalformedError(f"marking {self.text!r}: {error}", what_to_do="Correct the marking.") from error
+
+
+@lru_cache(maxsize=256)
+def _written(text: str) -> Marking:
+    """Give the marking that a text is; reports of one application are marked with a few."""
+    return Marking(text=text)
 
 
 @dataclass(frozen=True, slots=True)

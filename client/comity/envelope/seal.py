@@ -34,6 +34,7 @@ from comity_policy.facts import Profile
 
 _ROW_FIXED: Final = 4 + 48 + 48 + 4 + 48
 _PROFILES_KEPT: Final = 64
+_PLANS_KEPT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,19 @@ class _Kek:
     announced: bool = False
 
 
+@dataclass(slots=True)
+class _Plan:
+    """Who gets which portions, ourselves among them, in a manifest's order; reports of a run share it with its `recipients`.
+
+    `size` are the bytes that their rows and stanzas take; `checked` says that these recipients may be sealed for.
+    """
+
+    recipients: tuple[tuple[Recipient, tuple[int, ...]], ...]
+    rows: tuple[tuple[Recipient, tuple[int, ...]], ...]
+    size: int
+    checked: bool = False
+
+
 class Sealer:
     """Seals for one node and key set. Not for several threads at once.
 
@@ -118,6 +132,7 @@ class Sealer:
         self._random_bytes = random_bytes
         self._keks: dict[tuple[str, bytes], _Kek] = {}
         self._profiles: dict[int, tuple[Profile, bytes]] = {}
+        self._plans: dict[tuple[int, int], _Plan] = {}
 
     def size_of(self, report: SealInput) -> int:
         """Give the bytes this report takes in a segment (of `limits.SEGMENT_BYTES`, less 2 KiB for the rest)."""
@@ -128,10 +143,7 @@ class Sealer:
             if isinstance(portion, PortionInput):
                 padded = padding.padded_size(12 + len(portion.encoded_header) + len(portion.content))
                 size += 4 + chunked.ciphertext_size(padded)
-        for recipient, indices in (*report.recipients, (self._own, range(len(report.portions)))):
-            size += _ROW_FIXED + len(recipient.party.encode()) + 4 * len(indices)
-            size += 5 + packets.stanza_size(len(indices))
-        return size
+        return size + self._plan(report).size
 
     def seal_segment(self, reports: Sequence[SealInput]) -> SealedSegment:
         """Seal 1 to 256 reports of one lane, agreement text, addressee set, precedence and exercise flag.
@@ -202,11 +214,9 @@ class Sealer:
             keys.append(key)
             digests.append(PortionDigest(hashlib.sha384(ciphertext).digest(), len(ciphertext)))
             ciphertexts.append(ciphertext)
-        recipients = [*report.recipients, (self._own, tuple(range(len(keys))))]
-        recipients.sort(key=lambda entry: (entry[0].party.encode(), entry[0].fingerprint))
         rows: list[StanzaRow] = []
         stanzas: list[Body] = []
-        for recipient, indices in recipients:
+        for recipient, indices in self._plan(report).rows:
             kek = self._kek(report.core.profile, recipient)
             packet = kek.packet
             named[packet.packet_id] = kek
@@ -217,6 +227,22 @@ class Sealer:
             rows.append(StanzaRow(recipient.party, recipient.fingerprint, packet.packet_id, indices, digest))
         manifest_bytes = encode_manifest(Manifest(core_bytes, tuple(digests), tuple(rows)))
         return manifest_leaf(manifest_bytes), encode_whole_item(manifest_bytes, stanzas, ciphertexts)
+
+    def _plan(self, report: SealInput) -> _Plan:
+        # Kept by identity, as profiles are.
+        key = (id(report.recipients), len(report.portions))
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) >= _PLANS_KEPT:
+                self._plans.clear()
+            rows = [*report.recipients, (self._own, tuple(range(len(report.portions))))]
+            rows.sort(key=lambda entry: (entry[0].party.encode(), entry[0].fingerprint))
+            size = sum(
+                _ROW_FIXED + len(one.party.encode()) + 4 * len(indices) + 5 + packets.stanza_size(len(indices))
+                for one, indices in rows
+            )
+            plan = self._plans[key] = _Plan(report.recipients, tuple(rows), size)
+        return plan
 
     def _kek(self, profile: Profile, recipient: Recipient) -> _Kek:
         slot = (profile.agreement_id, recipient.fingerprint)
@@ -276,6 +302,10 @@ class Sealer:
         count = len(report.portions)
         if count != len(report.core.profile.portions):
             raise UsageError("a report has as many portions as its profile marks")
+        plan = self._plan(report)
+        if plan.checked:
+            # Of its suite too: every profile has the sealer's own.
+            return
         fingerprints = {self._own.fingerprint}
         for recipient, indices in report.recipients:
             if recipient.suite != report.core.profile.suite:
@@ -288,6 +318,7 @@ class Sealer:
             ascending = all(indices[i] < indices[i + 1] for i in range(len(indices) - 1))
             if not indices or not ascending or not 0 <= indices[0] <= indices[-1] < count:
                 raise UsageError("a recipient gets at least one portion, by ascending index")
+        plan.checked = True
 
 
 class UploadSealer:

@@ -18,7 +18,7 @@ What is kept between reports is no decision: parsed markings by what was written
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final
@@ -64,6 +64,10 @@ from comity_policy.readers import asked_at_opening
 CONTENT_BYTES: Final = (1 << 20) - (64 << 10)
 _PROFILES_KEPT: Final = 64
 _HEADERS_KEPT: Final = 256
+_WHO_KEPT: Final = 64
+
+# Recipients, and the same as PARTY/NODE, each with the portions they get.
+_Who = tuple[tuple[tuple[Recipient, tuple[int, ...]], ...], tuple[tuple[str, tuple[int, ...]], ...]]
 
 
 @dataclass(slots=True)
@@ -84,6 +88,20 @@ class _Facts:
     refreshed: int | None
     dual_control: bool
     profiles: dict[object, Profile] = field(default_factory=dict)
+    _who: dict[object, _Who] = field(default_factory=dict)
+
+    def who(self, permitted: Mapping[tuple[str, str], tuple[int, ...]]) -> _Who:
+        """Give recipients and nodes of what is permitted: one object for each, as sealing works out much of it once."""
+        key = tuple(permitted.items())
+        found = self._who.get(key)
+        if found is None:
+            if len(self._who) >= _WHO_KEPT:
+                self._who.clear()
+            found = self._who[key] = (
+                tuple((self.recipients[node], indices) for node, indices in key),
+                tuple((f"{party}/{name}", indices) for (party, name), indices in key),
+            )
+        return found
 
     def asking(self, profile: Profile, approvals: int) -> Profile:
         """Give a profile that asks for at least so many approvals: one object for each, as sealing remembers them."""
@@ -155,15 +173,16 @@ class Egress:
         decided = self._decide(report, agreement_id, approved_by, awaited=awaited)
         if (refusal := decided.refusal) is not None:
             raise refusal
-        facts, permitted, day = decided.facts, decided.decision.permitted, day_of(decided.moment.now)
+        facts, day = decided.facts, day_of(decided.moment.now)
+        recipients, nodes = facts.who(decided.decision.permitted)
         return Cleared(
             view=facts.view,
             profile=decided.profile,
             times=decided.times,
             refers_to=references_of(report),
             portions=tuple(self._portion(portion, day) for portion in report.portions),
-            recipients=tuple((facts.recipients[node], indices) for node, indices in permitted.items()),
-            nodes=tuple((f"{party}/{name}", indices) for (party, name), indices in permitted.items()),
+            recipients=recipients,
+            nodes=nodes,
             refused_parties=decided.decision.refused_parties,
         )
 
