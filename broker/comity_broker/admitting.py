@@ -10,7 +10,7 @@ is stored too, all leaves: its numbers are explained to every recipient. Pure: s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -26,6 +26,7 @@ from comity_broker.auditlog.bodies import Event
 from comity_broker.auditlog.kinds import BODY_LIMIT, SHARED
 from comity_broker.auditlog.log import Log, record_tree
 from comity_broker.auditlog.submissions import LoggedDecision, SegmentAdmission, submitted
+from comity_broker.deciding import Candidate
 from comity_broker.dispatch.withheld import encode_due, encode_withheld
 from comity_broker.entries import Salts, add_events
 from comity_broker.quotas import Tally
@@ -261,12 +262,13 @@ class _Building:
         for candidate in self._of.candidates:
             due: list[int] = []
             withheld: dict[int, tuple[int, ...]] = {}
+            before: SlotDecision | None = None
+            lacking: tuple[int, ...] | None = None
             for one in admitted:
-                if not any(each.fingerprint in given[candidate.name] for each in one.item.manifest.rows):
-                    continue
-                due.append(one.slot)
-                kept = _of_party(one.decision, candidate.record.party)
-                lacking = tuple(i for i in range(len(one.item.core.profile.portions)) if i not in kept)
+                if before is None or not _alike(before, one):
+                    before, lacking = one, _lacking(one, candidate, given[candidate.name])
+                if lacking is not None:
+                    due.append(one.slot)
                 if lacking:
                     withheld[one.slot] = lacking
             rows.inboxes.append(
@@ -292,8 +294,8 @@ def _decisions(of: Admissible, settled: Sequence[SlotDecision]) -> tuple[list[Lo
         numbers = alike.setdefault((one.moment.size, tuple((one.moment.usage or {}).items())), [])
         for number in numbers:
             first, slots = groups[number]
-            same = first.item.core.profile is one.item.core.profile or first.item.core.profile == one.item.core.profile
-            if same and first.moment == one.moment and first.decision == one.decision:
+            profiles = first.item.core.profile, one.item.core.profile
+            if _same(*profiles) and _same(first.moment, one.moment) and _same(first.decision, one.decision):
                 slots.append(one.slot)
                 index_of[one.slot] = number
                 break
@@ -314,6 +316,25 @@ def _decisions(of: Admissible, settled: Sequence[SlotDecision]) -> tuple[list[Lo
         for first, slots in groups
     ]
     return decisions, index_of
+
+
+def _same(one: object, other: object) -> bool:
+    # Slots of a run mostly share the very objects, whose fields need no comparing then.
+    return one is other or one == other
+
+
+def _alike(one: SlotDecision, other: SlotDecision) -> bool:
+    """Say whether two slots are for the same keys, by the same decision."""
+    layout = one.item.manifest.layout
+    return layout is not None and layout is other.item.manifest.layout and one.decision is other.decision
+
+
+def _lacking(one: SlotDecision, candidate: Candidate, keys: Collection[bytes]) -> tuple[int, ...] | None:
+    """Give the portions of a slot that a node does not get; None where it gets nothing of it."""
+    if not any(row.fingerprint in keys for row in one.item.manifest.rows):
+        return None
+    kept = _of_party(one.decision, candidate.record.party)
+    return tuple(index for index in range(len(one.item.core.profile.portions)) if index not in kept)
 
 
 def _bounded(event: Event) -> Event:

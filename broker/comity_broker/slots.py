@@ -8,19 +8,21 @@ every case, since the log records it. Pure: `admitting` takes it once more where
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
+from comity.envelope.core import Core
 from comity.envelope.evidence import SlotCode
 from comity.envelope.reasons import RejectReason
 from comity.envelope.segment import WholeItem
 from comity.errors import ComityError, RefusedError, RejectedError
+from comity.light import light
 from comity.suites import KeyRole
 from comity_broker.deciding import Candidate, Decider
 from comity_policy.decision import ReportDecision
 from comity_policy.engine import CompiledAgreement
 from comity_policy.explanation import ClauseExplanation, explain_report, sender_view
-from comity_policy.facts import Moment, Usage
+from comity_policy.facts import Moment, Profile, Times, Usage
 
 _NOBODY: Final = ("", "")
 
@@ -33,7 +35,7 @@ class SlotRefused:
     error: ComityError
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class SlotDecision:
     """What was decided of one slot; `refused` None lets it in, if the commit finds it new. `unsound` was found before."""
 
@@ -50,26 +52,34 @@ class SlotDecision:
         return frozenset(party for party, _ in self.decision.permitted)
 
 
-@dataclass(frozen=True, slots=True)
 class SlotDecider:
-    """Decides the slots of one segment under one state of its agreement, for the nodes that may be recipients."""
+    """Decides the slots of one segment under one state of its agreement, for the nodes that may be recipients.
 
-    agreement_id: str
-    compiled: CompiledAgreement
-    candidates: tuple[Candidate, ...]
-    decider: Decider
-    _owners: dict[bytes, tuple[str, str]] = field(default_factory=dict)
+    Of slots in a row that ask the very same (profile, times, moment) one is decided, and of those whose rows are alike too, the
+    stanzas of one are compared.
+    """
 
-    def __post_init__(self) -> None:
-        """Work out once whose keys the candidates' are: every slot asks."""
-        for one in self.candidates:
-            for key in one.record.keys_of(KeyRole.NODE_KEM):
-                self._owners[key.fingerprint] = (one.record.party, one.record.node)
+    __slots__ = ("_asked", "_decided", "_fits", "_owners", "agreement_id", "candidates", "compiled", "decider")
+
+    def __init__(
+        self, agreement_id: str, compiled: CompiledAgreement, candidates: tuple[Candidate, ...], decider: Decider
+    ) -> None:
+        self.agreement_id = agreement_id
+        self.compiled = compiled
+        self.candidates = candidates
+        self.decider = decider
+        self._owners = {
+            key.fingerprint: (one.record.party, one.record.node)
+            for one in candidates
+            for key in one.record.keys_of(KeyRole.NODE_KEM)
+        }
+        self._asked: tuple[Profile, int, int, int, Moment] | None = None
+        self._decided: tuple[Times, ReportDecision] | None = None
+        self._fits: tuple[object, ReportDecision] | None = None
 
     def decide(self, slot: int, item: WholeItem, moment: Moment, unsound: SlotRefused | None = None) -> SlotDecision:
         """Decide one slot."""
-        profile, times = item.core.profile, item.core.times
-        decision = self.decider.decide(self.compiled, profile, times, self.candidates, moment)
+        profile, (times, decision) = item.core.profile, self._decision(item.core, moment)
         refused = unsound
         if refused is None and (not decision.permit or self._exceeds(item, decision)):
             facts = [one.facts for one in self.candidates]
@@ -83,13 +93,28 @@ class SlotDecider:
         """Decide a slot once more, knowing what the windows of quotas hold."""
         return self.decide(one.slot, one.item, replace(one.moment, usage=usage), one.unsound)
 
+    def _decision(self, core: Core, moment: Moment) -> tuple[Times, ReportDecision]:
+        asked = (core.profile, core.created_at, core.not_before, core.expires_at, moment)
+        if self._decided is None or self._asked != asked:
+            times = core.times
+            self._asked = asked
+            self._decided = (
+                times,
+                self.decider.decide(self.compiled, core.profile, times, self.candidates, moment),
+            )
+        return self._decided
+
     def _exceeds(self, item: WholeItem, decision: ReportDecision) -> bool:
         """Say whether a stanza gives a node other portions than were decided for it."""
+        layout = item.manifest.layout
+        if layout is not None and self._fits is not None and self._fits[0] is layout and self._fits[1] is decision:
+            return False
         own, permitted = item.core.profile.originator.party, decision.permitted
-        return any(
-            row.party != own and row.indices != permitted.get(self._owners.get(row.fingerprint, _NOBODY), ())
-            for row in item.manifest.rows
-        )
+        for row in item.manifest.rows:
+            if row.party != own and row.indices != permitted.get(self._owners.get(row.fingerprint, _NOBODY), ()):
+                return True
+        self._fits = (layout, decision)
+        return False
 
     def _denied(self, decision: ReportDecision, explanations: Sequence[ClauseExplanation]) -> SlotRefused:
         clauses = ", ".join(dict.fromkeys(one.clause_id for one in explanations))

@@ -19,6 +19,7 @@ from typing import Final
 
 from comity.canonical import Json
 from comity.errors import MalformedError
+from comity.light import light
 from comity_policy.banner import banner, parse_banner
 from comity_policy.facts import PersonalData, PortionMarking
 from comity_policy.grading import (
@@ -37,7 +38,7 @@ from comity_policy.marking import Control, Label, MarkingError
 TEXT: Final = "text/plain;charset=utf-8"
 BINARY: Final = "application/octet-stream"
 _NO_GROUPS: Final[Mapping[str, frozenset[str]]] = {}
-_HEADER_NAMES: Final = ("media_type", "file_name", "title")
+_OWN_NAMES: Final = frozenset({"media_type", "file_name", "title"})
 _ASSESSMENTS: Final[Mapping[str, Callable[[object], Grading | Confidence | Estimate]]] = {
     "grading": grading_from_header,
     "confidence": confidence_from_header,
@@ -98,7 +99,7 @@ class StoredContent:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Portion:
     """One part of a report with one marking. `extra` are further members of the sealed header (grading and others)."""
 
@@ -113,14 +114,14 @@ class Portion:
     extra: Mapping[str, Json] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if _bare(self.file_name) != self.file_name:
+        if self.file_name and _bare(self.file_name) != self.file_name:
             raise MalformedError(f"{self.file_name!r} is not a bare file name", what_to_do="Leave its folders out.")
         if (self.personal_data is PersonalData.NONE) != (self.persons == 0) or not 0 <= self.persons < 1 << 32:
             raise MalformedError(
                 "a portion with personal data says of how many persons, one without says 0",
                 what_to_do="Set personal_data and persons together.",
             )
-        if not set(_HEADER_NAMES).isdisjoint(self.extra):
+        if self.extra and not _OWN_NAMES.isdisjoint(self.extra):
             raise MalformedError("media type, file name and title of a portion have fields of their own")
 
     @classmethod
@@ -160,18 +161,18 @@ class Portion:
 
         A file name or other member a sender should not have written is dropped here, never trusted.
         """
-        name, media_type, title = (header.get(key) for key in ("file_name", "media_type", "title"))
+        name, media_type, title = header.get("file_name"), header.get("media_type"), header.get("title")
         return cls(
             content=content,
             marking=Marking(label=marking.label),
             media_type=media_type if isinstance(media_type, str) and media_type else BINARY,
-            file_name=_bare(name) if isinstance(name, str) else "",
+            file_name=_bare(name) if name and isinstance(name, str) else "",
             title=title if isinstance(title, str) else "",
             personal_data=marking.personal_data,
             # Made to fit one another: what was really said stays in the signed profile.
             persons=0 if marking.personal_data is PersonalData.NONE else max(1, marking.persons),
             warn=marking.warn,
-            extra={key: value for key, value in header.items() if key not in _HEADER_NAMES},
+            extra={key: value for key, value in header.items() if key not in _OWN_NAMES},
         )
 
     @property

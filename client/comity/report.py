@@ -12,15 +12,15 @@ lower than its parts; times are aware datetimes in order; nothing here is ever s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import PurePath
-from typing import Final, TypedDict, TypeVar, Unpack
+from typing import Any, Final, TypedDict, TypeVar, Unpack
 from uuid import UUID
 
 from comity.errors import MalformedError
+from comity.light import light
 from comity.portion import BINARY, TEXT, Marking, Portion, StoredContent, utf8
 from comity_policy.banner import ILL_FORMED, banner
 from comity_policy.explanation import ClauseExplanation
@@ -63,7 +63,7 @@ class ReportFields(TypedDict, total=False):
     emergency: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Report:
     """A report to send: portions, and what the agreement's clauses read about it.
 
@@ -95,7 +95,7 @@ class Report:
         if self.not_before is not None and self.expires_at is not None and self.not_before >= self.expires_at:
             raise MalformedError("not_before is not before expires_at")
         for values in (self.categories, self.addressees, self.refers_to):
-            if len(set(values)) != len(values):
+            if len(values) > 1 and len(set(values)) != len(values):
                 raise MalformedError("a category, addressee or reference is named twice")
 
     @classmethod
@@ -106,24 +106,8 @@ class Report:
 
         Words are taken for enums, parties and officers: ``precedence="flash"``, ``addressees=["XBO", "XDE/officer1"]``.
         """
-        precedence, kind = fields.get("precedence", Precedence.ROUTINE), fields.get("kind", Kind.REPORT)
-        return cls(
-            portions=tuple(portions),
-            marking=Marking.of(marking),
-            categories=tuple(fields.get("categories", ())),
-            purpose=fields.get("purpose", ""),
-            precedence=precedence if isinstance(precedence, Precedence) else _member(Precedence, precedence),
-            kind=kind if isinstance(kind, Kind) else _member(Kind, kind),
-            addressees=tuple(
-                _addressee(item) if isinstance(item, str) else item for item in fields.get("addressees", ())
-            ),
-            exercise=fields.get("exercise", False),
-            not_before=fields.get("not_before"),
-            expires_at=fields.get("expires_at"),
-            refers_to=tuple(fields.get("refers_to", ())),
-            approvals_required=fields.get("approvals_required", 0),
-            emergency=fields.get("emergency", b""),
-        )
+        given: dict[str, Any] = {name: _READ[name](value) if name in _READ else value for name, value in fields.items()}
+        return cls(tuple(portions), Marking.of(marking), **given)
 
     @classmethod
     def text(
@@ -232,7 +216,7 @@ class Report:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class ReceivedReport:
     """A report as its reader may have it: the portions that opened, and which ones stay withheld.
 
@@ -308,6 +292,20 @@ def _member(kind: type[E], word: str) -> E:
     except KeyError:
         words = ", ".join(member.name.lower() for member in kind)
         raise MalformedError(f"{word!r} is not one of: {words}") from None
+
+
+def _addressees(given: Iterable[Addressee | str]) -> tuple[Addressee, ...]:
+    return tuple([_addressee(one) if isinstance(one, str) else one for one in given])
+
+
+# How the constructors' words and lists are read; other fields are taken as they are.
+_READ: Final[Mapping[str, Callable[[Any], object]]] = {
+    "categories": tuple,
+    "precedence": lambda given: given if isinstance(given, Precedence) else _member(Precedence, given),
+    "kind": lambda given: given if isinstance(given, Kind) else _member(Kind, given),
+    "addressees": _addressees,
+    "refers_to": tuple,
+}
 
 
 def _stix_bytes(bundle: Mapping[str, object] | str | bytes) -> bytes:

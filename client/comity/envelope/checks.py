@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from comity.envelope import reasons, tree
 from comity.envelope.evidence import BatchSignature, VerifiedBatches, approval_verifies
@@ -46,6 +47,8 @@ class OfficerKey:
     public: bytes
     roles: frozenset[Role]
 
+
+_NOBODY: Final[frozenset[str]] = frozenset()
 
 OfficerLookup = Callable[[bytes], OfficerKey | None]
 
@@ -153,6 +156,7 @@ def check_envelope_equalities(
     first: Profile | None = None
     checked: Profile | None = None
     report_ids: set[bytes] = set()
+    layout: object | None = None
     for slot, item in segment.whole:
         core = item.core
         profile = core.profile
@@ -164,11 +168,18 @@ def check_envelope_equalities(
             first = first or profile
             require(transport_class(profile) == segment.transport_class, RejectReason.CLASS)
             checked = profile
-        require(core.origin_epoch == segment.origin_epoch, RejectReason.ORIGIN_EPOCH)
-        require(core.origin_sequence == segment.first_origin_sequence + slot, RejectReason.ORIGIN_SEQUENCE)
-        require(core.report_id not in report_ids, RejectReason.REPORT_TWICE)
+        if core.origin_epoch != segment.origin_epoch:
+            reasons.refuse(RejectReason.ORIGIN_EPOCH)
+        if core.origin_sequence != segment.first_origin_sequence + slot:
+            reasons.refuse(RejectReason.ORIGIN_SEQUENCE)
+        if core.report_id in report_ids:
+            reasons.refuse(RejectReason.REPORT_TWICE)
         report_ids.add(core.report_id)
-        _check_rows(item)
+        _check_counts(item)
+        if layout is None or item.manifest.layout is not layout:
+            # Rows of one layout differ in their digests alone.
+            _check_rows(item)
+            layout = item.manifest.layout
 
 
 def _check_profile(
@@ -193,12 +204,17 @@ def _check_same(first: Profile, other: Profile) -> None:
     reasons.require(first.exercise == other.exercise, RejectReason.EXERCISE)
 
 
+def _check_counts(item: WholeItem) -> None:
+    manifest = item.manifest
+    if not len(manifest.portions) == len(item.core.profile.portions) == len(item.ciphertexts):
+        reasons.refuse(RejectReason.PORTION_COUNT)
+    if len(item.stanzas) != len(manifest.rows):
+        reasons.refuse(RejectReason.STANZA_COUNT)
+
+
 def _check_rows(item: WholeItem) -> None:
     manifest = item.manifest
     portions = len(manifest.portions)
-    same_number = portions == len(item.core.profile.portions) == len(item.ciphertexts)
-    reasons.require(same_number, RejectReason.PORTION_COUNT)
-    reasons.require(len(item.stanzas) == len(manifest.rows), RejectReason.STANZA_COUNT)
     fingerprints = {row.fingerprint for row in manifest.rows}
     reasons.require(len(fingerprints) == len(manifest.rows), RejectReason.ROW_TWICE)
     own = 0
@@ -217,15 +233,16 @@ def check_bodies(item: WholeItem, *, complete: bool) -> None:
     """Check everything inline against the digest and length the manifest gives; with `complete` nothing is withheld."""
     for row, stanza in zip(item.manifest.rows, item.stanzas, strict=True):
         if isinstance(stanza, bytes):
-            reasons.require(hashlib.sha384(stanza).digest() == row.digest, RejectReason.STANZA_DIGEST)
-        else:
-            reasons.require(not complete, RejectReason.NOT_COMPLETE)
+            if hashlib.sha384(stanza).digest() != row.digest:
+                reasons.refuse(RejectReason.STANZA_DIGEST)
+        elif complete:
+            reasons.refuse(RejectReason.NOT_COMPLETE)
     for portion, ciphertext in zip(item.manifest.portions, item.ciphertexts, strict=True):
         if isinstance(ciphertext, bytes):
-            same = len(ciphertext) == portion.length and hashlib.sha384(ciphertext).digest() == portion.digest
-            reasons.require(same, RejectReason.CIPHERTEXT_DIGEST)
-        elif ciphertext is Absent.WITHHELD:
-            reasons.require(not complete, RejectReason.NOT_COMPLETE)
+            if len(ciphertext) != portion.length or hashlib.sha384(ciphertext).digest() != portion.digest:
+                reasons.refuse(RejectReason.CIPHERTEXT_DIGEST)
+        elif complete and ciphertext is Absent.WITHHELD:
+            reasons.refuse(RejectReason.NOT_COMPLETE)
 
 
 # --- 4 packets ------------------------------------------------------------------------------------------------------
@@ -258,6 +275,8 @@ def check_approvals(item: WholeItem, officers: OfficerLookup) -> frozenset[str]:
 
 def verified_approvals(item: WholeItem, officers: OfficerLookup) -> frozenset[str]:
     """Give the identities whose approvals stand beside an envelope, however many; raises RejectedError for a false one."""
+    if not item.approvals:
+        return _NOBODY
     profile = item.core.profile
     identities: set[str] = set()
     for approval in item.approvals:

@@ -17,14 +17,18 @@ from comity.envelope import limits
 from comity.envelope.profile import ProfileMemo, decode_profile, encode_profile
 from comity.envelope.records import PAE_LENGTH, Reader, fixed, listed, pae_head, u8, u64, variable
 from comity.errors import MalformedError
+from comity.light import light
 from comity_policy.facts import Profile, Times
 
 CORE_BYTES: Final = limits.PROFILE_BYTES + limits.REFERENCES * 65 + 256
 _HEAD: Final = struct.Struct(">H16s16sQQQQ16sQ32s16sQ32s")
+HEAD_BYTES: Final = _HEAD.size
 _READ_HEAD: Final = struct.Struct(">H16s16sQQQQ56s56s")
 _SEEN: Final = struct.Struct(">16sQ32s")
 _SEEN_KEPT: Final = 256
 _PAE: Final = pae_head("core", 1)
+_UUIDS: Final = (limits.UUID,) * 4
+_NO_REFERENCES: Final = listed([], limits.REFERENCES)
 
 
 class Relation(IntEnum):
@@ -54,7 +58,7 @@ class Reference:
     leaf: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Core:
     """One report's addressing, times and labels. Ids are 16 raw bytes, times Unix milliseconds.
 
@@ -81,31 +85,40 @@ class Core:
 
 def encode_core(core: Core, encoded_profile: bytes | None = None) -> bytes:
     """Encode a core; `encoded_profile` saves the work where many cores share one. Raises MalformedError."""
-    _check(core)
-    references = sorted(
-        u8(item.relation) + fixed(item.report_id, limits.UUID) + fixed(item.leaf, limits.DIGEST)
-        for item in core.refers_to
-    )
-    if len(set(references)) != len(references):
-        raise MalformedError("a core names one reference twice")
+    check_core(core)
     profile = encode_profile(core.profile) if encoded_profile is None else encoded_profile
     seen, keys = core.agreement_log_seen, core.key_log_seen
+    report_id, epoch = core.report_id, core.origin_epoch
+    if (len(report_id), len(epoch), len(seen.incarnation), len(keys.incarnation)) != _UUIDS:
+        raise MalformedError("core: an id, epoch or incarnation has not 16 bytes")
+    if len(seen.root) != limits.ROOT or len(keys.root) != limits.ROOT:
+        raise MalformedError("core: a root has not 32 bytes")
     head = _HEAD.pack(
         core.version,
-        fixed(core.report_id, limits.UUID),
-        fixed(core.origin_epoch, limits.UUID),
+        report_id,
+        epoch,
         core.origin_sequence,
         core.created_at,
         core.not_before,
         core.expires_at,
-        fixed(seen.incarnation, limits.UUID),
+        seen.incarnation,
         seen.size,
-        fixed(seen.root, limits.ROOT),
-        fixed(keys.incarnation, limits.UUID),
+        seen.root,
+        keys.incarnation,
         keys.size,
-        fixed(keys.root, limits.ROOT),
+        keys.root,
     )
-    return b"".join((head, listed(references, limits.REFERENCES), variable(profile, limits.PROFILE_BYTES)))
+    references = _encode_references(core.refers_to) if core.refers_to else _NO_REFERENCES
+    return b"".join((head, references, variable(profile, limits.PROFILE_BYTES)))
+
+
+def _encode_references(refers_to: tuple[Reference, ...]) -> bytes:
+    references = sorted(
+        u8(item.relation) + fixed(item.report_id, limits.UUID) + fixed(item.leaf, limits.DIGEST) for item in refers_to
+    )
+    if len(set(references)) != len(references):
+        raise MalformedError("a core names one reference twice")
+    return listed(references, limits.REFERENCES)
 
 
 def decode_core(data: bytes, memo: ProfileMemo | None = None) -> Core:
@@ -143,7 +156,7 @@ def decode_core(data: bytes, memo: ProfileMemo | None = None) -> Core:
         profile=decode_profile(encoded_profile) if memo is None else memo.decode(encoded_profile),
         version=version,
     )
-    _check(core)
+    check_core(core)
     return core
 
 
@@ -188,7 +201,8 @@ def _references(reader: Reader) -> tuple[Reference, ...]:
     return tuple(items)
 
 
-def _check(core: Core) -> None:
+def check_core(core: Core) -> None:
+    """Check what a core says by itself; raises MalformedError."""
     if core.version != limits.VERSION:
         raise MalformedError(f"core: version {core.version} is not known here")
     if len(core.report_id) != limits.UUID or core.report_id[6] >> 4 != 7 or core.report_id[8] >> 6 != 2:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import field
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
@@ -18,6 +19,7 @@ from comity.envelope.core import CORE_BYTES
 from comity.envelope.limits import TEXT_BYTES
 from comity.envelope.records import PAE_LENGTH, Reader, bounded, fixed, listed, pae_head, text, u32, u64, variable
 from comity.errors import MalformedError
+from comity.light import light
 
 _LEAF: Final = b"\x00" + pae_head("manifest", 1)
 _FINGERPRINT_PACKET: Final = struct.Struct(f">{limits.DIGEST}s{limits.DIGEST}s")
@@ -25,7 +27,7 @@ _HEADS_KEPT: Final = 512
 _PORTION: Final = struct.Struct(f">{limits.DIGEST}sQ")
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class PortionDigest:
     """SHA-384 and length of a portion's ciphertext."""
 
@@ -33,7 +35,7 @@ class PortionDigest:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class StanzaRow:
     """For whom a stanza is, under which packet, for which portions, and its SHA-384."""
 
@@ -44,13 +46,17 @@ class StanzaRow:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Manifest:
-    """The signed content of one envelope; `core` is the core's exact bytes."""
+    """The signed content of one envelope; `core` is the core's exact bytes.
+
+    `layout`, where it is not None, is one object for manifests that differ in ids, numbers, times and digests alone.
+    """
 
     core: bytes
     portions: tuple[PortionDigest, ...]
     rows: tuple[StanzaRow, ...]
+    layout: object | None = field(default=None, compare=False, repr=False)
 
 
 def row_key(row: StanzaRow) -> tuple[bytes, bytes]:
@@ -77,6 +83,37 @@ def encode_manifest(manifest: Manifest) -> bytes:
     if len(data) > limits.MANIFEST_BYTES:
         raise MalformedError(f"manifest: {len(data)} bytes, at most {limits.MANIFEST_BYTES}")
     return data
+
+
+class ManifestForm:
+    """What the manifests of a run say alike: the number of their portions, and for whom their stanzas are.
+
+    Gives the bytes that `encode_manifest` gives; raises MalformedError as that does.
+    """
+
+    __slots__ = ("_heads", "_portions", "packet_ids")
+
+    def __init__(self, rows: Sequence[tuple[str, bytes, bytes, tuple[int, ...]]], portions: int) -> None:
+        """Take rows without their digests (party, fingerprint, packet id, portion indices), and how many portions there are."""
+        empty = [StanzaRow(*row, bytes(limits.DIGEST)) for row in rows]
+        # For its checks; what it gives without portions' and rows' own values is put together here.
+        encode_manifest(Manifest(b"", (PortionDigest(bytes(limits.DIGEST), 0),) * portions, tuple(empty)))
+        heads = [_row_head(*row) for row in rows]
+        heads[0] = u32(len(rows)) + heads[0]
+        self._heads = tuple(heads)
+        self._portions = u32(portions)
+        self.packet_ids = tuple([row.packet_id for row in empty])
+
+    def encode(self, core: bytes, portions: Sequence[tuple[bytes, int]], stanzas: Sequence[bytes]) -> bytes:
+        """Encode the manifest of one report: its core, digest and length of each ciphertext, the digest of each stanza."""
+        parts = [variable(core, CORE_BYTES), self._portions]
+        parts += [_PORTION.pack(digest, length) for digest, length in portions]
+        for head, digest in zip(self._heads, stanzas, strict=True):
+            parts += (head, digest)
+        data = b"".join(parts)
+        if len(data) > limits.MANIFEST_BYTES:
+            raise MalformedError(f"manifest: {len(data)} bytes, at most {limits.MANIFEST_BYTES}")
+        return data
 
 
 def decode_manifest(data: bytes) -> Manifest:

@@ -29,6 +29,7 @@ from comity.envelope.reasons import RejectReason
 from comity.envelope.segment import Absent, PrunedItem, WholeItem
 from comity.errors import MalformedError, RejectedError
 from comity.keys.signer import Decapsulator
+from comity.light import light
 from comity_policy.facts import Profile
 
 _KEKS_KEPT: Final = 4096
@@ -53,7 +54,7 @@ OUTCOMES: Final[dict[RejectReason, AckOutcome]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class OpenedPortion:
     """A portion that this node may read, whole."""
 
@@ -62,7 +63,7 @@ class OpenedPortion:
     content: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class WithheldPortion:
     """A portion that the originator gave this node no key for; its digest shows that it exists."""
 
@@ -126,7 +127,7 @@ class UploadOpener:
 Portion = OpenedPortion | WithheldPortion | UploadedPortion
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class OpenedReport:
     """A report as this node may have it; `approved_by` are the directory identities whose approvals verified."""
 
@@ -201,10 +202,14 @@ class Opener:
     def _portions(self, item: WholeItem, key_packets: Mapping[bytes, bytes]) -> tuple[Portion, ...]:
         position, row = self._row(item)
         core = core_hash(item.manifest.core)
-        keys = dict(self._content_keys(item, core, position, row, key_packets))
+        keys = self._content_keys(item, core, position, row, key_packets)
         return tuple(
-            self._portion(core, index, digest, keys.get(index), item.ciphertexts[index])
-            for index, digest in enumerate(item.manifest.portions)
+            [
+                self._portion(core, index, digest, keys[index], item.ciphertexts[index])
+                if index in keys
+                else WithheldPortion(index, digest.digest, digest.length)
+                for index, digest in enumerate(item.manifest.portions)
+            ]
         )
 
     def forget(self, fingerprint: bytes) -> None:
@@ -228,7 +233,7 @@ class Opener:
 
     def _content_keys(
         self, item: WholeItem, core: bytes, position: int, row: StanzaRow, key_packets: Mapping[bytes, bytes]
-    ) -> tuple[tuple[int, bytes], ...]:
+    ) -> dict[int, bytes]:
         stanza = item.stanzas[position]
         if not isinstance(stanza, bytes):
             raise RejectedError(RejectReason.STANZA_WITHHELD)
@@ -275,10 +280,8 @@ class Opener:
         return info
 
     def _portion(
-        self, core: bytes, index: int, digest: PortionDigest, key: bytes | None, ciphertext: bytes | Absent
-    ) -> Portion:
-        if key is None:
-            return WithheldPortion(index, digest.digest, digest.length)
+        self, core: bytes, index: int, digest: PortionDigest, key: bytes, ciphertext: bytes | Absent
+    ) -> OpenedPortion | UploadedPortion:
         context = chunked.portion_context(core, index)
         if ciphertext is Absent.UPLOADED:
             return UploadedPortion(index, digest.digest, digest.length, key, context)

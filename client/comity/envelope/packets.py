@@ -97,15 +97,16 @@ def seal_stanza(kek: AESGCM, nonce: bytes, context: bytes, keys: Sequence[tuple[
     return nonce + kek.encrypt(nonce, b"".join(_ROW.pack(index, key) for index, key in keys), context)
 
 
-def open_stanza(kek: AESGCM, stanza: bytes, context: bytes, indices: Sequence[int]) -> tuple[tuple[int, bytes], ...]:
-    """Open a stanza that must hold exactly the keys of `indices`; raises RejectedError."""
+def open_stanza(kek: AESGCM, stanza: bytes, context: bytes, indices: tuple[int, ...]) -> dict[int, bytes]:
+    """Open a stanza that must hold exactly the keys of `indices`, and give them by those; raises RejectedError."""
     if len(stanza) != stanza_size(len(indices)):
         raise RejectedError("stanza: wrong length")
     try:
         opened = kek.decrypt(stanza[: limits.NONCE], stanza[limits.NONCE :], context)
     except InvalidTag as error:
         raise RejectedError("stanza: does not open") from error
-    keys = tuple(_ROW.iter_unpack(opened))
-    if tuple(index for index, _ in keys) != tuple(indices):
+    # As long as its row says, so an index that stands twice leaves one out.
+    keys: dict[int, bytes] = dict(_ROW.iter_unpack(opened))
+    if tuple(keys) != indices:
         raise RejectedError("stanza: holds other portions than its row says")
     return keys

@@ -85,3 +85,8 @@ def require(condition: bool, reason: RejectReason) -> None:
     """Raise RejectedError with `reason` unless the condition holds. Every check above goes through here."""
     if not condition:
         raise RejectedError(reason)
+
+
+def refuse(reason: RejectReason) -> None:
+    """Raise RejectedError with `reason`: `require`, for checks of every report whose condition is written out where it stands."""
+    require(False, reason)

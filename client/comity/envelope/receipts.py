@@ -21,6 +21,7 @@ from comity.envelope.reasons import RejectReason
 from comity.envelope.records import Reader, bounded, fixed, fixed_or_empty, listed, text, u8, u16, u32, u64, variable
 from comity.errors import MalformedError
 from comity.keys.signer import Signer
+from comity.light import light
 from comity.pae import pae
 from comity.suites import RandomBytes, verify_signature
 
@@ -200,7 +201,7 @@ class SlotOutcome(IntEnum):
     PRUNED = 4
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class SlotRecord:
     """One slot in the `records` tree of a segment's log entry; `code` is None unless refused or pruned.
 

@@ -23,12 +23,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from comity.canonical import Json
 from comity.envelope import chunked, limits, packets, padding, tree
 from comity.envelope.core import Core, core_hash, core_size, encode_core
-from comity.envelope.manifest import Manifest, PortionDigest, StanzaRow, encode_manifest
+from comity.envelope.manifest import ManifestForm
 from comity.envelope.manifest import leaf as manifest_leaf
 from comity.envelope.packets import KeyPacket
 from comity.envelope.profile import encode_profile, transport_class
 from comity.envelope.segment import Absent, Body, SegmentHead, encode_segment, encode_whole_item, segment_id
 from comity.errors import UsageError
+from comity.light import light
 from comity.suites import RandomBytes
 from comity_policy.facts import Profile
 
@@ -47,7 +48,7 @@ class Recipient:
     fingerprint: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class PortionInput:
     """A portion in memory: canonical header bytes (`padding.encode_header`) and content."""
 
@@ -67,7 +68,7 @@ class UploadedPortion:
         return f"UploadedPortion(length={self.length})"
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class SealInput:
     """One report to seal: its core, its portions in the profile's order, and who gets which of them (ascending)."""
 
@@ -105,8 +106,21 @@ class _Plan:
 
     recipients: tuple[tuple[Recipient, tuple[int, ...]], ...]
     rows: tuple[tuple[Recipient, tuple[int, ...]], ...]
+    portions: int
     size: int
     checked: bool = False
+    _form: ManifestForm | None = None
+
+    def form_of(self, packet_ids: Sequence[bytes]) -> ManifestForm:
+        """Give how their manifests are written under these key packets, a row's each."""
+        form = self._form
+        if form is None or form.packet_ids != tuple(packet_ids):
+            rows = [
+                (one.party, one.fingerprint, packet_id, indices)
+                for (one, indices), packet_id in zip(self.rows, packet_ids, strict=True)
+            ]
+            form = self._form = ManifestForm(rows, self.portions)
+        return form
 
 
 class Sealer:
@@ -172,15 +186,10 @@ class Sealer:
         for kek in keks:
             # Only now: a segment that failed half way announced nothing.
             kek.announced = True
+        root = tree.root(leaves)
         return SealedSegment(
             data=data,
-            segment_id=segment_id(
-                head.origin_epoch,
-                head.transport_class,
-                head.first_origin_sequence,
-                len(leaves),
-                tree.root(leaves),
-            ),
+            segment_id=segment_id(first.origin_epoch, head.transport_class, first.origin_sequence, len(leaves), root),
             leaves=tuple(leaves),
             packets=tuple(kek.packet for kek in keks),
             new_packets=new,
@@ -200,32 +209,34 @@ class Sealer:
         core_bytes = encode_core(report.core, self._encoded(report.core.profile))
         core = core_hash(core_bytes)
         keys: list[bytes] = []
-        digests: list[PortionDigest] = []
+        digests: list[tuple[bytes, int]] = []
         ciphertexts: list[Body] = []
         for index, portion in enumerate(report.portions):
             key = next(content_keys)
             if isinstance(portion, UploadedPortion):
                 keys.append(portion.content_key)
-                digests.append(PortionDigest(portion.digest, portion.length))
+                digests.append((portion.digest, portion.length))
                 ciphertexts.append(Absent.UPLOADED)
                 continue
             plaintext = padding.encode_portion(portion.encoded_header, portion.content)
             ciphertext = chunked.seal(key, chunked.portion_context(core, index), plaintext)
             keys.append(key)
-            digests.append(PortionDigest(hashlib.sha384(ciphertext).digest(), len(ciphertext)))
+            digests.append((hashlib.sha384(ciphertext).digest(), len(ciphertext)))
             ciphertexts.append(ciphertext)
-        rows: list[StanzaRow] = []
+        plan = self._plan(report)
         stanzas: list[Body] = []
-        for recipient, indices in self._plan(report).rows:
+        stanza_digests: list[bytes] = []
+        packet_ids: list[bytes] = []
+        for recipient, indices in plan.rows:
             kek = self._kek(report.core.profile, recipient)
-            packet = kek.packet
-            named[packet.packet_id] = kek
-            context = packets.stanza_context(core, packet.packet_id, recipient.party, recipient.fingerprint, indices)
+            packet_id = kek.packet.packet_id
+            named[packet_id] = kek
+            context = packets.stanza_context(core, packet_id, recipient.party, recipient.fingerprint, indices)
             stanza = packets.seal_stanza(kek.aead, next(nonces), context, [(index, keys[index]) for index in indices])
             stanzas.append(stanza)
-            digest = hashlib.sha384(stanza).digest()
-            rows.append(StanzaRow(recipient.party, recipient.fingerprint, packet.packet_id, indices, digest))
-        manifest_bytes = encode_manifest(Manifest(core_bytes, tuple(digests), tuple(rows)))
+            stanza_digests.append(hashlib.sha384(stanza).digest())
+            packet_ids.append(packet_id)
+        manifest_bytes = plan.form_of(packet_ids).encode(core_bytes, digests, stanza_digests)
         return manifest_leaf(manifest_bytes), encode_whole_item(manifest_bytes, stanzas, ciphertexts)
 
     def _plan(self, report: SealInput) -> _Plan:
@@ -241,7 +252,7 @@ class Sealer:
                 _ROW_FIXED + len(one.party.encode()) + 4 * len(indices) + 5 + packets.stanza_size(len(indices))
                 for one, indices in rows
             )
-            plan = self._plans[key] = _Plan(report.recipients, tuple(rows), size)
+            plan = self._plans[key] = _Plan(report.recipients, tuple(rows), len(report.portions), size)
         return plan
 
     def _kek(self, profile: Profile, recipient: Recipient) -> _Kek:

@@ -15,14 +15,16 @@ from enum import Enum, IntEnum
 from typing import Final, TypeVar
 
 from comity.envelope import limits, tree
-from comity.envelope.core import Core, decode_core
+from comity.envelope.core import Core
 from comity.envelope.evidence import Approval, encode_approvals, read_approvals
-from comity.envelope.manifest import Manifest, decode_manifest
+from comity.envelope.layout import ManifestReader
+from comity.envelope.manifest import Manifest
 from comity.envelope.manifest import leaf as manifest_leaf
 from comity.envelope.packets import stanza_size
 from comity.envelope.profile import ProfileMemo
 from comity.envelope.records import Reader, bounded, fixed, listed, text, u8, u16, u64, variable
 from comity.errors import ErrorCode, MalformedError
+from comity.light import light
 
 _LAST_CLASS: Final = 9
 _STANZA_BYTES: Final = stanza_size(limits.PORTIONS)
@@ -39,6 +41,9 @@ class _BodyTag(IntEnum):
     UPLOADED = 2
 
 
+_INLINE: Final = int(_BodyTag.INLINE)
+
+
 class Absent(Enum):
     """Why a stanza or ciphertext is not among the bytes."""
 
@@ -53,14 +58,14 @@ P = TypeVar("P")
 W = TypeVar("W")
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class PrunedItem:
     """A slot of which only the leaf is here."""
 
     leaf: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class WholeItem:
     """A slot whose manifest is here; stanzas and ciphertexts stand in the manifest's order."""
 
@@ -117,7 +122,7 @@ class SegmentHead:
     first_origin_sequence: int
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class _Frame:
     """One item with nothing decoded that forwarding does not need. `leaf` is empty where a manifest stands."""
 
@@ -146,7 +151,8 @@ def parse_segment(data: bytes, memo: ProfileMemo | None = None) -> Segment:
 
     Equalities between its parts are not looked at here: `checks` does that.
     """
-    head, read = _read(data, PrunedItem, lambda manifest_bytes, bodies: whole_item(manifest_bytes, bodies, memo))
+    decode = ManifestReader(memo)
+    head, read = _read(data, PrunedItem, lambda manifest_bytes, bodies: _whole(manifest_bytes, bodies, decode))
     items: tuple[Item, ...] = tuple(read)
     root = tree.root([item.leaf for item in items])
     return Segment(
@@ -162,15 +168,15 @@ def parse_segment(data: bytes, memo: ProfileMemo | None = None) -> Segment:
 
 def read_bodies(reader: Reader) -> _Bodies:
     """Read what follows a manifest in a whole item: stanzas, ciphertexts, approvals."""
-    stanzas = tuple(
+    stanzas = [
         _body(reader, _STANZA_BYTES, uploadable=False)
         for _ in range(reader.count(limits.STANZAS, 1, "stanzas", least=1))
-    )
-    ciphertexts = tuple(
+    ]
+    ciphertexts = [
         _body(reader, limits.EXPORTED_BYTES, uploadable=True)
         for _ in range(reader.count(limits.PORTIONS, 1, "ciphertexts", least=1))
-    )
-    return stanzas, ciphertexts, read_approvals(reader)
+    ]
+    return tuple(stanzas), tuple(ciphertexts), read_approvals(reader)
 
 
 def whole_item(
@@ -179,17 +185,13 @@ def whole_item(
     memo: ProfileMemo | None = None,
 ) -> WholeItem:
     """Decode the manifest and core of a whole item."""
-    manifest = decode_manifest(manifest_bytes)
+    return _whole(manifest_bytes, bodies, ManifestReader(memo))
+
+
+def _whole(manifest_bytes: bytes, bodies: _Bodies, decode: ManifestReader) -> WholeItem:
+    manifest, core = decode(manifest_bytes)
     stanzas, ciphertexts, approvals = bodies
-    return WholeItem(
-        leaf=manifest_leaf(manifest_bytes),
-        manifest_bytes=manifest_bytes,
-        manifest=manifest,
-        core=decode_core(manifest.core, memo),
-        stanzas=stanzas,
-        ciphertexts=ciphertexts,
-        approvals=approvals,
-    )
+    return WholeItem(manifest_leaf(manifest_bytes), manifest_bytes, manifest, core, stanzas, ciphertexts, approvals)
 
 
 def _frames(data: bytes) -> tuple[SegmentHead, list[_Frame]]:
@@ -215,17 +217,17 @@ def _read(
         raise reader.malformed("origin_sequence counts from 1")
     items: list[P | W] = []
     for _ in range(reader.count(limits.SLOTS, limits.DIGEST + 1, "items", least=1)):
-        if reader.enum(_ItemTag) is _ItemTag.PRUNED:
-            items.append(pruned(reader.raw(limits.DIGEST)))
-        else:
+        if reader.enum(_ItemTag) is _ItemTag.WHOLE:
             items.append(whole(reader.variable(limits.MANIFEST_BYTES, "a manifest"), read_bodies(reader)))
+        else:
+            items.append(pruned(reader.raw(limits.DIGEST)))
     reader.end()
     return head, items
 
 
 def _body(reader: Reader, limit: int, *, uploadable: bool) -> Body:
     tag = reader.u8()
-    if tag == _BodyTag.INLINE:
+    if tag == _INLINE:
         return reader.variable(limit, "a stanza or ciphertext")
     if tag == _BodyTag.WITHHELD:
         return Absent.WITHHELD
@@ -252,12 +254,10 @@ def encode_whole_item(
 
 def encode_bodies(stanzas: Sequence[Body], ciphertexts: Sequence[Body], approvals: Sequence[Approval]) -> bytes:
     """Encode what follows a manifest in a whole item."""
-    return b"".join(
-        (
-            listed([_encode_body(body, _STANZA_BYTES) for body in stanzas], limits.STANZAS, least=1),
-            listed([_encode_body(body, limits.EXPORTED_BYTES) for body in ciphertexts], limits.PORTIONS, least=1),
-            encode_approvals(approvals),
-        )
+    return (
+        listed([_encode_body(body, _STANZA_BYTES) for body in stanzas], limits.STANZAS, least=1)
+        + listed([_encode_body(body, limits.EXPORTED_BYTES) for body in ciphertexts], limits.PORTIONS, least=1)
+        + encode_approvals(approvals)
     )
 
 

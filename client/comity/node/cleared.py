@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from comity.envelope.core import Reference
 from comity.envelope.seal import PortionInput, Recipient
+from comity.light import light
 from comity.node.agreement_view import AgreementView
 from comity_policy.facts import Profile, Times
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Cleared:
     """A report that may go: what is signed, what is sealed, and for whom. `nodes` are PARTY/NODE in the recipients' order."""
 

@@ -19,7 +19,10 @@ _ACKNOWLEDGE: Final = Acknowledge.__struct_config__.tag
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """A report on its way; `since` is the event loop's time. `resealed` says that it is sealed a second time, without the `late`."""
+    """A report on its way, of `size` bytes of content; `since` is the event loop's time.
+
+    `resealed` says that it is sealed a second time, without the `late`.
+    """
 
     number: int
     report: Report
@@ -29,6 +32,10 @@ class Pending:
     sent: Sent | None = None
     resealed: bool = False
     late: frozenset[str] = frozenset()
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = length_of(self.report)
 
     def goes_to_others(self, refusal: ComityError, recipients: Iterable[str]) -> bool:
         """Say whether to seal once more for those recipient parties that are not late: that somebody is, the broker alone knows."""
@@ -63,7 +70,7 @@ class Collector:
     def add(self, pending: Pending) -> None:
         """Take a report on."""
         self.pendings.append(pending)
-        self.size += length_of(pending.report)
+        self.size += pending.size
 
     def wake(self) -> None:
         """Say that something may have changed."""
@@ -80,7 +87,7 @@ class Collector:
             return None
         self._taken.set()
         pending = self.pendings.popleft()
-        self.size -= length_of(pending.report)
+        self.size -= pending.size
         return pending.sent
 
     async def room(self, reports: int, size: int) -> None:
@@ -92,7 +99,7 @@ class Collector:
 
 def length_of(report: Report) -> int:
     """Give the bytes of a report's content."""
-    return sum(portion.length for portion in report.portions)
+    return sum([portion.length for portion in report.portions])
 
 
 async def each(reports: Iterable[Report] | AsyncIterable[Report]) -> AsyncIterator[Report]:

@@ -13,13 +13,14 @@ Rules in order:
    awaited, both are asked when the report is released.
 6. An emergency declaration that a report names is one the own mirror has verified, of the own party and valid now.
 7. `preview` is the same decision without a connection, without sealing, and with every explanation.
-What is kept between reports is no decision: parsed markings by what was written, and facts until the moment they change.
+Kept between reports are parsed markings by what was written, facts until the moment they change, and the last decision for
+reports that ask the very same at the same reading of the clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
@@ -30,9 +31,7 @@ from comity.envelope.seal import PortionInput, Recipient
 from comity.envelope.segment import WholeItem
 from comity.errors import ErrorCode, KeyFault, MalformedError, RefusedError, UsageError
 from comity.identity.names import Identity
-from comity.identity.records import NodeRecord
 from comity.node.acts import declaration_of
-from comity.node.agreement_view import AgreementView
 from comity.node.approving import (
     NOBODY,
     Approving,
@@ -45,14 +44,15 @@ from comity.node.approving import (
     suited,
 )
 from comity.node.cleared import Cleared
-from comity.node.clock import NowMs
+from comity.node.clock import NowMs, steady
 from comity.node.directory import officer_lookup, recipient_of
+from comity.node.egress_facts import Facts, Who
 from comity.node.mirror import Mirror
 from comity.node.previews import Preview, previewed, refused
-from comity.node.signed_terms import longest_keeping, references_of, suite_of, times_of
+from comity.node.signed_terms import longest_keeping, references_of, suite_of
 from comity.portion import Portion, StoredContent
 from comity.report import Report
-from comity.suites import KeyRole, Suite
+from comity.suites import KeyRole
 from comity_policy.decision import ReportDecision
 from comity_policy.engine import decide_report
 from comity_policy.explanation import ClauseExplanation, explain_report
@@ -64,62 +64,18 @@ from comity_policy.readers import asked_at_opening
 CONTENT_BYTES: Final = (1 << 20) - (64 << 10)
 _PROFILES_KEPT: Final = 64
 _HEADERS_KEPT: Final = 256
-_WHO_KEPT: Final = 64
-
-# Recipients, and the same as PARTY/NODE, each with the portions they get.
-_Who = tuple[tuple[tuple[Recipient, tuple[int, ...]], ...], tuple[tuple[str, tuple[int, ...]], ...]]
-
-
-@dataclass(slots=True)
-class _Facts:
-    """What decisions under one agreement are taken from, until `good_until` or the mirror's next version."""
-
-    view: AgreementView
-    version: int
-    good_until: int
-    suite: Suite
-    own: NodeRecord
-    own_since: int
-    keep_ms: int
-    broker: str
-    broker_region: str | None
-    nodes: tuple[NodeFacts, ...]
-    recipients: dict[tuple[str, str], Recipient]
-    refreshed: int | None
-    dual_control: bool
-    profiles: dict[object, Profile] = field(default_factory=dict)
-    _who: dict[object, _Who] = field(default_factory=dict)
-
-    def who(self, permitted: Mapping[tuple[str, str], tuple[int, ...]]) -> _Who:
-        """Give recipients and nodes of what is permitted: one object for each, as sealing works out much of it once."""
-        key = tuple(permitted.items())
-        found = self._who.get(key)
-        if found is None:
-            if len(self._who) >= _WHO_KEPT:
-                self._who.clear()
-            found = self._who[key] = (
-                tuple((self.recipients[node], indices) for node, indices in key),
-                tuple((f"{party}/{name}", indices) for (party, name), indices in key),
-            )
-        return found
-
-    def asking(self, profile: Profile, approvals: int) -> Profile:
-        """Give a profile that asks for at least so many approvals: one object for each, as sealing remembers them."""
-        if profile.approvals_required >= approvals:
-            return profile
-        asking = replace(profile, approvals_required=approvals)
-        return self.profiles.setdefault(asking, asking)
 
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
     """A decision with what it was taken from; `lacking` are the clauses that ask for approvals which will not be there."""
 
-    facts: _Facts
+    facts: Facts
     profile: Profile
     times: Times
     moment: Moment
     decision: ReportDecision
+    who: Who
     approving: Approving
     lacking: tuple[ClauseExplanation, ...]
     suited: Suited
@@ -142,8 +98,10 @@ class _Decided:
             parties = tuple(dict.fromkeys(one.recipient_party for one in self.lacking))
             told = self.approving.with_officers(self.lacking, self.suited)
             return refused(view.agreement_id, parties, told, in_force=view.state.policy().in_force)
+        if not profile.approvals_required or self.approving.awaited:
+            return None
         there = len(self.approving.identities)
-        if there < profile.approvals_required and not self.approving.awaited:
+        if there < profile.approvals_required:
             return RefusedError(
                 f"the report asks for {profile.approvals_required} officers' approvals, and {there} will be there",
                 what_to_do="Name each officer with --approve-as, or let it wait with --await-approval.",
@@ -157,10 +115,12 @@ class Egress:
     def __init__(self, mirror: Mirror, identity: Identity, now_ms: NowMs, groups: Groups | None = None) -> None:
         self._mirror = mirror
         self._identity = identity
-        self._now_ms = now_ms
+        self._now_ms = steady(now_ms)
         self._groups = bundled() if groups is None else groups
-        self._facts: dict[str, _Facts] = {}
+        self._facts: dict[str, Facts] = {}
         self._headers: dict[tuple[str, str, str], bytes] = {}
+        self._last_day = (-1, date.min)
+        self._last: tuple[tuple[object, ...], _Decided] | None = None
 
     def clear(
         self, report: Report, agreement_id: str, approved_by: Sequence[Identity] = (), *, awaited: bool = False
@@ -173,24 +133,22 @@ class Egress:
         decided = self._decide(report, agreement_id, approved_by, awaited=awaited)
         if (refusal := decided.refusal) is not None:
             raise refusal
-        facts, day = decided.facts, day_of(decided.moment.now)
-        recipients, nodes = facts.who(decided.decision.permitted)
+        day = self._day(decided.moment.now)
         return Cleared(
-            view=facts.view,
-            profile=decided.profile,
-            times=decided.times,
-            refers_to=references_of(report),
-            portions=tuple(self._portion(portion, day) for portion in report.portions),
-            recipients=recipients,
-            nodes=nodes,
-            refused_parties=decided.decision.refused_parties,
+            decided.facts.view,
+            decided.profile,
+            decided.times,
+            references_of(report) if report.refers_to else (),
+            tuple([self._portion(portion, day) for portion in report.portions]),
+            *decided.who,
+            decided.decision.refused_parties,
         )
 
     def preview(self, report: Report, agreement_id: str, approved_by: Sequence[Identity] = ()) -> Preview:
         """Say who would receive a report; raises as `clear`, but for the refusal."""
         decided = self._decide(report, agreement_id, approved_by)
         for portion in report.portions:
-            self._portion(portion, day_of(decided.moment.now))
+            self._portion(portion, self._day(decided.moment.now))
         decision, refusal = decided.decision, decided.refusal
         if refusal is not None:
             decision = replace(decision, permit=False, permitted={})
@@ -254,10 +212,20 @@ class Egress:
             approving = replace(given, awaited=awaited)
         if report.emergency:
             declaration_of(self._mirror, facts.view.agreement_id, report.emergency, self._identity.party, now)
-        profile = self._profile(report, facts, day_of(now), approving)
-        return self._decided(facts, profile, times_of(report, facts.keep_ms, now), now, approving)
+        profile = self._profile(report, facts, self._day(now), approving)
+        times = facts.times(report, now)
+        # Of reports in a row that ask the same at one reading of the clock, one is decided.
+        question = (facts, profile, times, now, approving)
+        if self._last is None or self._last[0] != question:
+            self._last = (question, self._decided(facts, profile, times, now, approving))
+        return self._last[1]
 
-    def _decided(self, facts: _Facts, profile: Profile, times: Times, now: int, approving: Approving) -> _Decided:
+    def _day(self, now: int) -> date:
+        if self._last_day[0] != now:
+            self._last_day = (now, day_of(now))
+        return self._last_day[1]
+
+    def _decided(self, facts: Facts, profile: Profile, times: Times, now: int, approving: Approving) -> _Decided:
         compiled, moment = facts.view.compiled, self._moment(facts, now, approving)
         decision = decide_report(compiled, profile, times, facts.nodes, moment)
         lacking: tuple[ClauseExplanation, ...] = ()
@@ -268,17 +236,18 @@ class Egress:
         who = Suited()
         if lacking or not decision.permit:
             who = suited(self._mirror.directory, facts.view, self._identity.party, profile.precedence, now)
-        return _Decided(facts, profile, times, moment, decision, approving, lacking, who)
+        to_whom = facts.who(decision.permitted)
+        return _Decided(facts, profile, times, moment, decision, to_whom, approving, lacking, who)
 
     # --- facts ------------------------------------------------------------------------------------------------------
 
-    def _current(self, agreement_id: str, now: int) -> _Facts:
+    def _current(self, agreement_id: str, now: int) -> Facts:
         facts = self._facts.get(agreement_id)
         if facts is None or facts.version != self._mirror.version or now >= facts.good_until:
             facts = self._facts[agreement_id] = self._gather(agreement_id, now)
         return facts
 
-    def _gather(self, agreement_id: str, now: int) -> _Facts:
+    def _gather(self, agreement_id: str, now: int) -> Facts:
         view = self._mirror.agreement(agreement_id)
         directory = self._mirror.directory
         own = directory.node(self._identity.party, self._identity.name)
@@ -306,7 +275,7 @@ class Egress:
                     recipients[node.party, node.node] = recipient
                     ends.append(node.valid_until)
         ends += view.turning_points
-        return _Facts(
+        return Facts(
             view=view,
             version=self._mirror.version,
             good_until=min((moment for moment in ends if moment > now), default=now),
@@ -322,7 +291,7 @@ class Egress:
             dual_control=dual_controlled(view.compiled),
         )
 
-    def _moment(self, facts: _Facts, now: int, approving: Approving) -> Moment:
+    def _moment(self, facts: Facts, now: int, approving: Approving) -> Moment:
         return Moment(
             point=Point.EGRESS,
             now=now,
@@ -336,7 +305,7 @@ class Egress:
 
     # --- what is signed ---------------------------------------------------------------------------------------------
 
-    def _profile(self, report: Report, facts: _Facts, day: date, approving: Approving) -> Profile:
+    def _profile(self, report: Report, facts: Facts, day: date, approving: Approving) -> Profile:
         if report.exercise:
             raise UsageError(
                 "exercise traffic is not carried by this release", what_to_do="Leave the exercise flag out."

@@ -18,9 +18,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from comity.envelope.evidence import AckOutcome
+from comity.light import light
 from comity.node.claims import Claim, decode_claim, encode_claim
 from comity.node.database import insert_rows, open_database, rows_of, storing
 from comity.node.locks import FileLock
@@ -41,8 +42,7 @@ CREATE INDEX claim_place ON claim (agreement, log_index);
 KEPT_AFTER_EXPIRY_MS: Final = 72 * 3_600_000
 
 
-@dataclass(frozen=True, slots=True)
-class InboxLane:
+class InboxLane(NamedTuple):
     """One lane as a recipient sees it; `originator` is PARTY/NODE."""
 
     agreement_id: str
@@ -51,7 +51,7 @@ class InboxLane:
     transport_class: int
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Settlement:
     """What became of one number. `report_id` and `leaf` are given where the report was acknowledged: that alone is final."""
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from comity.envelope.checks import OfficerLookup, VerifiedSegment
 from comity.envelope.evidence import AckOutcome, BatchSignature
 from comity.envelope.exported import Exported, export
 from comity.envelope.segment import Segment, WholeItem
 from comity.identity.verdicts import Verdict
+from comity.light import light
 from comity.node.agreements import AgreementFold
-from comity.node.permitting import Occasion, Opened
+from comity.node.permitting import Opened, Permitted
 from comity.report import ReceivedReport
 from comity_policy.engine import CompiledAgreement
 from comity_policy.explanation import ClauseExplanation
-from comity_policy.facts import NodeFacts, Role
+from comity_policy.facts import Moment, NodeFacts, Point, Profile, Role, Times
 from comity_policy.readers import Lack, UseCaveat
 
 
@@ -37,7 +39,7 @@ class Refusal:
     clauses: tuple[ClauseExplanation, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class OpenSlot:
     """A report as this opening may have it, with what acknowledging it needs.
 
@@ -85,16 +87,23 @@ class Present:
     registered: bool
 
 
-# What a pair of decisions of one segment depends on, beside the report: roles, what the opening brings, time, the versions
-# of mirror and text.
-Question = tuple[frozenset[Role], Opened, str, int, int, bytes]
+class Question(NamedTuple):
+    """All that what an opening may have depends on, within one segment and for one opener; equal questions have one answer."""
+
+    profile: Profile
+    times: tuple[int, int, int]
+    indices: tuple[int, ...]
+    roles: frozenset[Role]
+    given: Opened
+    now: int
+    mirror_version: int
 
 
 @dataclass(slots=True)
 class OpenSegment:
     """A segment whose signature holds, and everything its slots are judged by.
 
-    `registered`: what governed at its admission asks that who opens it is written down.
+    `registered`: what governed at its admission asks that who opens it is written down. `levels` are the originator's.
     """
 
     verified: VerifiedSegment
@@ -111,12 +120,29 @@ class OpenSegment:
     batch_index: int
     batch_path: tuple[bytes, ...]
     registered: bool
-    decided_by: tuple[Question, tuple[Occasion, ...]] | None = None
+    levels: tuple[str, ...]
+    decided: tuple[Question, tuple[Times, Permitted]] | None = None
+    entered: tuple[tuple[Profile, int, int], bool] | None = None
 
     @property
     def segment(self) -> Segment:
         """Give the parsed segment."""
         return self.verified.segment
+
+    def moment(self, broker: str, time: Time, roles: frozenset[Role]) -> Moment:
+        """Give the moment of a decision about it at one of the two times, of a report sent in these roles by that broker."""
+        return Moment(
+            point=Point.OPENING,
+            now=time.now,
+            broker=broker,
+            broker_region=None,
+            key_log_age=time.key_log_age,
+            sender_roles=roles,
+            admitted_at=self.admitted_at,
+            # The segment's checks hold its originator to be who published it.
+            direct=True,
+            sender_key_since=self.sender_key_since,
+        )
 
     def exported(self, slot: int) -> Exported:
         """Give one slot as an envelope alone; raises UsageError for one that came pruned."""

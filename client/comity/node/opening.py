@@ -37,18 +37,18 @@ from comity.identity.records import NodeRecord, RecordedKey
 from comity.identity.verdicts import Verdict, verdict
 from comity.node.acts import declared_at
 from comity.node.agreements import AgreementFold
-from comity.node.clock import NowMs
+from comity.node.clock import NowMs, steady
 from comity.node.directory import officer_lookup
 from comity.node.logs import Seen
 from comity.node.mirror import Mirror
-from comity.node.opened import OpenSegment, OpenSlot, Placed, Present, Refusal, Time
-from comity.node.permitting import Occasion, Opened, permitted
+from comity.node.opened import OpenSegment, OpenSlot, Placed, Present, Question, Refusal, Time
+from comity.node.permitting import Occasion, Opened, Permitted, permitted
 from comity.node.reader import ProvedReader
 from comity.portion import Portion
 from comity.report import ReceivedReport
 from comity.v1 import exchange_pb2
 from comity_policy.calendar import LATEST_MS
-from comity_policy.facts import Moment, NodeFacts, Point, Profile, Role, Use
+from comity_policy.facts import NodeFacts, Profile, Role, Times, Use
 from comity_policy.readers import UseCaveat, is_registered, use_caveats
 
 _PACKETS_KEPT: Final = 16_384
@@ -83,7 +83,7 @@ class Opening:
         self._purposes = purposes
         self._use = use
         self._reader = reader
-        self._now_ms = now_ms
+        self._now_ms = steady(now_ms)
         self._profiles: dict[bytes, ProfileMemo] = {}
         self._batches = VerifiedBatches()
         self._packets: dict[bytes, bytes] = {}
@@ -168,6 +168,7 @@ class Opening:
             batch_index=where[1],
             batch_path=where[2],
             registered=is_registered(admission.compiled.source),
+            levels=admission.compiled.source.document.levels_of(record.party),
         )
 
     def _fold(self, agreement_id: str, *, refreshed: bool) -> AgreementFold:
@@ -255,10 +256,14 @@ class Opening:
 
     def is_registered(self, opened: OpenSegment, item: WholeItem) -> bool:
         """Say whether who opens a report is written down: an addressee or a clause asks, of its admission or of now."""
-        profile = item.core.profile
-        if opened.registered or any(one.officer for one in profile.addressees):
+        if opened.registered:
             return True
-        return self._present(opened.fold, profile, self._now_ms()).registered
+        profile, now = item.core.profile, self._now_ms()
+        asked = (profile, now, self._mirror.version)
+        if opened.entered is None or opened.entered[0] != asked:
+            named = any(one.officer for one in profile.addressees)
+            opened.entered = (asked, named or self._present(opened.fold, profile, now).registered)
+        return opened.entered[1]
 
     def open_slot(self, opened: OpenSegment, slot: int, given: Opened = NOTHING) -> OpenSlot | Refusal:
         """Judge and open one slot by rules 2 to 5; `given` is what is known of this opening beside its reader and purpose."""
@@ -275,19 +280,20 @@ class Opening:
         return self._permitted(opened, result, given)
 
     def _permitted(self, opened: OpenSegment, report: OpenedReport, given: Opened) -> OpenSlot | Refusal:
-        profile, times = report.core.profile, report.core.times
+        profile = report.core.profile
         if any(isinstance(portion, UploadedPortion) for portion in report.portions):
             return Refusal(AckOutcome.INCOMPLETE, "a ciphertext was uploaded, and this release fetches none")
         ours = [portion for portion in report.portions if isinstance(portion, OpenedPortion)]
-        occasions = self._occasions(opened, report, given)
-        decided = permitted(occasions, profile, times, (portion.index for portion in ours))
+        times, decided = self._decided(opened, report, given, tuple([portion.index for portion in ours]))
         if not decided.portions and not decided.waiting:
             reason = f"not permitted: {', '.join(decided.reasons) or 'no portion'}"
             return Refusal(AckOutcome.REFUSED, reason, clauses=decided.refused)
         shown = tuple(
-            (one.index, Portion.from_header(one.header, one.content, profile.portions[one.index]))
-            for one in ours
-            if one.index in decided.portions
+            [
+                (one.index, Portion.from_header(one.header, one.content, profile.portions[one.index]))
+                for one in ours
+                if one.index in decided.portions
+            ]
         )
         received = ReceivedReport(
             report_id=UUID(bytes=report.core.report_id),
@@ -295,7 +301,7 @@ class Opening:
             profile=profile,
             times=times,
             opened=shown,
-            levels=opened.admission.compiled.source.document.levels_of(profile.originator.party),
+            levels=opened.levels,
             viewer=self._identity.party,
             waiting=tuple(decided.waiting),
             refused=decided.refused,
@@ -311,24 +317,28 @@ class Opening:
             caveats=decided.caveats,
         )
 
-    def _occasions(self, opened: OpenSegment, report: OpenedReport, given: Opened) -> tuple[Occasion, ...]:
-        """Give what the decisions of a report are taken from: as of its admission, and as of now under all that governs it."""
-        profile = report.core.profile
+    def _decided(
+        self, opened: OpenSegment, report: OpenedReport, given: Opened, indices: tuple[int, ...]
+    ) -> tuple[Times, Permitted]:
+        """Decide as of its admission, and as of now under all that governs it; once for reports that ask the same."""
+        core, now = report.core, self._now_ms()
         roles = _NODE_ALONE
         if report.approvals:
             roles |= {approval.role for approval in report.approvals}
-        now = self._now_ms()
-        reader = None if self._reader is None else self._reader.facts(opened.fold.agreement_id, now)
-        brings = replace(given, purposes=self._purposes, use=self._use, reader=reader)
-        question = (roles, brings, profile.purpose, now, self._mirror.version, profile.agreement_digest)
-        kept = opened.decided_by
+        lasts = core.created_at, core.not_before, core.expires_at
+        question = Question(core.profile, lasts, indices, roles, given, now, self._mirror.version)
+        kept = opened.decided
         if kept is not None and kept[0] == question:
             return kept[1]
-        decided_by = tuple(
+        profile, times = core.profile, core.times
+        reader = None if self._reader is None else self._reader.facts(opened.fold.agreement_id, now)
+        brings = replace(given, purposes=self._purposes, use=self._use, reader=reader)
+        occasions = tuple(
             self._occasion(opened, one, roles, brings, profile) for one in self._times(opened, profile, now)
         )
-        opened.decided_by = (question, decided_by)
-        return decided_by
+        decided = times, permitted(occasions, profile, times, indices)
+        opened.decided = (question, decided)
+        return decided
 
     def _occasion(
         self, opened: OpenSegment, time: Time, roles: frozenset[Role], brings: Opened, profile: Profile
@@ -336,7 +346,7 @@ class Opening:
         caveats: tuple[UseCaveat, ...] = ()
         if brings.acknowledged and time.node is not None:
             caveats = use_caveats(time.compiled.source, profile, time.node, frozenset())
-        moment = brings.onto(self._moment(opened, time, roles), profile.purpose, caveats)
+        moment = brings.onto(opened.moment(self._mirror.broker.name, time, roles), profile.purpose, caveats)
         if time is not opened.admission:
             moment = replace(moment, held=brings.held)
         if self._declared(opened, profile):
@@ -384,17 +394,3 @@ class Opening:
                 any(is_registered(one.source) for one in compiled),
             )
         return held
-
-    def _moment(self, opened: OpenSegment, time: Time, roles: frozenset[Role]) -> Moment:
-        return Moment(
-            point=Point.OPENING,
-            now=time.now,
-            broker=self._mirror.broker.name,
-            broker_region=None,
-            key_log_age=time.key_log_age,
-            sender_roles=roles,
-            admitted_at=opened.admitted_at,
-            # The segment's checks hold its originator to be who published it.
-            direct=True,
-            sender_key_since=opened.sender_key_since,
-        )

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from comity.envelope import limits
 from comity.errors import UsageError
@@ -65,8 +65,7 @@ class SegmentState(IntEnum):
     ENDED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
+class Lane(NamedTuple):
     """One lane of this node."""
 
     agreement_id: str

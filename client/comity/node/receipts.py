@@ -6,15 +6,15 @@ receipt is verified before anybody sees one of these; it is kept in the outbox a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from uuid import UUID
 
 from comity.envelope.receipts import SignedReceipt
 from comity.errors import ComityError
+from comity.light import light
 from comity.report import Report
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Receipt:
     """One report's part of a verified, signed receipt.
 
@@ -40,7 +40,7 @@ class Receipt:
     signed: SignedReceipt
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Sent:
     """What became of one report of `send_many`: exactly one of receipt and refusal. `number` counts from 0."""
 

@@ -16,6 +16,7 @@ from comity.suites import KeyRole, Suite
 from comity_policy.clauses import Retention, Suites
 from comity_policy.facts import Times
 
+NO_TIMES: Final = Times(-1, -1, -1)
 DEFAULT_KEEP_MS: Final = 30 * 86_400_000
 _RELATIONS: Final = {relation.name.lower().replace("_", "-"): relation for relation in Relation}
 
