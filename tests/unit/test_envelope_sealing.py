@@ -9,10 +9,9 @@ import pytest
 
 from builders_attack import Recorder, segment_bytes
 from builders_attack_opening import uploaded
-from builders_envelope import AGREEMENT, NOW, RELEASABLE, NodeKeys, World, core, portion, profile, refused
+from builders_envelope import NOW, RELEASABLE, NodeKeys, World, core, portion, profile, refused
 from comity.envelope import chunked, limits, padding
 from comity.envelope.checks import OfficerKey, admit, check_packets
-from comity.envelope.core import Reference, Relation
 from comity.envelope.evidence import (
     VerifiedBatches,
     sign_approval,
@@ -21,8 +20,6 @@ from comity.envelope.exported import decode_exported, encode_exported, export, v
 from comity.envelope.open import OpenedReport, UploadedPortion, WithheldPortion, index_packets
 from comity.envelope.seal import Recipient, SealInput
 from comity.envelope.segment import (
-    SegmentHead,
-    encode_segment,
     parse_segment,
     prune,
     with_approvals,
@@ -130,18 +127,38 @@ def test_secrets_and_nonces_are_separate_draws() -> None:
     assert [len(value) for value in source.given] == [6 * 32, 6 * 12, 32, 32]
 
 
-def test_the_size_of_a_report_is_known_before_it_is_sealed() -> None:
+def test_reports_sealed_one_by_one_are_a_segment_like_any_other() -> None:
+    world, source = World(), Recorder()
+    sealer = world.sender.sealer(random_bytes=source)
+    shared = profile(world.sender)
+    reports = [
+        SealInput(core(world.sender, number, shared), (portion("a"), portion("b")), ((world.reader.recipient, (0,)),))
+        for number in (1, 2)
+    ]
+    first = sealer.seal(reports[0])
+    # Content keys of two portions, nonces of two stanzas, a KEK for each of two recipients: drawn when it is sealed.
+    assert [len(value) for value in source.given] == [2 * 32, 2 * 12, 32, 32]
+    sealed = sealer.close([first, sealer.seal(reports[1])])
+    assert [item.core for item in parse_segment(sealed.data).items] == [one.core for one in reports]
+    assert sealed.new_packets == sealed.packets
+    assert sealer.close([first]).new_packets == ()
+
+
+def test_reports_sealed_one_by_one_are_a_dense_run() -> None:
     world = World()
     sealer = world.sender.sealer()
-    reports = [
-        SealInput(
-            core(world.sender, 1, refers_to=(Reference(Relation.IN_REPLY_TO, bytes(16), bytes(48)),)),
-            (portion("a"), portion("b" * 30_000, title="x")),
-            ((world.reader.recipient, (1,)), (world.other.recipient, (0, 1))),
+    far = [
+        sealer.seal(
+            SealInput(
+                core(world.sender, number, profile(world.sender)),
+                (portion("a"), portion("b")),
+                ((world.reader.recipient, (0,)),),
+            )
         )
+        for number in (1, 3)
     ]
-    head = encode_segment(SegmentHead(AGREEMENT, bytes(16), 4, 1), [b""])
-    assert len(sealer.seal_segment(reports).data) == len(head) + sealer.size_of(reports[0])
+    with pytest.raises(UsageError, match="dense run"):
+        sealer.close(far)
 
 
 def _one(**changes: object) -> Profile:

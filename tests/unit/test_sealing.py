@@ -104,13 +104,12 @@ async def test_a_report_too_large_for_a_segment_uses_no_number(tmp_path):
 
 async def test_a_run_that_cannot_be_sealed_is_refused_and_its_numbers_are_free(tmp_path):
     async with clearing(tmp_path) as world:
-        world.add(report())
+        failed = [world.add(report()), world.add(report())]
         for sealer in world.sealing._sealers.values():
-            sealer.seal_segment = _failing
-        failed = [world.add(report())]
+            sealer.close = _failing
         world.sealing.seal_all()
         assert not world.sealing.sealed
-        assert isinstance(failed[0].sent.refusal, MalformedError)
+        assert all(isinstance(one.sent.refusal, MalformedError) for one in failed)
         world.sealing.forget_keys()
         world.add(report())
         world.sealing.seal_all()

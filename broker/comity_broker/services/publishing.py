@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import grpc
 
-from comity.envelope.segment import Segment, parse_segment
+from comity.envelope.profile import ProfileMemo
+from comity.envelope.segment import Parsing, Segment
 from comity.errors import ComityError, ErrorCode, MalformedError, RejectedError, UnreachableError
 from comity.suites import RandomBytes
 from comity.v1 import audit_pb2, exchange_pb2
@@ -40,6 +41,7 @@ from comity_broker.tracing import Submitting
 
 _AGAIN: Final = 8
 _FRAME_SEGMENTS: Final = 64
+_STEP: Final = 32
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Answer = exchange_pb2.SegmentReceipt | exchange_pb2.SegmentRefusal
@@ -185,7 +187,7 @@ class Publishing:
         publisher = frame.publisher
         segment: Segment | None = None
         try:
-            segment = parse_segment(frame.frame.segments[number], publisher.memo)
+            segment = await _parsed(frame.frame.segments[number], publisher.memo)
             return await self._settled(frame, number, segment, received_at, turn)
         except ComityError as error:
             frame.keep_packets()
@@ -306,6 +308,14 @@ class Publishing:
                 code=ErrorCode.DRAINING,
                 retry_after_seconds=5.0,
             )
+
+
+async def _parsed(data: bytes, memo: ProfileMemo) -> Segment:
+    parsing = Parsing(data, memo)
+    for _ in parsing.steps(_STEP):
+        # So that what is urgent passes between.
+        await asyncio.sleep(0)
+    return parsing.segment()
 
 
 class Turn:

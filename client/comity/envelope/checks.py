@@ -13,7 +13,7 @@ What is left to the caller has state: key status, replay, clock window, policy, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,6 +49,7 @@ class OfficerKey:
 
 
 _NOBODY: Final[frozenset[str]] = frozenset()
+_STEP: Final = 32
 
 OfficerLookup = Callable[[bytes], OfficerKey | None]
 
@@ -80,13 +81,34 @@ def admit(
     `root` is that of the tree over `segment_ids`, from whoever has worked it out before; None works it out here. `caller` is (party, node) of the connection; None where a relay's party or a grant was checked instead, which also
     allows withheld bodies.
     """
+    for _ in admitting(segment, batch, segment_ids, index, signed_by, caller=caller, memo=memo, root=root):
+        pass
+    return VerifiedSegment(segment, signed_by)
+
+
+def admitting(
+    segment: Segment,
+    batch: BatchSignature,
+    segment_ids: Sequence[bytes],
+    index: int,
+    signed_by: SigningNode,
+    *,
+    caller: tuple[str, str] | None,
+    memo: VerifiedBatches,
+    root: bytes | None = None,
+) -> Iterator[None]:
+    """Do what `admit` does in steps of at most 32 reports, so that others have their turn between; raises as it does.
+
+    A segment is admitted when the iteration has ended.
+    """
     check_batch_list(batch, segment_ids, signed_by, memo, root)
     in_list = 0 <= index < len(segment_ids) and segment_ids[index] == segment.segment_id
     reasons.require(in_list, RejectReason.BATCH_SEGMENT_ID)
     check_envelope_equalities(segment, batch, signed_by, caller=caller)
-    for _, item in segment.whole:
+    for number, (_, item) in enumerate(segment.whole, 1):
         check_bodies(item, complete=caller is not None)
-    return VerifiedSegment(segment, signed_by)
+        if number % _STEP == 0:
+            yield
 
 
 def receive(

@@ -160,11 +160,6 @@ def decode_core(data: bytes, memo: ProfileMemo | None = None) -> Core:
     return core
 
 
-def core_size(references: int, encoded_profile_size: int) -> int:
-    """Give the length of an encoded core."""
-    return _HEAD.size + 4 + 65 * references + 4 + encoded_profile_size
-
-
 def core_hash(core_bytes: bytes) -> bytes:
     """Give core_h = SHA-384(PAE(core, core_bytes)), to which portions and stanzas are bound."""
     return hashlib.sha384(b"".join((_PAE, PAE_LENGTH(len(core_bytes)), core_bytes))).digest()

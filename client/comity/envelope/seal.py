@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from comity.canonical import Json
 from comity.envelope import chunked, limits, packets, padding, tree
-from comity.envelope.core import Core, core_hash, core_size, encode_core
+from comity.envelope.core import Core, core_hash, encode_core
 from comity.envelope.manifest import ManifestForm
 from comity.envelope.manifest import leaf as manifest_leaf
 from comity.envelope.packets import KeyPacket
@@ -33,7 +33,6 @@ from comity.light import light
 from comity.suites import RandomBytes
 from comity_policy.facts import Profile
 
-_ROW_FIXED: Final = 4 + 48 + 48 + 4 + 48
 _PROFILES_KEPT: Final = 64
 _PLANS_KEPT: Final = 64
 
@@ -88,8 +87,10 @@ class SealedSegment:
     new_packets: tuple[KeyPacket, ...]
 
 
-@dataclass(slots=True)
-class _Kek:
+@dataclass(slots=True, eq=False)
+class Kek:
+    """A key-encryption key in use, with the packet that brings it; `announced` says that a segment named the packet before."""
+
     aead: AESGCM = field(repr=False)
     packet: KeyPacket
     born: int
@@ -97,28 +98,35 @@ class _Kek:
     announced: bool = False
 
 
+@light
+class SealedReport:
+    """A sealed report that is in no segment yet: its core, its leaf, and the bytes of its item."""
+
+    core: Core
+    leaf: bytes
+    item: bytes
+    keks: tuple[Kek, ...]
+
+
 @dataclass(slots=True)
 class _Plan:
     """Who gets which portions, ourselves among them, in a manifest's order; reports of a run share it with its `recipients`.
 
-    `size` are the bytes that their rows and stanzas take; `checked` says that these recipients may be sealed for.
+    `checked` says that these recipients may be sealed for.
     """
 
     recipients: tuple[tuple[Recipient, tuple[int, ...]], ...]
     rows: tuple[tuple[Recipient, tuple[int, ...]], ...]
     portions: int
-    size: int
     checked: bool = False
     _form: ManifestForm | None = None
 
-    def form_of(self, packet_ids: Sequence[bytes]) -> ManifestForm:
-        """Give how their manifests are written under these key packets, a row's each."""
-        form = self._form
-        if form is None or form.packet_ids != tuple(packet_ids):
-            rows = [
-                (one.party, one.fingerprint, packet_id, indices)
-                for (one, indices), packet_id in zip(self.rows, packet_ids, strict=True)
-            ]
+    def form_of(self, keks: Sequence[Kek]) -> ManifestForm:
+        """Give how their manifests are written under these keys, a row's each."""
+        form, packet_ids = self._form, tuple([kek.packet.packet_id for kek in keks])
+        if form is None or form.packet_ids != packet_ids:
+            named = zip(self.rows, packet_ids, strict=True)
+            rows = [(one.party, one.fingerprint, packet_id, indices) for (one, indices), packet_id in named]
             form = self._form = ManifestForm(rows, self.portions)
         return form
 
@@ -144,43 +152,45 @@ class Sealer:
         self._key_set = key_set
         self._now_ms = now_ms
         self._random_bytes = random_bytes
-        self._keks: dict[tuple[str, bytes], _Kek] = {}
+        self._keks: dict[tuple[str, bytes], Kek] = {}
         self._profiles: dict[int, tuple[Profile, bytes]] = {}
         self._plans: dict[tuple[int, int], _Plan] = {}
-
-    def size_of(self, report: SealInput) -> int:
-        """Give the bytes this report takes in a segment (of `limits.SEGMENT_BYTES`, less 2 KiB for the rest)."""
-        core = core_size(len(report.core.refers_to), len(self._encoded(report.core.profile)))
-        size = 1 + 4 + 4 + core + 4 + 4 + 4 + 4 + 4
-        for portion in report.portions:
-            size += 56 + 1
-            if isinstance(portion, PortionInput):
-                padded = padding.padded_size(12 + len(portion.encoded_header) + len(portion.content))
-                size += 4 + chunked.ciphertext_size(padded)
-        return size + self._plan(report).size
 
     def seal_segment(self, reports: Sequence[SealInput]) -> SealedSegment:
         """Seal 1 to 256 reports of one lane, agreement text, addressee set, precedence and exercise flag.
 
         Raises UsageError where they do not belong together or a recipient is unfit, MalformedError over a limit.
         """
-        self._check_together(reports)
-        first = reports[0].core
-        portions = sum(len(report.portions) for report in reports)
-        stanzas = sum(len(report.recipients) + 1 for report in reports)
-        content_keys = _pieces(self._random_bytes(limits.CEK * portions), limits.CEK)
-        nonces = _pieces(self._random_bytes(limits.NONCE * stanzas), limits.NONCE)
-        named: dict[bytes, _Kek] = {}
-        leaves: list[bytes] = []
-        items: list[bytes] = []
+        self._check_together([report.core for report in reports])
         for report in reports:
-            leaf, item = self._seal_report(report, content_keys, nonces, named)
-            leaves.append(leaf)
-            items.append(item)
+            self._check_recipients(report)
+        draws = self._draw(reports)
+        return self._closed([self._seal_report(report, *draws) for report in reports])
+
+    def seal(self, report: SealInput) -> SealedReport:
+        """Seal one report, for `close` to put into a segment; raises UsageError, MalformedError."""
+        self._check_profile(report.core.profile, report.core.profile)
+        self._check_recipients(report)
+        return self._seal_report(report, *self._draw([report]))
+
+    def close(self, reports: Sequence[SealedReport]) -> SealedSegment:
+        """Put sealed reports into a segment, as `seal_segment` does; raises UsageError, MalformedError."""
+        self._check_together([report.core for report in reports])
+        return self._closed(reports)
+
+    def _draw(self, reports: Sequence[SealInput]) -> tuple[Iterator[bytes], Iterator[bytes]]:
+        """Draw the content keys of all portions, and the nonces of all stanzas."""
+        keys = self._random_bytes(limits.CEK * sum([len(report.portions) for report in reports]))
+        nonces = self._random_bytes(limits.NONCE * sum([len(report.recipients) + 1 for report in reports]))
+        return _pieces(keys, limits.CEK), _pieces(nonces, limits.NONCE)
+
+    def _closed(self, reports: Sequence[SealedReport]) -> SealedSegment:
+        first, leaves = reports[0].core, tuple([report.leaf for report in reports])
         head = SegmentHead(
             first.profile.agreement_id, first.origin_epoch, transport_class(first.profile), first.origin_sequence
         )
-        data = encode_segment(head, items)
+        data = encode_segment(head, [report.item for report in reports])
+        named = {kek.packet.packet_id: kek for report in reports for kek in report.keks}
         keks = [named[key] for key in sorted(named)]
         new = tuple(kek.packet for kek in keks if not kek.announced)
         for kek in keks:
@@ -190,7 +200,7 @@ class Sealer:
         return SealedSegment(
             data=data,
             segment_id=segment_id(first.origin_epoch, head.transport_class, first.origin_sequence, len(leaves), root),
-            leaves=tuple(leaves),
+            leaves=leaves,
             packets=tuple(kek.packet for kek in keks),
             new_packets=new,
         )
@@ -204,10 +214,8 @@ class Sealer:
         report: SealInput,
         content_keys: Iterator[bytes],
         nonces: Iterator[bytes],
-        named: dict[bytes, _Kek],
-    ) -> tuple[bytes, bytes]:
-        core_bytes = encode_core(report.core, self._encoded(report.core.profile))
-        core = core_hash(core_bytes)
+    ) -> SealedReport:
+        core = core_hash(core_bytes := encode_core(report.core, self._encoded(report.core.profile)))
         keys: list[bytes] = []
         digests: list[tuple[bytes, int]] = []
         ciphertexts: list[Body] = []
@@ -226,36 +234,31 @@ class Sealer:
         plan = self._plan(report)
         stanzas: list[Body] = []
         stanza_digests: list[bytes] = []
-        packet_ids: list[bytes] = []
+        keks: list[Kek] = []
         for recipient, indices in plan.rows:
             kek = self._kek(report.core.profile, recipient)
             packet_id = kek.packet.packet_id
-            named[packet_id] = kek
             context = packets.stanza_context(core, packet_id, recipient.party, recipient.fingerprint, indices)
             stanza = packets.seal_stanza(kek.aead, next(nonces), context, [(index, keys[index]) for index in indices])
             stanzas.append(stanza)
             stanza_digests.append(hashlib.sha384(stanza).digest())
-            packet_ids.append(packet_id)
-        manifest_bytes = plan.form_of(packet_ids).encode(core_bytes, digests, stanza_digests)
-        return manifest_leaf(manifest_bytes), encode_whole_item(manifest_bytes, stanzas, ciphertexts)
+            keks.append(kek)
+        manifest_bytes = plan.form_of(keks).encode(core_bytes, digests, stanza_digests)
+        item = encode_whole_item(manifest_bytes, stanzas, ciphertexts)
+        return SealedReport(report.core, manifest_leaf(manifest_bytes), item, tuple(keks))
 
     def _plan(self, report: SealInput) -> _Plan:
         # Kept by identity, as profiles are.
         key = (id(report.recipients), len(report.portions))
-        plan = self._plans.get(key)
-        if plan is None:
+        if (plan := self._plans.get(key)) is None:
             if len(self._plans) >= _PLANS_KEPT:
                 self._plans.clear()
             rows = [*report.recipients, (self._own, tuple(range(len(report.portions))))]
             rows.sort(key=lambda entry: (entry[0].party.encode(), entry[0].fingerprint))
-            size = sum(
-                _ROW_FIXED + len(one.party.encode()) + 4 * len(indices) + 5 + packets.stanza_size(len(indices))
-                for one, indices in rows
-            )
-            plan = self._plans[key] = _Plan(report.recipients, tuple(rows), len(report.portions), size)
+            plan = self._plans[key] = _Plan(report.recipients, tuple(rows), len(report.portions))
         return plan
 
-    def _kek(self, profile: Profile, recipient: Recipient) -> _Kek:
+    def _kek(self, profile: Profile, recipient: Recipient) -> Kek:
         slot = (profile.agreement_id, recipient.fingerprint)
         kek = self._keks.get(slot)
         now = self._now_ms()
@@ -274,29 +277,26 @@ class Sealer:
         )
         data = packets.seal_packet(recipient.suite, recipient.public, info, secret)
         packet = KeyPacket(packets.packet_id(data), data, recipient.party, recipient.fingerprint)
-        kek = self._keks[slot] = _Kek(AESGCM(secret), packet, now, 1)
+        kek = self._keks[slot] = Kek(AESGCM(secret), packet, now, 1)
         return kek
 
     def _encoded(self, profile: Profile) -> bytes:
         # Kept by identity, with the object itself so that its identity stays taken; hashing a profile costs more.
-        kept = self._profiles.get(id(profile))
-        if kept is None:
+        if (kept := self._profiles.get(id(profile))) is None:
             if len(self._profiles) >= _PROFILES_KEPT:
                 self._profiles.clear()
             kept = self._profiles[id(profile)] = (profile, encode_profile(profile))
         return kept[1]
 
-    def _check_together(self, reports: Sequence[SealInput]) -> None:
-        if not 1 <= len(reports) <= limits.SLOTS:
-            raise UsageError(f"a segment holds 1 to {limits.SLOTS} reports, not {len(reports)}")
-        first = reports[0].core
-        for slot, report in enumerate(reports):
-            core = report.core
+    def _check_together(self, cores: Sequence[Core]) -> None:
+        if not 1 <= len(cores) <= limits.SLOTS:
+            raise UsageError(f"a segment holds 1 to {limits.SLOTS} reports, not {len(cores)}")
+        first = cores[0]
+        for slot, core in enumerate(cores):
             if core.origin_epoch != first.origin_epoch or core.origin_sequence != first.origin_sequence + slot:
                 raise UsageError("reports of a segment are a dense run of one lane's origin_sequence")
             if core.profile is not first.profile or slot == 0:
                 self._check_profile(first.profile, core.profile)
-            self._check_recipients(report)
 
     def _check_profile(self, first: Profile, profile: Profile) -> None:
         originator = (profile.originator.party, profile.originator.node)

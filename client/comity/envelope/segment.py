@@ -9,7 +9,7 @@ verbatim otherwise: `prune` and `withhold` copy bytes and decode no manifest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Final, TypeVar
@@ -151,19 +151,48 @@ def parse_segment(data: bytes, memo: ProfileMemo | None = None) -> Segment:
 
     Equalities between its parts are not looked at here: `checks` does that.
     """
-    decode = ManifestReader(memo)
-    head, read = _read(data, PrunedItem, lambda manifest_bytes, bodies: _whole(manifest_bytes, bodies, decode))
-    items: tuple[Item, ...] = tuple(read)
-    root = tree.root([item.leaf for item in items])
-    return Segment(
-        data=data,
-        agreement_id=head.agreement_id,
-        origin_epoch=head.origin_epoch,
-        transport_class=head.transport_class,
-        first_origin_sequence=head.first_origin_sequence,
-        items=items,
-        segment_id=segment_id(head.origin_epoch, head.transport_class, head.first_origin_sequence, len(items), root),
-    )
+    parsing = Parsing(data, memo)
+    for _ in parsing.steps(limits.SLOTS):
+        pass
+    return parsing.segment()
+
+
+class Parsing:
+    """A segment that is parsed a few items at a time, so that others have their turn between: `steps`, then `segment`."""
+
+    __slots__ = ("_count", "_decode", "_head", "_items", "_reader")
+
+    def __init__(self, data: bytes, memo: ProfileMemo | None = None) -> None:
+        self._reader, self._head, self._count = _begin(data)
+        self._decode = ManifestReader(memo)
+        self._items: list[Item] = []
+
+    def steps(self, count: int) -> Iterator[None]:
+        """Parse all items, so many a step. Raises MalformedError."""
+        for number in range(1, self._count + 1):
+            self._items.append(_item(self._reader, PrunedItem, self._whole))
+            if number % count == 0:
+                yield
+
+    def segment(self) -> Segment:
+        """Give the segment, once all items are read; raises MalformedError for what stands behind them."""
+        self._reader.end()
+        head, items = self._head, tuple(self._items)
+        root = tree.root([item.leaf for item in items])
+        return Segment(
+            data=self._reader.data,
+            agreement_id=head.agreement_id,
+            origin_epoch=head.origin_epoch,
+            transport_class=head.transport_class,
+            first_origin_sequence=head.first_origin_sequence,
+            items=items,
+            segment_id=segment_id(
+                head.origin_epoch, head.transport_class, head.first_origin_sequence, len(items), root
+            ),
+        )
+
+    def _whole(self, manifest_bytes: bytes, bodies: _Bodies) -> WholeItem:
+        return _whole(manifest_bytes, bodies, self._decode)
 
 
 def read_bodies(reader: Reader) -> _Bodies:
@@ -206,6 +235,14 @@ def _read(
     data: bytes, pruned: Callable[[bytes], P], whole: Callable[[bytes, _Bodies], W]
 ) -> tuple[SegmentHead, list[P | W]]:
     """Read head and items; `pruned` makes an item of a leaf, `whole` one of a manifest's bytes and what follows them."""
+    reader, head, count = _begin(data)
+    items = [_item(reader, pruned, whole) for _ in range(count)]
+    reader.end()
+    return head, items
+
+
+def _begin(data: bytes) -> tuple[Reader, SegmentHead, int]:
+    """Read what stands before the items; gives a reader that stands there, the head, and how many items follow."""
     reader = bounded(data, limits.SEGMENT_BYTES, "segment")
     version = reader.u16()
     if version != limits.VERSION:
@@ -215,14 +252,13 @@ def _read(
         raise reader.malformed(f"class {head.transport_class} is not declared")
     if head.first_origin_sequence == 0:
         raise reader.malformed("origin_sequence counts from 1")
-    items: list[P | W] = []
-    for _ in range(reader.count(limits.SLOTS, limits.DIGEST + 1, "items", least=1)):
-        if reader.enum(_ItemTag) is _ItemTag.WHOLE:
-            items.append(whole(reader.variable(limits.MANIFEST_BYTES, "a manifest"), read_bodies(reader)))
-        else:
-            items.append(pruned(reader.raw(limits.DIGEST)))
-    reader.end()
-    return head, items
+    return reader, head, reader.count(limits.SLOTS, limits.DIGEST + 1, "items", least=1)
+
+
+def _item(reader: Reader, pruned: Callable[[bytes], P], whole: Callable[[bytes, _Bodies], W]) -> P | W:
+    if reader.enum(_ItemTag) is _ItemTag.WHOLE:
+        return whole(reader.variable(limits.MANIFEST_BYTES, "a manifest"), read_bodies(reader))
+    return pruned(reader.raw(limits.DIGEST))
 
 
 def _body(reader: Reader, limit: int, *, uploadable: bool) -> Body:
@@ -243,13 +279,8 @@ def encode_whole_item(
     manifest_bytes: bytes, stanzas: Sequence[Body], ciphertexts: Sequence[Body], approvals: Sequence[Approval] = ()
 ) -> bytes:
     """Encode a whole item."""
-    return b"".join(
-        (
-            b"\x01",
-            variable(manifest_bytes, limits.MANIFEST_BYTES),
-            encode_bodies(stanzas, ciphertexts, approvals),
-        )
-    )
+    bodies = encode_bodies(stanzas, ciphertexts, approvals)
+    return b"".join((b"\x01", variable(manifest_bytes, limits.MANIFEST_BYTES), bodies))
 
 
 def encode_bodies(stanzas: Sequence[Body], ciphertexts: Sequence[Body], approvals: Sequence[Approval]) -> bytes:

@@ -30,7 +30,7 @@ from comity.envelope.exported import Exported, verify_exported
 from comity.envelope.open import NotOpened, OpenedPortion, OpenedReport, Opener, UploadedPortion, index_packets
 from comity.envelope.packets import packet_id
 from comity.envelope.profile import ProfileMemo
-from comity.envelope.segment import Segment, WholeItem, parse_segment
+from comity.envelope.segment import Parsing, Segment, WholeItem, parse_segment
 from comity.errors import KeyFault, MalformedError, NotFoundError
 from comity.identity.names import Identity
 from comity.identity.records import NodeRecord, RecordedKey
@@ -93,8 +93,14 @@ class Opening:
 
     # --- a segment --------------------------------------------------------------------------------------------------
 
-    def open_segment(self, frame: exchange_pb2.Delivery, *, refreshed: bool) -> OpenSegment:
-        """Judge a delivered segment by rules 1 to 3; raises RefreshNeeded, but not once `refreshed` is said.
+    def parsing(self, frame: exchange_pb2.Delivery) -> Parsing:
+        """Begin to parse a delivered segment; raises MalformedError."""
+        return Parsing(frame.segment, self._profile_memo(decode_batch_signature(frame.batch_signature).key_set))
+
+    def open_segment(
+        self, frame: exchange_pb2.Delivery, *, refreshed: bool, segment: Segment | None = None
+    ) -> OpenSegment:
+        """Judge a delivered segment, parsed where it is given, by rules 1 to 3; raises RefreshNeeded, but not once `refreshed`.
 
         Raises MalformedError, RejectedError, KeyFault or NotFoundError for one that is an alarm.
         """
@@ -102,7 +108,7 @@ class Opening:
             raise MalformedError("a delivery names an entry or a time that no log has")
         self.remember_packets(frame.key_packets)
         batch = decode_batch_signature(frame.batch_signature)
-        segment = parse_segment(frame.segment, self._profile_memo(batch.key_set))
+        segment = segment or parse_segment(frame.segment, self._profile_memo(batch.key_set))
         fold = self._fold(segment.agreement_id, refreshed=refreshed)
         place = Placed(frame.log_index, frame.admitted_at)
         try:

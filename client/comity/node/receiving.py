@@ -190,23 +190,34 @@ class Receiver:
 
     async def _open_frame(self) -> bool:
         """Open the next segment that came, the most urgent first; says whether there was one."""
-        for frames in self._frames:
+        for urgent, frames in enumerate(self._frames):
             if frames:
                 frame = frames.popleft()
-                opened = await self._opened(frame)
+                opened = await self._opened(frame, urgent)
                 if opened is not None:
                     self._begin(frame, opened)
                 return True
         return False
 
-    async def _opened(self, frame: exchange_pb2.Delivery) -> OpenSegment | None:
+    async def _opened(self, frame: exchange_pb2.Delivery, urgent: int) -> OpenSegment | None:
+        """Open a segment; None for one that is an alarm, comes again in another session, or waits for what is more urgent."""
+        session = self._sessions
         try:
+            parsing = self._opening.parsing(frame)
+            for _ in parsing.steps(_SLICE):
+                await asyncio.sleep(0)
+                if self._sessions != session:
+                    return None
+                if urgent and self._waits(urgent - 1):
+                    self._frames[urgent].appendleft(frame)
+                    return None
+            segment = parsing.segment()
             try:
-                return self._opening.open_segment(frame, refreshed=False)
+                return self._opening.open_segment(frame, refreshed=False, segment=segment)
             except RefreshNeeded:
                 if not await self._refreshed():
                     return None
-                return self._opening.open_segment(frame, refreshed=True)
+                return self._opening.open_segment(frame, refreshed=True, segment=segment)
         except ComityError as error:
             if isinstance(error, StorageError):
                 raise

@@ -1,8 +1,9 @@
 """From cleared reports to sealed segments: open runs of every lane, closed when full or when they are to go (design 03).
 
 Rules in order:
-1. A run holds up to 256 reports or 1 MiB of one lane that share agreement text, addressees, precedence and keys; a report that
-   does not fit closes it.
+1. A report is sealed as it comes, alone, so that no urgent one waits for a whole segment's work. A run holds up to 256 of them or
+   1 MiB of one lane that share agreement text, addressees, precedence and keys; a report that does not fit closes it. One that
+   cannot be sealed takes no number.
 2. Numbers are drawn in the order in which reports come, dense a lane; ids are UUIDv7, drawn for each try anew.
 3. A core names the newest verified views of both logs at the moment it is sealed.
 Nothing here does I/O: what is sealed is durable only when the outbox has it.
@@ -18,7 +19,7 @@ from typing import Final
 from comity.envelope import limits
 from comity.envelope.core import Core, LogSeen
 from comity.envelope.profile import transport_class
-from comity.envelope.seal import Recipient, Sealer, SealInput
+from comity.envelope.seal import Recipient, SealedReport, Sealer, SealInput
 from comity.errors import ComityError, ErrorCode, MalformedError
 from comity.identity.names import Identity
 from comity.node.cleared import Cleared
@@ -60,9 +61,15 @@ class _Run:
     shared: tuple[object, ...]
     first: int
     size: int = 0
-    inputs: list[SealInput] = field(default_factory=list)
+    reports: list[SealedReport] = field(default_factory=list)
     pendings: list[Pending] = field(default_factory=list)
     cleared: list[Cleared] = field(default_factory=list)
+
+    def add(self, one: SealedReport, pending: Pending, cleared: Cleared) -> None:
+        self.reports.append(one)
+        self.pendings.append(pending)
+        self.cleared.append(cleared)
+        self.size += len(one.item)
 
 
 def is_urgent(transport: int) -> bool:
@@ -121,7 +128,7 @@ class Sealing:
     @property
     def waiting(self) -> int:
         """Give how many reports stand in open runs."""
-        return sum(len(run.inputs) for run in self._runs.values())
+        return sum(len(run.reports) for run in self._runs.values())
 
     def begin_epoch(self, epoch: bytes) -> None:
         """Begin every lane anew under another epoch; what is open under the old one stays in its lane."""
@@ -137,36 +144,35 @@ class Sealing:
         return dropped
 
     def add(self, pending: Pending, cleared: Cleared, agreement_seen: LogSeen, keys_seen: LogSeen) -> bool:
-        """Add a report to its lane's run; says whether something was sealed. Raises UsageError, MalformedError."""
+        """Seal a report into its lane's run; says whether a segment was closed. Raises UsageError, MalformedError."""
         profile = cleared.profile
         lane = Lane(profile.agreement_id, self._epoch, transport_class(profile))
+        number = self._numbers.get(lane, 1)
         sealer = self._sealer((profile.key_set, profile.suite))
-        run = self._runs.get(lane)
-        seal_input = self._input(cleared, lane, self._numbers.get(lane, 1), agreement_seen, keys_seen)
-        size = sealer.size_of(seal_input)
+        one = sealer.seal(self._input(cleared, lane, number, agreement_seen, keys_seen))
+        size = len(one.item)
         if size > RUN_BYTES:
             raise MalformedError(
                 f"the report takes {size} bytes sealed, at most {RUN_BYTES} travel in one piece",
                 what_to_do="Split the content over several reports.",
                 code=ErrorCode.LIMIT_EXCEEDED,
             )
-        sealed = False
+        run, closed = self._runs.get(lane), False
         if run is not None and (run.size + size > RUN_BYTES or not _fits(run, profile)):
-            self._seal(run)
-            run, sealed = None, True
-            # The number is another one where sealing failed: its numbers were never used.
-            seal_input = self._input(cleared, lane, self._numbers.get(lane, 1), agreement_seen, keys_seen)
+            self._close(run)
+            run, closed = None, True
+            if self._numbers.get(lane, 1) != number:
+                # The run was refused, so its numbers were never used.
+                number = self._numbers[lane]
+                one = sealer.seal(self._input(cleared, lane, number, agreement_seen, keys_seen))
         if run is None:
-            run = self._runs[lane] = _Run(lane, profile, _shared(profile), seal_input.core.origin_sequence)
-        run.inputs.append(seal_input)
-        run.pendings.append(pending)
-        run.cleared.append(cleared)
-        run.size += size
-        self._numbers[lane] = seal_input.core.origin_sequence + 1
-        if len(run.inputs) == limits.SLOTS:
-            self._seal(run)
-            sealed = True
-        return sealed
+            run = self._runs[lane] = _Run(lane, profile, _shared(profile), number)
+        run.add(one, pending, cleared)
+        self._numbers[lane] = number + 1
+        if len(run.reports) == limits.SLOTS:
+            self._close(run)
+            closed = True
+        return closed
 
     def alone(self, pending: Pending, cleared: Cleared, lane: Lane, number: int) -> Sealed:
         """Seal one report by itself, with that number of a lane that no run uses; it may wait for approvals.
@@ -175,8 +181,9 @@ class Sealing:
         """
         seal_input = self._input(cleared, lane, number, cleared.view.log_seen, cleared.view.key_log_seen)
         profile = cleared.profile
-        run = _Run(lane, profile, _shared(profile), number, 0, [seal_input], [pending], [cleared])
-        return self._sealed(run)
+        run = _Run(lane, profile, _shared(profile), number)
+        run.add(self._sealer((profile.key_set, profile.suite)).seal(seal_input), pending, cleared)
+        return self._closed(run)
 
     def _input(
         self, cleared: Cleared, lane: Lane, number: int, agreement_seen: LogSeen, keys_seen: LogSeen
@@ -197,37 +204,38 @@ class Sealing:
         return SealInput(core, cleared.portions, cleared.recipients)
 
     def seal_all(self, *, urgent_only: bool = False) -> None:
-        """Seal every open run, or those that are urgent."""
+        """Close every open run, or those that are urgent."""
         for run in list(self._runs.values()):
             if not urgent_only or is_urgent(run.lane.transport_class):
-                self._seal(run)
+                self._close(run)
 
     def forget_keys(self) -> None:
         """Start fresh key-encryption keys: a recipient's key was revoked, or a bundle is another one now."""
         self._sealers.clear()
 
-    def _seal(self, run: _Run) -> None:
+    def _close(self, run: _Run) -> None:
         del self._runs[run.lane]
         try:
-            self.sealed.append(self._sealed(run))
+            self.sealed.append(self._closed(run))
         except ComityError as error:
             # Nothing of it left this process: its numbers are free, and nothing of its lane was numbered after it.
             self._numbers[run.lane] = run.first
             for pending in run.pendings:
                 pending.refuse(error)
 
-    def _sealed(self, run: _Run) -> Sealed:
+    def _closed(self, run: _Run) -> Sealed:
         key_set = (run.profile.key_set, run.profile.suite)
-        segment = self._sealer(key_set).seal_segment(run.inputs)
+        segment = self._sealer(key_set).close(run.reports)
+        cores = [one.core for one in run.reports]
         stored = StoredSegment(
             segment_id=segment.segment_id,
             lane=run.lane,
             first_origin_sequence=run.first,
-            slots=len(run.inputs),
+            slots=len(cores),
             data=segment.data,
             position=0,
             packet_ids=tuple(packet.packet_id for packet in segment.packets),
-            expires_at=max(one.core.expires_at for one in run.inputs),
+            expires_at=max([core.expires_at for core in cores]),
         )
         return Sealed(
             stored,
@@ -236,7 +244,7 @@ class Sealing:
             tuple(run.pendings),
             tuple(run.cleared),
             segment.leaves,
-            tuple(one.core.report_id for one in run.inputs),
+            tuple([core.report_id for core in cores]),
         )
 
     def _sealer(self, key_set: KeySet) -> Sealer:
