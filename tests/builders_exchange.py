@@ -7,6 +7,7 @@ A handler is an asynchronous generator of (requests, context), as in a servicer.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
@@ -28,10 +29,11 @@ EPOCH = bytes(range(16))
 
 @dataclass
 class Service(exchange_pb2_grpc.ExchangeServiceServicer):
-    """Both streams, and how often each was begun."""
+    """Both streams, and how often each was begun. `urgent` serves streams that join a session; without it they say nothing."""
 
     publish: Callable | None = None
     subscribe: Callable | None = None
+    urgent: Callable | None = None
     begun: int = 0
     frames: list[object] = field(default_factory=list)
 
@@ -41,8 +43,17 @@ class Service(exchange_pb2_grpc.ExchangeServiceServicer):
             yield response
 
     async def Subscribe(self, request_iterator, context):
+        first = await anext(aiter(request_iterator), None)
+        if first is None:
+            return
+        if first.open.joins:
+            if self.urgent is None:
+                await asyncio.Event().wait()
+            async for response in self.urgent(self, first, context):
+                yield response
+            return
         self.begun += 1
-        async for response in self.subscribe(self, request_iterator, context):
+        async for response in self.subscribe(self, _from(first, request_iterator), context):
             yield response
 
     async def _not_here(self, request, context):
@@ -55,6 +66,12 @@ class Service(exchange_pb2_grpc.ExchangeServiceServicer):
         frame = await anext(aiter(requests))
         self.frames.append(frame)
         return frame
+
+
+async def _from(first, rest):
+    yield first
+    async for one in rest:
+        yield one
 
 
 @contextlib.asynccontextmanager

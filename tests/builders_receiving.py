@@ -72,7 +72,7 @@ class Receiving:
                 now_ms=self.hand.clock,
             ),
             subscription=lambda listener: Subscription(
-                self.connection,
+                (self.connection, self.connection),
                 "default",
                 listener,
                 resume_token=lambda: inbox.resume_token,

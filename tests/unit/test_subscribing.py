@@ -8,6 +8,7 @@ import pytest
 from builders_exchange import AGREEMENT, exchanging
 from builders_sdk import until
 from comity.envelope.evidence import SignedAck
+from comity.envelope.segment import SegmentHead, encode_pruned_item, encode_segment
 from comity.errors import ConflictError, ErrorCode
 from comity.node.backoff import Backoff
 from comity.node.subscribing import CREDIT_BYTES, CREDIT_REPORTS, CREDIT_STEP_REPORTS, Subscription
@@ -64,11 +65,11 @@ async def listening(service, requests, context):
 
 
 @contextlib.asynccontextmanager
-async def subscribed(handler, *, take_over=False):
-    async with exchanging(subscribe=handler) as (connection, service):
+async def subscribed(handler, *, take_over=False, urgent=None):
+    async with exchanging(subscribe=handler, urgent=urgent) as (connection, service):
         listener = Listening()
         subscription = Subscription(
-            connection,
+            (connection, connection),
             "archive",
             listener,
             resume_token=lambda: b"token",
@@ -204,3 +205,60 @@ async def test_whoever_is_superseded_stops(code):
     async with subscribed(superseded) as (_, _, _, running):
         with pytest.raises(ConflictError):
             await running
+
+
+# --- what is urgent -------------------------------------------------------------------------------------------------
+
+
+def segment_of(transport_class):
+    return encode_segment(SegmentHead(AGREEMENT, bytes(16), transport_class, 1), [encode_pruned_item(bytes(48))])
+
+
+def handing(*classes):
+    async def handed(service, requests, context):
+        await service.next(requests)
+        yield opened(service.begun)
+        for one in classes:
+            yield exchange_pb2.SubscribeResponse(delivery=exchange_pb2.Delivery(segment=segment_of(one)))
+        while True:
+            await service.next(requests)
+
+    return handed
+
+
+async def test_who_gets_nothing_patient_needs_no_second_stream():
+    joined = []
+
+    async def urgent(service, first, context):
+        joined.append(first.open.joins)
+        yield exchange_pb2.SubscribeResponse()
+
+    async with subscribed(handing(1, 2), urgent=urgent) as (_, listener, _, _):
+        await until(lambda: listener.told == ["began", 0, 0])
+        assert joined == []
+
+
+async def test_with_the_first_patient_segment_a_stream_for_what_is_urgent_joins_the_session():
+    joined = []
+
+    async def urgent(service, first, context):
+        joined.append((first.open.consumer, first.open.joins))
+        yield exchange_pb2.SubscribeResponse(delivery=exchange_pb2.Delivery(segment=segment_of(1)))
+        await asyncio.Event().wait()
+
+    async with subscribed(handing(4, 4), urgent=urgent) as (_, listener, service, _):
+        await until(lambda: listener.told == ["began", 0, 0, 0])
+        assert joined == [("archive", 1)]
+        assert service.begun == 1
+
+
+async def test_a_session_ends_with_its_stream_for_what_is_urgent():
+    async def urgent(service, first, context):
+        if service.begun > 1:
+            await asyncio.Event().wait()
+        yield exchange_pb2.SubscribeResponse()
+
+    async with subscribed(handing(4), urgent=urgent) as (_, listener, service, running):
+        await until(lambda: listener.told == ["began", 0, "began", 0])
+        assert service.frames[1].open.take_over
+        assert not running.done()

@@ -37,12 +37,14 @@ class Composer:
         self._to = to
         self._credits = credits_
         self._memo = ProfileMemo()
-        self._brought: OrderedDict[bytes, None] = OrderedDict()
         self._floors: OrderedDict[tuple[str, int], int] = OrderedDict()
         self._frames = 0
 
-    async def compose(self, outgoing: Outgoing) -> Delivered | None:
-        """Make a frame, and count it as written; None where everything of it was answered meanwhile."""
+    async def compose(self, outgoing: Outgoing, brought: OrderedDict[bytes, None]) -> Delivered | None:
+        """Make a frame, and count it as written; None where everything of it was answered meanwhile.
+
+        `brought` are the key packets that the stream it goes on has had, and has those of this frame afterwards.
+        """
         cursor, reference, agreement_id = outgoing.cursor, outgoing.reference, outgoing.desk.agreement_id
         mask = mask_of(
             slot
@@ -65,7 +67,7 @@ class Composer:
             batch_signature=await self._shared.shelf.batch(agreement_id, row.batch),
             batch_index=row.batch_index,
             batch_path=_path(row.batch_path),
-            key_packets=await self._packets(agreement_id, row, data),
+            key_packets=await self._packets(agreement_id, row, data, brought),
             log_index=row.log_index,
             admitted_at=row.admitted_at,
             slots=tuple((slot, outgoing.slots[slot]) for slot in slots_of(mask)),
@@ -85,7 +87,9 @@ class Composer:
             for slot in slots_of(missing)
         )
 
-    async def _packets(self, agreement_id: str, row: SegmentRow, data: bytes) -> tuple[bytes, ...]:
+    async def _packets(
+        self, agreement_id: str, row: SegmentRow, data: bytes, brought: OrderedDict[bytes, None]
+    ) -> tuple[bytes, ...]:
         shelf, keys = self._shared.shelf, self._shared.keys
         verbatim = data is row.data
         named = await shelf.packets_of(agreement_id, row.item) if verbatim else packets_named(data)
@@ -93,15 +97,15 @@ class Composer:
         wanted = sorted(
             packet
             for fingerprint, packet in named
-            if packet not in self._brought and record is not None and self._shared.rechecker.owns(record, fingerprint)
+            if packet not in brought and record is not None and self._shared.rechecker.owns(record, fingerprint)
         )
         if not wanted:
             return ()
         found = await self._shared.reader.packets(agreement_id, wanted)
         for packet in found:
-            self._brought[packet] = None
-        while len(self._brought) > _PACKETS_REMEMBERED:
-            self._brought.popitem(last=False)
+            brought[packet] = None
+        while len(brought) > _PACKETS_REMEMBERED:
+            brought.popitem(last=False)
         return tuple(found[packet] for packet in wanted if packet in found)
 
     def _token(self, agreement_id: str, lane: int, floor: int) -> bytes:

@@ -130,6 +130,15 @@ class Desk:
 
     # --- whose turn it is -------------------------------------------------------------------------------------------
 
+    def turns(self, now: float, now_ms: int) -> Iterator[float]:
+        """Give, in monotonic seconds, when something is due again by time alone: tries again, embargoes that end."""
+        for cursor in self.cursors.values():
+            retry = cursor.next_retry()
+            if retry is not None and retry > now:
+                yield retry
+            if cursor.waits_until_ms > now_ms:
+                yield now + (cursor.waits_until_ms - now_ms) / 1000
+
     def of_class(self, transport_class: int) -> list[LaneCursor]:
         """Give the lanes of a class, beginning with another one each time."""
         found = [one for one in self.cursors.values() if one.row.key.transport_class == transport_class]

@@ -96,6 +96,18 @@ class Dispatcher:
         session.credit(opening.reports, opening.size)
         return session
 
+    def joined(self, caller: Caller, consumer: str, number: int) -> Session:
+        """Give the session of the caller's consumer that a second stream joins; raises ConflictError SUPERSEDED for none."""
+        key = (str(caller.identity), claiming.consumer_name(consumer))
+        session = self._sessions.get(key)
+        if session is None or session.to.session != number:
+            raise ConflictError(
+                f"session {number} of consumer {key[1]!r} has ended",
+                what_to_do="Begin a session, then join it.",
+                code=ErrorCode.SUPERSEDED,
+            )
+        return session
+
     def _recipient(self, caller: Caller, key: Key, number: int) -> Recipient:
         return Recipient(
             party=caller.party,

@@ -17,27 +17,29 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Final
 
 from comity.envelope.evidence import SignedAck
-from comity.errors import ComityError, ErrorCode
+from comity.errors import ComityError, ConflictError, ErrorCode, UnreachableError
 from comity_broker.access import Caller
 from comity_broker.dispatch.answering import Answering, Confirmed, GivenBack
+from comity_broker.dispatch.checkpoints import Checkpoints
 from comity_broker.dispatch.composing import Composer
 from comity_broker.dispatch.credits import Credits
 from comity_broker.dispatch.deadlines import Deadlines
 from comity_broker.dispatch.desk import Desk
-from comity_broker.dispatch.frames import Delivered, Draining, Frame, NewCheckpoint, Opened
+from comity_broker.dispatch.frames import Delivered, Draining, Frame, Opened
 from comity_broker.dispatch.handing import HandingOver, Outgoing
 from comity_broker.dispatch.logged import Recipient
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.telling import Telling
+from comity_broker.dispatch.writing import Writing
 from comity_broker.storage.protocol import LaneRow
 
 _LOG: Final = logging.getLogger(__name__)
 CLASSES: Final = range(5)
+URGENT: Final = range(3)
 ANSWERS_WAITING: Final = 64
 _LOW_WATER: Final = 4
 _ACKS_TOGETHER: Final = 64
 _LAG_SECONDS: Final = 0.02
-_CHECKPOINT_SECONDS: Final = 1.0
 _DRAIN_RETRY_SECONDS: Final = 5.0
 
 
@@ -58,16 +60,15 @@ class Session:
         self._shared = shared
         self._handing = HandingOver(shared, to, self.desks, self.credits)
         self._answering = Answering(shared, to, caller, self.desks, confirmed)
-        self._composer = Composer(shared, to, self.credits)
         self._notices: deque[Frame] = deque()
         self._outgoing: dict[int, deque[Outgoing]] = {one: deque() for one in CLASSES}
+        self._composer = Composer(shared, to, self.credits)
+        self._writing = Writing(self._composer, self._outgoing, CLASSES)
+        self._urgent: Writing | None = None
         self._answers: asyncio.Queue[SignedAck | GivenBack] = asyncio.Queue(ANSWERS_WAITING)
-        self._checkpoints: dict[str, bytes] = {}
-        self._checkpoint_at: dict[str, float] = {}
+        self._checkpoints = Checkpoints()
         self._deadlines = Deadlines(shared.settings.redelivery, self.delivered_at)
         self._telling = Telling(shared, self.desks, self._handing, self.credits)
-        self._writing: Outgoing | None = None
-        self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._pumping: set[int] = set()
@@ -85,16 +86,16 @@ class Session:
     async def next_frame(self) -> Frame | None:
         """Wait for the next frame to write; None ends the stream well. Raises the ComityError that ends it."""
         while True:
-            self._changed.clear()
+            self._writing.changed.clear()
             if self._ended is not None:
                 raise self._ended
             if self._notices:
                 self._room.set()
                 return self._notices.popleft()
-            frame = await self._delivery()
+            frame = await self._delivery(self._writing)
             if frame is not None:
                 return frame
-            checkpoint = self._due_checkpoint()
+            checkpoint = self._checkpoints.due(self._shared.clock.monotonic())
             if checkpoint is not None:
                 return checkpoint
             if self._is_over():
@@ -102,36 +103,46 @@ class Session:
             if not self._stopped and not self._pumping:
                 self._notices.extend(self._telling.news())
             if not self._notices:
-                await self._changed.wait()
+                await self._writing.changed.wait()
 
-    def written(self) -> None:
-        """Take that the frame given last was written: the deadline of its reports begins."""
-        outgoing, self._writing = self._writing, None
+    def written(self, writing: Writing | None = None) -> None:
+        """Take that the frame given last (to the stream that joined, where it is named) was written: its deadline begins."""
+        outgoing = (writing or self._writing).written()
         if outgoing is not None and outgoing.slots:
             now = self._shared.clock.monotonic()
             self._deadlines.begin(now, outgoing.cursor, outgoing.reference, outgoing.slots)
             self._arm()
 
-    async def _delivery(self) -> Delivered | None:
-        for transport_class in CLASSES:
-            queue = self._outgoing[transport_class]
-            while queue:
-                outgoing = queue.popleft()
-                self._room.set()
-                frame = await self._composer.compose(outgoing)
-                if frame is not None:
-                    self.delivered_at = self._shared.clock.monotonic()
-                    self._writing = outgoing
-                    return frame
-        return None
+    def join(self) -> Writing:
+        """Take a second stream for what is urgent; raises ConflictError where there is one."""
+        if self._urgent is not None:
+            raise ConflictError("another stream joined this session before", code=ErrorCode.CONSUMER_BUSY)
+        self._urgent = Writing(self._composer, self._outgoing, URGENT)
+        self._writing.classes = tuple(one for one in CLASSES if one not in URGENT)
+        return self._urgent
 
-    def _due_checkpoint(self) -> NewCheckpoint | None:
-        now = self._shared.clock.monotonic()
-        for agreement_id in list(self._checkpoints):
-            if now - self._checkpoint_at.get(agreement_id, float("-inf")) >= _CHECKPOINT_SECONDS:
-                self._checkpoint_at[agreement_id] = now
-                return NewCheckpoint(agreement_id, self._checkpoints.pop(agreement_id))
-        return None
+    async def next_urgent(self, writing: Writing) -> Frame | None:
+        """Wait for the next frame of the stream that joined; None ends it well. Raises the ComityError that ends it."""
+        while True:
+            writing.changed.clear()
+            if self._ended is not None:
+                raise self._ended
+            frame = await self._delivery(writing)
+            if frame is not None:
+                return frame
+            if self._closed or self._is_over():
+                return None
+            await writing.changed.wait()
+
+    def left(self) -> None:
+        """Take that the stream that joined is gone: what it did not bring is handed over again, so the session ends with it."""
+        if not self._closed and not self._is_over():
+            self.end(UnreachableError("the stream for what is urgent ended", what_to_do="Connect again."))
+
+    async def _delivery(self, writing: Writing) -> Delivered | None:
+        if (frame := await writing.delivery(self._room)) is not None:
+            self.delivered_at = self._shared.clock.monotonic()
+        return frame
 
     def _is_over(self) -> bool:
         idle = not self._tasks and self._answers.empty()
@@ -186,7 +197,8 @@ class Session:
     @property
     def unwritten(self) -> bool:
         """Say whether a frame with reports waits for the stream to take it."""
-        return self._writing is not None or any(self._outgoing.values())
+        under_way = self._writing.is_under_way or (self._urgent is not None and self._urgent.is_under_way)
+        return under_way or any(self._outgoing.values())
 
     @property
     def has_credit(self) -> bool:
@@ -237,7 +249,7 @@ class Session:
     def checkpoint(self, agreement_id: str, note: bytes) -> None:
         """Take a new checkpoint of a log, to be shown when its turn comes."""
         if not agreement_id or agreement_id in self.desks:
-            self._checkpoints[agreement_id] = note
+            self._checkpoints.take(agreement_id, note)
             self._arm()
             self._notify()
 
@@ -259,6 +271,7 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
         self._room.set()
+        self._notify()
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -303,7 +316,7 @@ class Session:
             if error.retry_after_seconds is None:
                 raise
             _LOG.warning("hand_over_waits", extra={"node": self.to.node, "code": error.code.name})
-            self._later(error.retry_after_seconds, lambda: self.kick({transport_class}))
+            asyncio.get_running_loop().call_later(error.retry_after_seconds, self.kick, {transport_class})
             return None
 
     # --- answers ----------------------------------------------------------------------------------------------------
@@ -343,15 +356,8 @@ class Session:
         now, now_ms = clock.monotonic(), clock.now_ms()
         deadline = self._deadlines.next()
         times = [] if deadline is None else [max(deadline, now)]
-        for desk in self.desks.values():
-            for cursor in desk.cursors.values():
-                retry = cursor.next_retry()
-                if retry is not None and retry > now:
-                    times.append(retry)
-                if cursor.waits_until_ms > now_ms:
-                    times.append(now + (cursor.waits_until_ms - now_ms) / 1000)
-        shown = (self._checkpoint_at.get(one, now) + _CHECKPOINT_SECONDS for one in self._checkpoints)
-        times += [at for at in shown if at > now]
+        times += [at for desk in self.desks.values() for at in desk.turns(now, now_ms)]
+        times += self._checkpoints.turns(now)
         if times:
             self._timer = asyncio.get_running_loop().call_later(min(times) - now, self.pass_time)
 
@@ -364,7 +370,9 @@ class Session:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _notify(self) -> None:
-        self._changed.set()
+        self._writing.changed.set()
+        if self._urgent is not None:
+            self._urgent.changed.set()
         if self._stopped:
             self._room.set()
 
@@ -372,10 +380,6 @@ class Session:
         while not has_room() and not self._stopped:
             self._room.clear()
             await self._room.wait()
-
-    def _later(self, seconds: float, act: Callable[[], None]) -> None:
-        if not self._closed:
-            asyncio.get_running_loop().call_later(seconds, act)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(self._guarded(work))

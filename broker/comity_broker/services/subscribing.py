@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from typing import Any, Final
 
 import grpc
@@ -58,6 +58,11 @@ class Subscribing:
         first = await anext(requests, None)
         if first is None or first.WhichOneof("frame") != "open":
             raise MalformedError("a subscribe stream begins with open")
+        if first.open.joins:
+            async with contextlib.aclosing(self._urgent(first.open)) as responses:
+                async for response in responses:
+                    yield response
+            return
         session = await self._dispatcher.open(caller(), _opening(first.open))
         try:
             self._start_reading(session, requests)
@@ -66,6 +71,18 @@ class Subscribing:
                 session.written()
         finally:
             self._dispatcher.release(session)
+
+    async def _urgent(
+        self, opening: exchange_pb2.SubscribeOpen
+    ) -> AsyncGenerator[exchange_pb2.SubscribeResponse, None]:
+        session = self._dispatcher.joined(caller(), opening.consumer, opening.joins)
+        writing = session.join()
+        try:
+            while (frame := await session.next_urgent(writing)) is not None:
+                yield message_of(frame)
+                session.written(writing)
+        finally:
+            session.left()
 
     def _start_reading(self, session: Session, requests: Requests) -> None:
         task = asyncio.get_running_loop().create_task(_read(session, requests))

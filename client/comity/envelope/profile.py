@@ -50,6 +50,18 @@ def transport_class(profile: Profile) -> int:
     return urgency + (_EXERCISE_CLASSES if profile.exercise else 0)
 
 
+def is_urgent(transport_class: int) -> bool:
+    """Say whether a lane class is control, FLASH or IMMEDIATE, exercise or not."""
+    return transport_class % _EXERCISE_CLASSES <= Precedence.IMMEDIATE
+
+
+def stated_class(segment: bytes) -> int:
+    """Give the class that the bytes of a segment state, before anything of it is checked; that of ROUTINE where they state none."""
+    length = int.from_bytes(segment[2:6], "big")
+    place = 6 + length + limits.UUID
+    return segment[place] if length <= limits.TEXT_BYTES and place < len(segment) else int(Precedence.ROUTINE)
+
+
 # --- label ----------------------------------------------------------------------------------------------------------
 
 

@@ -43,7 +43,7 @@ class Consuming:
         self,
         place: Place,
         mirror: Mirror,
-        connection: Connection,
+        connections: tuple[Connection, Connection],
         keys: OwnKeys,
         *,
         refresh: Callable[[], Awaitable[None]],
@@ -52,7 +52,8 @@ class Consuming:
     ) -> None:
         self._place = place
         self._mirror = mirror
-        self._connection = connection
+        self._connections = connections
+        self._connection = connections[0]
         self._keys = keys
         self._refresh = refresh
         self._now_ms = now_ms
@@ -134,7 +135,7 @@ class Consuming:
             reading=reading,
             acknowledging=self._acknowledging(inbox, consumer),
             subscription=lambda listener: Subscription(
-                self._connection,
+                self._connections,
                 consumer,
                 listener,
                 resume_token=lambda: inbox.resume_token,

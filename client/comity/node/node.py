@@ -89,9 +89,9 @@ class Node:
         self._failure: Exception | None = None
         self._background = Background(self._fail)
         self._keys = OwnKeys(self.identity, access.ring, mirror, access.newer)
-        place, first = access.place, connections[0]
+        place = access.place
         self._consuming = Consuming(
-            place, mirror, first, self._keys, refresh=self.refresh, now_ms=now_ms, random_bytes=random_bytes
+            place, mirror, connections, self._keys, refresh=self.refresh, now_ms=now_ms, random_bytes=random_bytes
         )
 
     @property

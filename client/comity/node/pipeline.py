@@ -20,11 +20,12 @@ from typing import Final, TypeVar
 
 from comity.envelope import limits
 from comity.envelope.evidence import encode_batch_signature, sign_batch
+from comity.envelope.profile import is_urgent
 from comity.keys.signer import Signer
 from comity.node.background import Background, to_its_end
 from comity.node.outbox import Lane, Outbox, StoredBatch, StoredReceipt
 from comity.node.publishing import Outgoing, Publisher
-from comity.node.sealing import KeySet, Sealed, Sealing, is_urgent
+from comity.node.sealing import KeySet, Sealed, Sealing
 
 GATHER_SECONDS: Final = 0.02
 GATHER_SEGMENTS: Final = 4

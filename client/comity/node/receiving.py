@@ -21,8 +21,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
-from comity.envelope import limits
 from comity.envelope.evidence import SignedAck
+from comity.envelope.profile import stated_class
 from comity.errors import ComityError, ErrorCode, RejectedError, StorageError, UnreachableError
 from comity.identity.names import Identity
 from comity.node.accounting import account
@@ -39,7 +39,6 @@ from comity.node.reading import Reading
 from comity.node.showing import URGENCIES, Showing, urgency
 from comity.node.subscribing import Subscription
 from comity.v1 import exchange_pb2
-from comity_policy.facts import Precedence
 
 CLOSE_SECONDS: Final = 5.0
 REFRESH_AGAIN_SECONDS: Final = 0.25
@@ -302,7 +301,7 @@ class Receiver:
     def delivered(self, frame: exchange_pb2.Delivery) -> None:
         """Take a segment; its class is looked at to know what is urgent, before anything of it is checked."""
         self._opening.remember_packets(frame.key_packets)
-        self._frames[urgency(_stated_class(frame.segment))].append(frame)
+        self._frames[urgency(stated_class(frame.segment))].append(frame)
         self._arrived.set()
 
     def confirmed(self, record_digest: bytes) -> None:
@@ -355,9 +354,3 @@ class Receiver:
         self._failure = self._failure or error
         self._arrived.set()
         self._confirmed.set()
-
-
-def _stated_class(segment: bytes) -> int:
-    length = int.from_bytes(segment[2:6], "big")
-    place = 6 + length + limits.UUID
-    return segment[place] if length <= limits.TEXT_BYTES and place < len(segment) else int(Precedence.ROUTINE)

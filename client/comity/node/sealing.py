@@ -18,7 +18,7 @@ from typing import Final
 
 from comity.envelope import limits
 from comity.envelope.core import Core, LogSeen
-from comity.envelope.profile import transport_class
+from comity.envelope.profile import is_urgent, transport_class
 from comity.envelope.seal import Recipient, SealedReport, Sealer, SealInput
 from comity.errors import ComityError, ErrorCode, MalformedError
 from comity.identity.names import Identity
@@ -27,7 +27,7 @@ from comity.node.clock import NowMs
 from comity.node.collecting import Pending
 from comity.node.outbox import Lane, StoredSegment
 from comity.suites import RandomBytes, Suite
-from comity_policy.facts import Precedence, Profile
+from comity_policy.facts import Profile
 
 RUN_BYTES: Final = limits.SEGMENT_BYTES - 2048
 _IDS_A_DRAW: Final = 64
@@ -70,11 +70,6 @@ class _Run:
         self.pendings.append(pending)
         self.cleared.append(cleared)
         self.size += len(one.item)
-
-
-def is_urgent(transport: int) -> bool:
-    """Say whether a lane class is control, FLASH or IMMEDIATE, exercise or not."""
-    return transport % 5 <= Precedence.IMMEDIATE
 
 
 class ReportIds:

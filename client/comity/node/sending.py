@@ -24,7 +24,7 @@ from itertools import count
 from typing import Final
 from uuid import UUID
 
-from comity.envelope.profile import transport_class
+from comity.envelope.profile import is_urgent, transport_class
 from comity.errors import ComityError, ConflictError, ErrorCode, UnreachableError
 from comity.identity.names import Identity
 from comity.node.alarms import AlarmKind
@@ -43,7 +43,7 @@ from comity.node.pipeline import Pipeline
 from comity.node.publishing import Outgoing, Publisher
 from comity.node.receipting import Answer, Receipting
 from comity.node.receipts import Receipt, Sent
-from comity.node.sealing import Sealed, Sealing, is_urgent
+from comity.node.sealing import Sealed, Sealing
 from comity.report import Report
 from comity.suites import RandomBytes
 from comity.v1 import exchange_pb2

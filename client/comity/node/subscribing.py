@@ -9,7 +9,9 @@ Rules in order:
    another process stops.
 5. Whoever leaves after giving a report back ends the stream in order: nothing confirms what was given back, and a stream that is
    cut may take it along.
-6. A heartbeat goes out each third of the deadline while reports are being worked on.
+6. What is urgent has a stream and a connection of its own from the first segment on that it might wait behind: who only listens
+   needs none. The two are one session, and end together.
+7. A heartbeat goes out each third of the deadline while reports are being worked on.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from comity.envelope.evidence import SignedAck
-from comity.errors import ComityError, StorageError, UnreachableError
+from comity.envelope.profile import is_urgent, stated_class
+from comity.errors import ComityError, ConflictError, StorageError, UnreachableError
 from comity.node.backoff import Backoff
 from comity.node.connection import Connection
 from comity.node.duplex import Duplex
@@ -79,6 +82,8 @@ class _Session:
     heartbeat_due: bool = False
     stop_due: bool = False
     gave_back: bool = False
+    number: int = 0
+    urgent: asyncio.Task[None] | None = None
     beating: asyncio.TimerHandle | None = None
 
 
@@ -87,7 +92,7 @@ class Subscription:
 
     def __init__(
         self,
-        connection: Connection,
+        connections: tuple[Connection, Connection],
         consumer: str,
         listener: Listener,
         *,
@@ -95,7 +100,7 @@ class Subscription:
         take_over: bool,
         backoff: Backoff,
     ) -> None:
-        self._connection = connection
+        self._connection, self._urgent_connection = connections
         self._consumer = consumer
         self._listener = listener
         self._resume_token = resume_token
@@ -182,11 +187,34 @@ class Subscription:
             async with stream:
                 while (response := await stream.read()) is not None:
                     self._take(session, response)
+                    if session.urgent is None and is_patient(response):
+                        session.urgent = asyncio.create_task(self._join(session, stream))
         finally:
             self._session = None
             if session.beating is not None:
                 session.beating.cancel()
+            await _ended(session.urgent)
         raise UnreachableError("the broker ended the stream")
+
+    async def _join(self, session: _Session, stream: _Stream) -> None:
+        """Hold the session's stream for what is urgent; the session does not outlive it."""
+        opening = exchange_pb2.SubscribeOpen(consumer=self._consumer, joins=session.number)
+        frames = iter([exchange_pb2.SubscribeRequest(open=opening)])
+
+        async def next_frame() -> exchange_pb2.SubscribeRequest | None:
+            frame = next(frames, None)
+            if frame is None:
+                await asyncio.get_running_loop().create_future()  # nothing more is said, and the stream stays open
+            return frame
+
+        urgent: _Stream = Duplex(self._urgent_connection, self._urgent_connection.exchange.Subscribe(), next_frame)
+        try:
+            async with urgent:
+                while (response := await urgent.read()) is not None:
+                    if response.WhichOneof("frame") == "delivery":
+                        self._listener.delivered(response.delivery)
+        finally:
+            stream.cancel()
 
     def _opening(self) -> exchange_pb2.SubscribeOpen:
         return exchange_pb2.SubscribeOpen(
@@ -200,6 +228,7 @@ class Subscription:
         match response.WhichOneof("frame"):
             case "opened":
                 self._backoff.succeeded()
+                session.number = response.opened.session
                 session.acks.extendleft(reversed(self._listener.began()))
                 self._changed.set()
                 self._beat(session, response.opened.deadline.ToMilliseconds() / 1000 / _HEARTBEATS_A_DEADLINE)
@@ -263,3 +292,18 @@ class Subscription:
             session.stop_due = False
             return exchange_pb2.SubscribeRequest(stop=exchange_pb2.StopDelivery())
         return None
+
+
+def is_patient(response: exchange_pb2.SubscribeResponse) -> bool:
+    """Say whether a frame brings a segment that what is urgent might have to wait behind."""
+    return response.WhichOneof("frame") == "delivery" and not is_urgent(stated_class(response.delivery.segment))
+
+
+async def _ended(task: asyncio.Task[None] | None) -> None:
+    """End a task; raises what it ended with, but that its stream broke or was left."""
+    if task is None:
+        return
+    task.cancel()
+    (ended,) = await asyncio.gather(task, return_exceptions=True)
+    if isinstance(ended, Exception) and not isinstance(ended, UnreachableError | StorageError | ConflictError):
+        raise ended

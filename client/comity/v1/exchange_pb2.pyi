@@ -625,12 +625,17 @@ class SubscribeOpen(_message.Message):
     TAKE_OVER_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     CREDIT_FIELD_NUMBER: _builtins.int
+    JOINS_FIELD_NUMBER: _builtins.int
     consumer: _builtins.str
     """The consumer's name, ^[a-z0-9][a-z0-9-]{0,62}$; empty is "default"."""
     take_over: _builtins.bool
     """Take the consumer from the stream that holds it now."""
     resume_token: _builtins.bytes
     """The newest resume token this consumer has; empty at first."""
+    joins: _builtins.int
+    """Not 0: this stream joins the session of that number, of the same consumer, on a connection of its own. Control, FLASH and
+    IMMEDIATE are delivered on it from then on, and nothing else; it brings no other frame, and the session ends with it.
+    """
     @_builtins.property
     def credit(self) -> Global___Credit:
         """Credit to begin with."""
@@ -642,10 +647,11 @@ class SubscribeOpen(_message.Message):
         take_over: _builtins.bool = ...,
         resume_token: _builtins.bytes = ...,
         credit: Global___Credit | None = ...,
+        joins: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer", b"consumer", "credit", b"credit", "resume_token", b"resume_token", "take_over", b"take_over"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer", b"consumer", "credit", b"credit", "joins", b"joins", "resume_token", b"resume_token", "take_over", b"take_over"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
