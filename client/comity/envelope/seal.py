@@ -59,12 +59,9 @@ class PortionInput:
 class UploadedPortion:
     """A portion whose ciphertext is uploaded beside the segment; `UploadSealer.portion` makes one."""
 
-    content_key: bytes
-    digest: bytes
+    content_key: bytes = field(repr=False)
+    digest: bytes = field(repr=False)
     length: int
-
-    def __repr__(self) -> str:
-        return f"UploadedPortion(length={self.length})"
 
 
 @light
@@ -155,6 +152,7 @@ class Sealer:
         self._keks: dict[tuple[str, bytes], Kek] = {}
         self._profiles: dict[int, tuple[Profile, bytes]] = {}
         self._plans: dict[tuple[int, int], _Plan] = {}
+        self._sealable: Profile | None = None
 
     def seal_segment(self, reports: Sequence[SealInput]) -> SealedSegment:
         """Seal 1 to 256 reports of one lane, agreement text, addressee set, precedence and exercise flag.
@@ -169,7 +167,10 @@ class Sealer:
 
     def seal(self, report: SealInput) -> SealedReport:
         """Seal one report, for `close` to put into a segment; raises UsageError, MalformedError."""
-        self._check_profile(report.core.profile, report.core.profile)
+        profile = report.core.profile
+        if profile is not self._sealable:
+            self._check_profile(profile, profile)
+            self._sealable = profile
         self._check_recipients(report)
         return self._seal_report(report, *self._draw([report]))
 
