@@ -9,7 +9,7 @@ Rules in order:
 3. Where the document shows what comes out, exactly that comes out (`documents.shows`).
 4. `comity broker run` and what has `--follow` run on: the document goes on when what it shows has come out, until `^C`.
 5. Port 7443 is another one here, so that several tests may have a broker. `replaced` says what else is read differently.
-6. `comity` is the shipped program but for the cost of passphrases (`cheap_keys`).
+6. `comity` is the shipped program, loaded already, but for the cost of passphrases (`loaded_comity`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -25,22 +24,13 @@ from pathlib import Path
 from types import TracebackType
 
 from documents import Step, anywhere, blocks, shows, steps
+from loaded_comity import program as program_of_comity
 from processes import COMITY, Process, environment, free_port, start
 
 PORT = "7443"
 INTERRUPTED = 130
 _RUNS_ON = re.compile(r"\bcomity broker run\b|--follow\b")
 _ASKS = "echo $?"
-_COMITY = f"""#!{sys.executable}
-import sys
-
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from cheap_keys import make_keys_cheap
-from comity.cli.main import main
-
-make_keys_cheap()
-sys.exit(main())
-"""
 
 
 @dataclass
@@ -175,7 +165,7 @@ class Terminals(AbstractContextManager["Terminals"]):
         program = self.folder / ".terminals" / "bin" / "comity"
         if not program.exists():
             program.parent.mkdir(parents=True, exist_ok=True)
-            program.write_text(_COMITY)
+            program.write_text(program_of_comity())
             program.chmod(0o755)
         return program.parent
 
