@@ -22,6 +22,7 @@ from comity_policy import engine, reference
 from comity_policy.clauses import Clause, Exclude
 from comity_policy.decision import Baseline, Decision, Reason
 from comity_policy.engine import compile_agreement
+from find_engine_faults import places, where_to_look
 from sabotage_policy import FAULTS, Fault
 from sabotage_tools import in_function
 
@@ -167,10 +168,16 @@ def test_every_row_is_violated_for_every_reason_it_can_have() -> None:
     assert {one: count for one, count in run().reasons.items() if count < 10} == {}
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-def test_a_fault_in_the_engine_is_found_by_the_generated_cases(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "fault"), FAULTS.items(), ids=FAULTS.keys())
+def test_a_fault_in_the_engine_is_found_by_the_generated_cases(
+    name: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fault(monkeypatch)
-    assert any(difference(seed, kept(seed)) for seed in range(SEARCHED))
+    assert any(difference(seed, kept(seed)) for seed in where_to_look(name, SEARCHED))
+
+
+def test_the_table_of_where_faults_are_found_names_faults_only() -> None:
+    assert places().keys() - FAULTS.keys() == set()
 
 
 @pytest.mark.parametrize("fault", REPORT_FAULTS.values(), ids=REPORT_FAULTS.keys())
