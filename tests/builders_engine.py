@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any
 
 from comity_policy import clauses as kinds
+from comity_policy import engine
 from comity_policy.clauses import Clause, Span
 from comity_policy.decision import Decision
 from comity_policy.document import Broker, Document, Duration, EntryIntoForce, Equivalence, Languages, NoLevel, Party
@@ -229,3 +230,12 @@ def egress(**changes: Any) -> Situation:
 def told(decision: Decision) -> tuple[str, ...]:
     """The violations as lines, e.g. ``4 DENIED``."""
     return tuple(f"{one.clause_id} {one.reason}" for one in decision.violations)
+
+
+def laid_end_to_end(compiled: CompiledAgreement) -> CompiledAgreement:
+    """Let an agreement lay its checks end to end from the first decision on, as it does by itself once it is asked often."""
+    for programs in compiled._programs.values():
+        for program in programs:
+            for rules in program.at.values():
+                rules.decided = engine.FUSED_FROM
+    return compiled

@@ -169,7 +169,7 @@ _FAULTS: dict[str, Fault] = {
         engine.CompiledAgreement, engine, "_program", "program.begins_at <= created_at", "True"
     ),
     "an accreditation covers its lowest row only": in_function(
-        sources, "_table", "for rank, (_, level) in rows}", "for rank, (_, level) in reversed(rows)}"
+        sources, "_table", "for rank, (_, level) in rows)", "for rank, (_, level) in reversed(rows))"
     ),
     "an accreditation excludes its own level": in_check(rules.Accredited, "rank <= highest", "rank < highest"),
     "an accreditation counts at the moment it ends": in_check(

@@ -7,12 +7,13 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable
+from functools import cache
 from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
 
-from comity_policy import engine, lowering, lowering_clauses, predicates, rules
+from comity_policy import engine, fused, lowering, lowering_clauses, predicates, rules
 from comity_policy.decision import Baseline
 from comity_policy.facts import Point
 from comity_policy.predicates import baseline as baseline_predicates
@@ -131,6 +132,8 @@ def compiled_anew(fault: Fault) -> Fault:
     def put(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(engine, "_shared_check", predicates.build)
         patch.setattr(engine, "_violations", inspect.unwrap(engine._violations))
+        for name in ("_run", "_body_of"):
+            patch.setattr(fused, name, cache(inspect.unwrap(getattr(fused, name))))
         fault(patch)
 
     return put

@@ -26,12 +26,15 @@ from comity_policy.companions import Caveat, Umbrella
 from comity_policy.decision import Decision, Reason, ReportDecision, Violation
 from comity_policy.document import Document
 from comity_policy.facts import AgreementState, Moment, NodeFacts, Point, Profile, Times
+from comity_policy.fused import Fused, fuse
 from comity_policy.lowering import NO_TABLE, Direction, Source
 from comity_policy.predicates import Check
 from comity_policy.rules import Test
 from comity_policy.sections import AgreementKind
 from comity_policy.vocabulary import Vocabularies, VocabularyError
 
+# After so many decisions in a direction at a point its checks are laid end to end, which takes a few milliseconds.
+FUSED_FROM: Final = 32
 _SHARED: Final = 4_096
 _REASONS = {
     predicates.DENIED: Reason.DENIED,
@@ -46,14 +49,34 @@ class CompositionError(ValueError):
     """An umbrella or a caveat that does not belong to the agreement it is compiled with; the message says which and why."""
 
 
+@dataclass(slots=True)
+class _Rules:
+    """The compiled rules of one direction at one point: checks, the violation of each by code, and what they permit with.
+
+    `fused` is the same checks as one function, from when it was worth making.
+    """
+
+    checks: tuple[tuple[Check, Mapping[int, Violation]], ...]
+    permit: Decision
+    by_code: tuple[Mapping[int, Violation], ...]
+    fused: Fused | None = None
+    decided: int = 0
+
+    def asked(self) -> Fused | None:
+        """Count one decision; give the one function from when it is worth making, None before."""
+        if self.decided >= FUSED_FROM:
+            self.fused = fuse([check for check, _ in self.checks])
+        self.decided += 1
+        return self.fused
+
+
 @dataclass(frozen=True, slots=True)
 class _Program:
-    """The compiled rules of one direction under its tables, by point; each check with its violation by code."""
+    """The compiled rules of one direction under its tables, by point."""
 
     begins_at: int
     ranks: Mapping[str, int]
-    checks: Mapping[Point, tuple[tuple[Check, Mapping[int, Violation]], ...]]
-    permits: Mapping[Point, Decision]
+    at: Mapping[Point, _Rules]
 
 
 class CompiledAgreement:
@@ -80,23 +103,27 @@ class CompiledAgreement:
         portion = profile.portions[portion_index]
         program = self._program(profile.originator.party, node.party, times.created_at)
         rank = program.ranks.get(portion.label.classification)
-        point = moment.point
+        rules = program.at[moment.point]
+        fused = rules.fused or rules.asked()
+        if fused is not None:
+            found = fused.run(fused.constants, rules.by_code, profile, times, portion, rank, node, moment)
+            return Decision(permit=False, violations=found, deferred=rules.permit.deferred) if found else rules.permit
         violations: list[Violation] = []
-        for check, by_code in program.checks[point]:
+        for check, by_code in rules.checks:
             try:
                 if code := check(profile, times, portion, rank, node, moment):
                     violations.append(by_code[code])
             except (TypeError, AttributeError):
                 violations.append(by_code[predicates.MISSING])
         if violations:
-            return Decision(permit=False, violations=tuple(violations), deferred=program.permits[point].deferred)
-        return program.permits[point]
+            return Decision(permit=False, violations=tuple(violations), deferred=rules.permit.deferred)
+        return rules.permit
 
     def deferred(self, from_party: str, to_parties: Sequence[str], point: Point) -> tuple[str, ...]:
         """Give the ids of the clauses decided on what a party sends to any of these, but not at this point."""
         programs = self._programs.get((from_party, to_parties[0]), ()) if len(to_parties) == 1 else ()
         if programs:
-            return programs[0].permits[point].deferred
+            return programs[0].at[point].permit.deferred
         return lowering.deferred(self.source, from_party, to_parties, point)
 
     def _program(self, from_party: str, to_party: str, created_at: int) -> _Program:
@@ -164,19 +191,18 @@ def _check_caveats(document: Document, digest: bytes, caveats: Sequence[Caveat])
 
 
 def _compile(source: Source, direction: Direction) -> _Program:
-    left = {point: lowering.deferred(source, direction.from_party, (direction.to_party,), point) for point in Point}
     return _Program(
         direction.begins_at,
         direction.table.ranks,
-        {
-            point: tuple(
-                (_check(rule.test), _violations(str(rule.clause_id)))
-                for rule in lowering.lower(source, direction, point)
-            )
-            for point in Point
-        },
-        {point: Decision(permit=True, deferred=left[point]) for point in Point},
+        {point: _rules(source, direction, point) for point in Point},
     )
+
+
+def _rules(source: Source, direction: Direction, point: Point) -> _Rules:
+    lowered = lowering.lower(source, direction, point)
+    checks = tuple((_check(rule.test), _violations(str(rule.clause_id))) for rule in lowered)
+    left = lowering.deferred(source, direction.from_party, (direction.to_party,), point)
+    return _Rules(checks, Decision(permit=True, deferred=left), tuple(by_code for _, by_code in checks))
 
 
 # Agreements say much in the same words. What they share is one object, which the processor's caches hold however many

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from comity_policy import rules
 from comity_policy.clauses import CeilingLimit, Clause, Emergency, Exclude, Onward, PreApproval, Quota, Scope
@@ -232,9 +233,19 @@ def _table(equivalence: Equivalence) -> Table:
     rows = tuple(enumerate(zip(equivalence.levels, equivalence.protected_as, strict=True)))
     return Table(
         equivalence.begins_at,
-        ranks={level: rank for rank, (level, _) in rows},
-        covers={level: rank for rank, (_, level) in rows},
+        ranks=_shared((level, rank) for rank, (level, _) in rows),
+        covers=_shared((level, rank) for rank, (_, level) in rows),
     )
+
+
+def _shared(rows: Iterable[tuple[str, int]]) -> Mapping[str, int]:
+    """Give one object for what many agreements say alike: the processor's caches hold it however many are in force."""
+    return _mapping(tuple(rows))
+
+
+@lru_cache(maxsize=1_024)
+def _mapping(rows: tuple[tuple[str, int], ...]) -> Mapping[str, int]:
+    return dict(rows)
 
 
 def directions(source: Source, from_party: str, to_party: str) -> tuple[Direction, ...]:

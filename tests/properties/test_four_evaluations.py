@@ -1,4 +1,4 @@
-"""Four evaluations of one agreement agree: engine, reference interpreter, Cedar twin and z3 model.
+"""Four evaluations of one agreement agree: engine (its checks one by one and end to end), reference interpreter, Cedar twin, z3 model.
 
 They are asked the generated cases of `builders_generated_cases`, in their own mix of permits and of every sole reason, and
 cases in which one fact after another is missing or of a wrong type. A case is named as in `test_engine_reference`. The twin
@@ -14,7 +14,7 @@ from itertools import islice
 import pytest
 from hypothesis import settings
 
-from builders_engine import told
+from builders_engine import laid_end_to_end, told
 from builders_generated import DIGEST, VOCABULARIES, Generated
 from builders_generated_cases import FACTS_EACH, cases
 from builders_generated_reports import Facts
@@ -41,12 +41,18 @@ WRONG = (None, 5, "5", b"5", True, ["xar"], frozenset({5.5}))
 def differences(made: Generated, facts: list[Facts], seed: int) -> Iterator[str]:
     """The cases that one of the evaluations answers otherwise than the reference interpreter, each with all answers."""
     agreement = (made.document, DIGEST, made.state, VOCABULARIES)
-    compiled = compile_agreement(*agreement, **made.beside)
+    compiled, end_to_end = (compile_agreement(*agreement, **made.beside) for _ in range(2))
+    laid_end_to_end(end_to_end)
     twin, model = CedarTwin(compiled.source), Z3Model(compiled.source)
     for place, one in enumerate(facts):
         expected = reference.decide(*agreement, *one, **made.beside)
         by_z3, would_be_looked_at = model.judge(*one)
-        answers = {"engine": compiled.decide(*one), "Cedar": twin.decide(*one), "z3": by_z3}
+        answers = {
+            "engine": compiled.decide(*one),
+            "engine, end to end": end_to_end.decide(*one),
+            "Cedar": twin.decide(*one),
+            "z3": by_z3,
+        }
         if {*answers.values()} != {expected}:
             shown = ", ".join(f"{name} {_shown(answer)}" for name, answer in answers.items())
             yield f"seed {seed}, case {place}: reference {_shown(expected)}, {shown}"

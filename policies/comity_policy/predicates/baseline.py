@@ -131,11 +131,14 @@ def well_marked(test: rules.WellMarked) -> Check:
 
     def check(profile: Profile, _t: Times, portion: PortionMarking, rank: int | None, _n: NodeFacts, _m: Moment) -> int:
         label = portion.label
-        if label.tlp is red and any(one.party == to_party and not one.officer for one in profile.addressees):
+        if label.tlp is red and unnamed(profile):
             return DENIED
         if rank != 0 and label.releasable_to is None and not has_disclosure_marking(label):
             return DENIED
         return HOLDS if is_well_formed(label, codes) else DENIED
+
+    def unnamed(profile: Profile) -> bool:
+        return any(one.party == to_party and not one.officer for one in profile.addressees)
 
     return check
 

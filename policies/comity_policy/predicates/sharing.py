@@ -38,6 +38,9 @@ def not_passed_on(test: rules.NotPassedOn) -> Check:
             return HOLDS
         if in_emergency and lifted_onward(profile, portion, moment):
             return HOLDS
+        return refused(moment)
+
+    def refused(moment: Moment) -> int:
         attested: tuple[object, object] = (moment.direct, moment.onward_grant)
         return DENIED if all(one is False for one in attested) else MISSING
 
