@@ -17,7 +17,7 @@ from typing import Any
 from builders_audit import good_audit
 from builders_replay_life import IN_FORCE, life
 from comity.envelope.evidence import SlotCode
-from comity.envelope.profile import encode_profile
+from comity.envelope.profile import ProfileMemo, encode_profile
 from comity.node.decision_records import Evidence
 from comity.node.logged_entries import LoggedEntry
 from comity.node.logged_texts import Texts
@@ -37,6 +37,8 @@ from comity_policy.table_facts import Facts, build
 from comity_policy.vocabulary import bundled
 
 PER_DECISION, DECISIONS = 5, 20
+# As whoever reads manifests: one object for profiles of the same bytes.
+PROFILES = ProfileMemo()
 CALLER = Caller("XAR", "n1", "", bytes(48), bytes(16))
 _CHOICES: Mapping[str, Sequence[Any]] = {
     "level": ("SECRET", "RESTRICTED", "UNCLASSIFIED", "TOP-SECRET"),
@@ -137,7 +139,7 @@ class MixedLog:
                 )
             for slot, each, result in zip(slots, times, results, strict=True):
                 if result.permit:
-                    manifests[slot] = Evidence(bytes(48), one.profile, each)
+                    manifests[slot] = Evidence(bytes(48), PROFILES.decode(encode_profile(one.profile)), each)
                 else:
                     refusals.append((slot, SlotCode.POLICY))
         entry = logged(

@@ -119,6 +119,31 @@ class CompiledAgreement:
             return Decision(permit=False, violations=tuple(violations), deferred=rules.permit.deferred)
         return rules.permit
 
+    def decide_each(
+        self, profile: Profile, each: Sequence[Times], portion_index: int, node: NodeFacts, moment: Moment
+    ) -> list[Decision]:
+        """Decide one portion for one node in reports that differ in their times alone; the same decision is the same object.
+
+        Raises IndexError for a portion the profile does not have.
+        """
+        found: list[Decision] = []
+        known: dict[tuple[Violation, ...], Decision] = {}
+        portion, decided_by = profile.portions[portion_index], None
+        for times in each:
+            program = self._program(profile.originator.party, node.party, times.created_at)
+            rules = program.at[moment.point]
+            if program is not decided_by:
+                known, decided_by, rank = {}, program, program.ranks.get(portion.label.classification)
+            fused = rules.fused or rules.asked()
+            if fused is None:
+                found.append(self.decide(profile, times, portion_index, node, moment))
+                continue
+            timed = fused.timed(fused.constants, rules.by_code, profile, times, portion, rank, node, moment)
+            if timed not in known:
+                known[timed] = self.decide(profile, times, portion_index, node, moment)
+            found.append(known[timed])
+        return found
+
     def deferred(self, from_party: str, to_parties: Sequence[str], point: Point) -> tuple[str, ...]:
         """Give the ids of the clauses decided on what a party sends to any of these, but not at this point."""
         programs = self._programs.get((from_party, to_parties[0]), ()) if len(to_parties) == 1 else ()

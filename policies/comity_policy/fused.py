@@ -12,6 +12,9 @@ Rules in order:
 
     one = fuse(checks)
     violations = one.run(one.constants, by_code, profile, times, portion, rank, node, moment)
+
+For reports that differ in their times alone, `timed` gives the violations of the checks that read them: where those are the same,
+all are.
 """
 
 from __future__ import annotations
@@ -48,17 +51,22 @@ _CALLED: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Body:
-    """One check's statements as text, the closure's names of its constants in order, and what it reads of its module."""
+    """One check's statements as text, the closure's names of its constants in order, and what it reads of its module.
+
+    `is_timed` says that it may read a report's times.
+    """
 
     lines: tuple[str, ...]
     constants: tuple[str, ...]
     names: Mapping[str, object]
+    is_timed: bool
 
 
 _AS_IT_IS: Final = _Body(
     (f"code{_OWN} = {_CONSTANT}0({', '.join(FACTS)})", f"if code{_OWN}: found += (by_code[{_PLACE}][code{_OWN}],)"),
     ("check",),
     {},
+    is_timed=True,
 )
 
 
@@ -68,9 +76,10 @@ class _Unsuited(Exception):  # noqa: N818 - a signal within this module, never a
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """The one function of some checks, and what it is called with first."""
+    """The one function of some checks, and what it is called with first; `timed` is that of those which read a report's times."""
 
     run: Run
+    timed: Run
     constants: tuple[object, ...]
 
 
@@ -80,7 +89,7 @@ def fuse(checks: Sequence[Check]) -> Fused:
     constants: list[object] = []
     for check, body in zip(checks, bodies, strict=True):
         constants += [check] if body is None else _held(check, body)
-    return Fused(_run(bodies), tuple(constants))
+    return Fused(_run(bodies, timed=False), _run(bodies, timed=True), tuple(constants))
 
 
 def _held(check: Any, body: _Body) -> Iterator[object]:
@@ -89,23 +98,24 @@ def _held(check: Any, body: _Body) -> Iterator[object]:
 
 
 @lru_cache(maxsize=_KEPT)
-def _run(bodies: tuple[_Body | None, ...]) -> Run:
-    """Give the function of these bodies; None stands for a check that is called."""
+def _run(bodies: tuple[_Body | None, ...], *, timed: bool) -> Run:
+    """Give the function of these bodies, or of the timed ones among them; None stands for a check that is called."""
     names: dict[str, Any] = {}
     for body in bodies:
         names |= {} if body is None else body.names
-    exec(compile(_text(bodies), "<checks end to end>", "exec"), names)  # noqa: S102 - what this package's own source says
+    exec(compile(_text(bodies, timed=timed), "<checks end to end>", "exec"), names)  # noqa: S102 - what this package's own source says
     return names["run"]  # type: ignore[no-any-return]
 
 
-def _text(bodies: Sequence[_Body | None]) -> str:
+def _text(bodies: Sequence[_Body | None], *, timed: bool) -> str:
     lines = [f"def run(constants, by_code, {', '.join(FACTS)}):", " found = ()"]
     first = 0
     for place, body in enumerate(bodies):
         laid = _AS_IT_IS if body is None else body
-        lines.append(" try:")
-        lines += (f"  {_placed(line, place, first, len(laid.constants))}" for line in laid.lines)
-        lines += [" except (TypeError, AttributeError):", f"  found += (by_code[{place}][{MISSING}],)"]
+        if laid.is_timed or not timed:
+            lines.append(" try:")
+            lines += (f"  {_placed(line, place, first, len(laid.constants))}" for line in laid.lines)
+            lines += [" except (TypeError, AttributeError):", f"  found += (by_code[{place}][{MISSING}],)"]
         first += len(laid.constants)
     return "\n".join([*lines, " return found"])
 
@@ -139,7 +149,7 @@ def _body_of(code: CodeType, module: str) -> _Body | None:
     except _Unsuited:
         return None
     text = ast.unparse(ast.fix_missing_locations(ast.Module(statements, [])))
-    return _Body(tuple(text.splitlines()), tuple(renaming.constants), renaming.names)
+    return _Body(tuple(text.splitlines()), tuple(renaming.constants), renaming.names, "times" in renaming.read)
 
 
 @cache
@@ -164,6 +174,7 @@ class _Renaming(ast.NodeTransformer):
     def __init__(self, code: CodeType, arguments: Sequence[str], module: Mapping[str, object], name: str) -> None:
         self.constants: list[str] = []
         self.names: dict[str, object] = {}
+        self.read: set[str] = set()
         self._facts = dict(zip(arguments, FACTS, strict=True))
         self._code, self._module, self._suffix = code, module, f"__{name.replace('.', '_')}"
 
@@ -179,6 +190,7 @@ class _Renaming(ast.NodeTransformer):
         if name in self._facts:
             if not isinstance(node.ctx, ast.Load):
                 raise _Unsuited
+            self.read.add(self._facts[name])
             return ast.Name(self._facts[name], node.ctx)
         if name in self._code.co_freevars:
             if name not in self.constants:

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from comity_policy import reference
@@ -100,6 +100,7 @@ class Replayer:
         self._held = held
         self._second = second
         self._compiled: dict[Under, _Made] = {}
+        self._last: tuple[Under, _Made] | None = None
 
     def replay(self, recorded: Recorded) -> Iterator[Told]:
         """Give what came of each report of a recorded decision, in their order."""
@@ -112,10 +113,10 @@ class Replayer:
             return
         unread = _concerned(recorded, made.unread)
         untold = frozenset((name, CAVEAT_REASON) for name in unread)
-        expected = _Expected.of(recorded, untold)
+        odd = _Expected.of(recorded, untold).odd(made.compiled, recorded)
         for position, (slot, times) in enumerate(recorded.reports):
             told = differences
-            if not expected.holds(made.compiled, recorded, times):
+            if position in odd:
                 told += tuple(_compared(made.compiled, recorded, times, untold))
             if self._second is Second.EVERY or (self._second is Second.FIRST and position == 0):
                 told += tuple(_second(made.compiled, self._held.vocabularies, recorded, times))
@@ -128,11 +129,14 @@ class Replayer:
         return None if compiled is None else compiled.source
 
     def _under(self, under: Under) -> _Made:
-        if under not in self._compiled:
-            if len(self._compiled) >= _KEPT:
-                self._compiled.clear()
-            self._compiled[under] = self._made(under)
-        return self._compiled[under]
+        # The decisions of a segment come with the same object, which is told apart faster than it is looked up.
+        if self._last is None or self._last[0] is not under:
+            if under not in self._compiled:
+                if len(self._compiled) >= _KEPT:
+                    self._compiled.clear()
+                self._compiled[under] = self._made(under)
+            self._last = under, self._compiled[under]
+        return self._last[1]
 
     def _made(self, under: Under) -> _Made:
         held, document = self._held, self._held.documents.get(under.agreement_digest)
@@ -229,8 +233,6 @@ class _Expected:
     cells: tuple[tuple[int, NodeFacts, Answer], ...]
     masked: frozenset[str]
     is_whole: bool
-    # By cell what was found to be as recorded: the engine gives the same objects again, which compare at once.
-    known: list[tuple[Violation, ...]] = field(default_factory=list)
 
     @classmethod
     def of(cls, recorded: Recorded, untold: Answer) -> _Expected:
@@ -252,19 +254,24 @@ class _Expected:
         said = {(*name, portion) for name, portions in recorded.permitted.items() for portion in portions}
         return cls(tuple(cells), _masked_names(recorded), is_whole and decided.issuperset({*said, *recorded.refused}))
 
-    def holds(self, compiled: CompiledAgreement, recorded: Recorded, times: Times) -> bool:
-        """Say whether the engine answers the same for one report."""
+    def odd(self, compiled: CompiledAgreement, recorded: Recorded) -> AbstractSet[int]:
+        """Give the places of those reports for which the engine answers otherwise."""
         profile, moment = recorded.profile, recorded.moment
-        if not self.known:
-            self.known.extend(() for _ in self.cells)
-        for number, (index, node, expected) in enumerate(self.cells):
-            violations = compiled.decide(profile, times, index, node, moment).violations
-            if violations and violations == self.known[number]:
-                continue
-            if frozenset(_masked(one, self.masked) for one in violations) != expected:
-                return False
-            self.known[number] = violations
-        return self.is_whole
+        each = [times for _, times in recorded.reports]
+        if not self.is_whole:
+            return frozenset(range(len(each)))
+        odd = set[int]()
+        for index, node, expected in self.cells:
+            # What was found to be as recorded comes again as the same object.
+            same: Decision | None = None
+            for place, decision in enumerate(compiled.decide_each(profile, each, index, node, moment)):
+                if decision is same:
+                    continue
+                if frozenset(_masked(one, self.masked) for one in decision.violations) == expected:
+                    same = decision
+                else:
+                    odd.add(place)
+        return odd
 
 
 def _concerned(recorded: Recorded, unread: AbstractSet[tuple[str, str]]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from comity.envelope.checks import (
 )
 from comity.envelope.evidence import BatchSignature, VerifiedBatches, decode_batch_signature, encode_batch_signature
 from comity.envelope.packets import packet_id
+from comity.envelope.profile import ProfileMemo
 from comity.envelope.reasons import RejectReason
 from comity.envelope.records import bounded, fixed, listed, u8, u16, u32, u64, variable
 from comity.envelope.segment import (
@@ -112,8 +113,11 @@ def encode_exported(exported: Exported) -> bytes:
     return data
 
 
-def decode_exported(data: bytes) -> Exported:
-    """Decode exactly the bytes of one exported envelope; `verify_exported` says whether to believe them."""
+def decode_exported(data: bytes, profiles: ProfileMemo | None = None) -> Exported:
+    """Decode exactly the bytes of one exported envelope; `verify_exported` says whether to believe them.
+
+    `profiles` remembers those of many envelopes.
+    """
     reader = bounded(data, limits.EXPORTED_BYTES, "exported")
     version = reader.u16()
     if version != limits.VERSION:
@@ -123,7 +127,7 @@ def decode_exported(data: bytes) -> Exported:
     if not 1 <= leaf_count <= limits.SLOTS:
         raise reader.over_limit("the number of leaves", leaf_count, limits.SLOTS)
     path = reader.digests(limits.PATH_HASHES, limits.DIGEST, "hashes of a path")
-    item = whole_item(reader.variable(limits.MANIFEST_BYTES, "a manifest"), read_bodies(reader))
+    item = whole_item(reader.variable(limits.MANIFEST_BYTES, "a manifest"), read_bodies(reader), profiles)
     index = reader.u32()
     batch_path = reader.digests(limits.PATH_HASHES, limits.DIGEST, "hashes of a path")
     batch = decode_batch_signature(reader.variable(_BATCH_BYTES, "a batch signature"))

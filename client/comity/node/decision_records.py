@@ -16,7 +16,7 @@ from typing import Any, Final
 from comity.envelope import limits
 from comity.envelope.profile import ProfileMemo, encode_profile
 from comity.errors import MalformedError, VerificationError
-from comity.verify.table import SHAPES, has_shape
+from comity.verify.table import fits
 from comity_policy.decision import Reason
 from comity_policy.facts import AgreementState, Moment, NodeFacts, Point, Profile, Role, Times, Usage
 from comity_policy.recorded import CAVEAT_REASON, Answer, Difference, Recipient, Recorded, Under, What
@@ -24,6 +24,7 @@ from comity_policy.recorded import CAVEAT_REASON, Answer, Difference, Recipient,
 _ROLES: Final = {role.word: role for role in Role}
 _REASONS: Final = frozenset({*(reason.value for reason in Reason), CAVEAT_REASON})
 _MEMO_BYTES: Final = 16 << 20
+_DIGESTS: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,12 @@ class RecordReader:
 
     def __init__(self) -> None:
         self._memo = ProfileMemo(_MEMO_BYTES)
+        # By identity, which is looked at in no time: with each its profile, so that nothing else gets its id.
+        self._digests: dict[int, tuple[Profile, str]] = {}
 
     def under(self, shared: Mapping[str, Any]) -> Under:
         """Read what all decisions of an entry were made under."""
-        _require(
-            "under" in shared and has_shape(shared["under"], SHAPES["under"]), "it does not say under what it decided"
-        )
+        _require("under" in shared and fits("under", shared["under"]), "it does not say under what it decided")
         said = shared["under"]
         above = None
         if said["umbrella"]:
@@ -69,7 +70,7 @@ class RecordReader:
     def decisions(self, own: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """Give the decisions of a party's own body, each of the form it must have; raises VerificationError."""
         found = own.get("decisions", [])
-        _require(has_shape(found, SHAPES["decisions"]), "its decisions have not the form they must have")
+        _require(fits("decisions", found), "its decisions have not the form they must have")
         return list(found)
 
     def decision(
@@ -109,7 +110,7 @@ class RecordReader:
             profile = self._profile(encoded)
             _require(len(said["times"]) == len(slots), "it has not the times of every slot it covers")
             times = {slot: _times(one) for slot, one in zip(slots, said["times"], strict=True)}
-            _compare_profile(said["profile"], encoded, faults)
+            _compare_profile(said["profile"], hashlib.sha384(encoded).hexdigest(), faults)
         unknown: list[int] = []
         for slot in slots:
             found = manifests(slot)
@@ -118,7 +119,7 @@ class RecordReader:
                     unknown.append(slot)
                 continue
             if profile is None:
-                _compare_profile(said["profile"], encode_profile(found.profile), faults)
+                _compare_profile(said["profile"], self._digest(found.profile), faults)
             elif found.profile is not profile and found.profile != profile:
                 faults.append(Difference(What.FACT, f"slot {slot}: the signed manifest has another profile"))
             profile = profile or found.profile
@@ -127,6 +128,15 @@ class RecordReader:
             times[slot] = found.times
         return profile, times, tuple(unknown)
 
+    def _digest(self, profile: Profile) -> str:
+        """Give a profile's digest in hex; manifests share profiles that are the same."""
+        known = self._digests.get(id(profile))
+        if known is None:
+            if len(self._digests) >= _DIGESTS:
+                self._digests.clear()
+            known = self._digests[id(profile)] = profile, hashlib.sha384(encode_profile(profile)).hexdigest()
+        return known[1]
+
     def _profile(self, encoded: bytes) -> Profile:
         try:
             return self._memo.decode(encoded)
@@ -134,8 +144,8 @@ class RecordReader:
             raise VerificationError(f"a decision keeps a profile that is none: {error.message}") from error
 
 
-def _compare_profile(said: str, encoded: bytes, faults: list[Difference]) -> None:
-    if said and hashlib.sha384(encoded).hexdigest() != said:
+def _compare_profile(said: str, digest: str, faults: list[Difference]) -> None:
+    if said and digest != said:
         faults.append(Difference(What.FACT, "the profile is not the one whose digest was recorded"))
 
 

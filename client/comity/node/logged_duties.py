@@ -29,6 +29,7 @@ from comity_policy.recorded import Difference, Gap, Missing, Recorded, What
 
 _ENDING: Final = frozenset({"EXPIRED", "PARKED_DROPPED"})
 _FOLLOWED: Final = frozenset({"DELIVERED", "ACKNOWLEDGED", *_ENDING})
+_NONE: Final = frozenset[str]()
 # A report at a party: (party, segment id in hex, slot).
 Report = tuple[str, str, int]
 Late = tuple[str, str]
@@ -84,6 +85,8 @@ class LoggedDuties:
 
     def compare(self, recorded: Recorded) -> Difference | Gap | None:
         """Hold what a decision says of recipients that are late against what was owed before its entry."""
+        if self._owes_nothing and all(one.overdue == _NONE for one in recorded.nodes):
+            return None
         told = {(one.party, one.overdue) for one in recorded.nodes}
         if any(said is None for _, said in told):
             return Difference(What.FACT, "overdue is not told")
@@ -98,6 +101,11 @@ class LoggedDuties:
                 words = ", ".join(sorted(said)) or "none"
                 return Difference(What.FACT, f"overdue of {party} is {words}, by the log {found}")
         return self._elsewhere if stopping else None
+
+    @property
+    def _owes_nothing(self) -> bool:
+        """Say whether nothing speaks for anybody's being late, and nothing that might was not shown."""
+        return not (self._stops or self._just_done or self._unseen or (self.stopping and self._elsewhere))
 
     def _hand_over(self, entry: LoggedEntry, report: Report) -> None:
         party, segment, _ = report

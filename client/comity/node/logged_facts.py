@@ -58,6 +58,8 @@ class _Declarations:
     def compare(self, entry: LoggedEntry, recorded: Recorded) -> Difference | Gap | None:
         """Hold whether an emergency was declared, by the record, against the log."""
         said, profile = recorded.moment.emergency_declared, recorded.profile
+        if not said and not profile.emergency:
+            return None
         if profile.emergency and profile.emergency not in self._declared and self._unseen is not None:
             return self._unseen
         possible = self._possible(profile, recorded.moment.now, entry.shared["key_log_size"])
@@ -105,11 +107,21 @@ class LoggedFacts:
         if source is not None:
             self._windows.begin(entry, source, decisions)
 
-    def compare(
-        self, entry: LoggedEntry, reader: str, said: Mapping[str, Any], recorded: Recorded, source: Source | None
+    def compare(  # noqa: PLR0917 - one decision, and what is known of it
+        self,
+        entry: LoggedEntry,
+        reader: str,
+        said: Mapping[str, Any],
+        recorded: Recorded,
+        source: Source | None,
+        known: Sequence[Difference | Gap] = (),
     ) -> Recorded:
-        """Give a decision of the segment, as its reader was told, with what in it is not as the log has it, or cannot be held against it."""
+        """Give a decision of the segment, as its reader was told, with what in it is not as the log has it, or cannot be held against it.
+
+        `known` is what was found before, and stands first.
+        """
         found = [
+            *known,
             _decided_then(entry, recorded),
             _sized(entry, said, recorded),
             self._declarations.compare(entry, recorded),
@@ -117,7 +129,7 @@ class LoggedFacts:
         ]
         if source is not None:
             found.append(self._windows.compare(entry, reader, slots_in(said["slots"]), recorded, source))
-        return with_found(recorded, *found)
+        return _with_found(recorded, *found)
 
     def end(self, entry: LoggedEntry, source: Source | None) -> None:
         """Count what the segment reserved."""
@@ -127,7 +139,7 @@ class LoggedFacts:
             self._windows.end(entry, source)
 
 
-def with_found(recorded: Recorded, *found: Difference | Gap | None) -> Recorded:
+def _with_found(recorded: Recorded, *found: Difference | Gap | None) -> Recorded:
     """Give a recorded decision with more faults and gaps."""
     faults = tuple(one for one in found if isinstance(one, Difference))
     gaps = tuple(one for one in found if isinstance(one, Gap))
@@ -146,7 +158,11 @@ def _decided_then(entry: LoggedEntry, recorded: Recorded) -> Difference | None:
 
 
 def _sized(entry: LoggedEntry, said: Mapping[str, Any], recorded: Recorded) -> Difference | None:
-    size = recorded.moment.size
-    found = ((slot, entry.manifests[slot].size) for slot in slots_in(said["slots"]) if slot in entry.manifests)
-    odd = next(((slot, one) for slot, one in found if None not in (one, size) and one != size), None)
-    return None if odd is None else Difference(What.FACT, f"size is {size}, by the manifest of slot {odd[0]} {odd[1]}")
+    size, manifests = recorded.moment.size, entry.manifests
+    if size is None or not manifests:
+        return None
+    for slot in slots_in(said["slots"]):
+        one = manifests[slot].size if slot in manifests else None
+        if one is not None and one != size:
+            return Difference(What.FACT, f"size is {size}, by the manifest of slot {slot} {one}")
+    return None

@@ -139,6 +139,8 @@ class LoggedWindows:
         if to_parties not in self._rules:
             self._rules[to_parties] = _rules(source, sender, to_parties)
         rules = [rule for rule in self._rules[to_parties] if rule.read_by(reader)]
+        if not rules and said is not None and not said:
+            return None
         named = {rule.clause_id for rule in rules}
         unread = _unread(recorded, reader, (said or {}).keys() - named)
         if said is None or (said.keys() ^ named) - unread:

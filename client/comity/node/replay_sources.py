@@ -17,6 +17,7 @@ from typing import Final
 from comity.envelope import limits, tree
 from comity.envelope.exported import decode_exported
 from comity.envelope.packets import stanza_size
+from comity.envelope.profile import ProfileMemo
 from comity.envelope.receipts import decode_slot_record
 from comity.envelope.segment import Absent, Segment, WholeItem, carried_size, parse_segment, segment_id
 from comity.errors import ComityError, MalformedError, VerificationError
@@ -39,6 +40,7 @@ from comity_policy.recorded import Gap
 
 # Before a body that is inside its segment stands its length.
 _LENGTH: Final = 4
+_PROFILES_BYTES: Final = 16 << 20
 # By segment id (hex) and slot.
 BundleEvidence = dict[tuple[str, int], Evidence]
 
@@ -75,8 +77,9 @@ def bundle_cards(folder: Path) -> dict[str, PartyCard]:
 def bundle_evidence(folder: Path) -> BundleEvidence:
     """Read the manifests that lie in a bundle; raises MalformedError for one that does not read."""
     found: BundleEvidence = {}
+    profiles = ProfileMemo(_PROFILES_BYTES)
     for path in sorted(folder.glob("envelopes/*")):
-        one = decode_exported(read_file(path) or b"")
+        one = decode_exported(read_file(path) or b"", profiles)
         root = tree.root_from_path(one.item.leaf, one.slot, one.leaf_count, one.path)
         if root is None:
             raise MalformedError(f"{path.name}: its path does not fit its slot")
@@ -192,12 +195,13 @@ async def mirror_entries(connection: Connection, mirror: Mirror, agreement_id: s
     """Give the entries of an agreement's log as a mirror verified them, with the manifests that the broker hands out."""
     evidence = evidence_of(connection, agreement_id)
     ahead = await anext(evidence, None)
+    profiles = ProfileMemo(_PROFILES_BYTES)
     for entry in _mirrored(mirror, agreement_id):
         while ahead is not None and ahead.log_index < entry.log_index:
             ahead = await anext(evidence, None)
         manifests: dict[int, Evidence] = {}
         if ahead is not None and ahead.log_index == entry.log_index and entry.kind in SUBMISSIONS:
-            manifests = _manifests(parse_segment(ahead.segment))
+            manifests = _manifests(parse_segment(ahead.segment, profiles))
             for slot, (_, record) in enumerate(entry.parts[SHARED].records):
                 if slot in manifests:
                     _check_leaf(entry.log_index, slot, manifests[slot].leaf, decode_slot_record(record).leaf)

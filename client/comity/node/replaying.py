@@ -22,12 +22,12 @@ from comity.envelope.evidence import SlotCode
 from comity.errors import VerificationError
 from comity.node.decision_records import RecordReader
 from comity.node.logged_entries import SUBMISSIONS, LoggedEntry, slots_in
-from comity.node.logged_facts import LoggedFacts, with_found
+from comity.node.logged_facts import LoggedFacts
 from comity.node.logged_life import LoggedLife, LoggedUmbrella, folded_state
 from comity.node.logged_offices import Offices
 from comity.node.logged_texts import Texts
 from comity_policy.document import Document
-from comity_policy.recorded import Difference, Folded, Gap, Missing, Recorded, What
+from comity_policy.recorded import Difference, Folded, Gap, Missing, Recorded, Under, What
 from comity_policy.replay import Replayer, Second, Told, Verdict
 from comity_policy.what_if import Change, WhatIf
 
@@ -127,7 +127,7 @@ class LogReplay:
         self._life = LoggedLife(texts)
         self._umbrella = LoggedUmbrella(umbrellas or {})
         self._facts = LoggedFacts(self._life, texts.documents, offices)
-        self._known: tuple[tuple[int, int], Folded | None, tuple[Difference | Gap, ...]] | None = None
+        self._known: tuple[tuple[int, int], Under, tuple[Difference | Gap, ...]] | None = None
 
     def take(self, entry: LoggedEntry) -> Replayed | None:
         """Take the next entry; give what came of its decisions, None where it has none. Raises VerificationError."""
@@ -173,10 +173,11 @@ class LogReplay:
         unknown: list[int] = []
         changes: list[Change] = []
         for reader, said in ((name, one) for name in readers for one in decisions[name]):
-            recorded, missing = self._reader.decision(under, said, entry.manifests.get)
+            folded, found = self._folded(entry, under, said["moment"]["now"])
+            recorded, missing = self._reader.decision(folded, said, entry.manifests.get)
             unknown += missing
             if recorded is not None:
-                recorded = self._facts.compare(entry, reader, said, self._folded(entry, recorded), source)
+                recorded = self._facts.compare(entry, reader, said, recorded, source, found)
                 for one in self._replayer.replay(recorded):
                     told.setdefault(one.slot, []).append(one)
                 changes += self._changes(recorded)
@@ -188,15 +189,13 @@ class LogReplay:
         found = tuple(_one_of(each) for _, each in sorted(told.items()))
         return Replayed(entry.log_index, found, tuple(lacking), tuple(kept), tuple(changes))
 
-    def _folded(self, entry: LoggedEntry, recorded: Recorded) -> Recorded:
-        """Give a decision with what the log's own steps before it amount to, and what could not be held against them."""
-        place = entry.log_index, recorded.moment.now
+    def _folded(self, entry: LoggedEntry, under: Under, now_ms: int) -> tuple[Under, tuple[Difference | Gap, ...]]:
+        """Give what a decision says it was made under with what the log's own steps before it amount to, and what could not be held."""
+        place = entry.log_index, now_ms
         if self._known is None or self._known[0] != place:
-            self._known = place, *self._amounts_to(*place)
-        _, folded, found = self._known
-        if folded is not None:
-            recorded = replace(recorded, under=replace(recorded.under, folded=folded))
-        return with_found(recorded, *found)
+            folded, found = self._amounts_to(*place)
+            self._known = place, under if folded is None else replace(under, folded=folded), found
+        return self._known[1:]
 
     def _amounts_to(self, before: int, now_ms: int) -> tuple[Folded | None, tuple[Difference | Gap, ...]]:
         state = self._life.state(before, now_ms)
