@@ -278,6 +278,17 @@ def changed(entry: LoggedEntry, part: str, change: Callable[[Any], object]) -> L
     return replace(entry, shared=shared, own=own)
 
 
+def read_again(entry: LoggedEntry) -> LoggedEntry:
+    """Give the entry as whoever reads its bodies has it; raises FormError for one that is not what its kind declares."""
+
+    def read(part: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        data = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode() if body else b""
+        return table.read_body("agreement", entry.kind, part, data)
+
+    own = {party: read(party, body) for party, body in entry.own.items()}
+    return replace(entry, shared=read("shared", entry.shared), own=own)
+
+
 def differences(done: Replayed) -> set[What]:
     """Give what differs."""
     return {difference.what for one in done.told for difference in one.differences}

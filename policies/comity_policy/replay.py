@@ -4,8 +4,8 @@ Rules in order:
 
 1. What a decision was made under is compared first: engine, agreement, vocabularies, umbrella, caveats, and the state that the
    log's own steps amount to. Each that is not what is held here is named, and what cannot be decided without it is not decided.
-2. Every report of a recorded decision is decided by the engine with its own times, and the first by the reference interpreter
-   too (or every one, or none: `Second`). The answer is compared whole: portions, and every violated clause with its reason.
+2. Every report of a recorded decision is decided by the engine with its own times, and the first of each answer by the reference
+   interpreter too (or that of each record, or every one, or none: `Second`). The answer is compared whole: portions, and every violated clause with its reason.
 3. Where the answers differ, the difference names clause, recipient, portion, and the fact that the clause was decided on.
 4. A violation by another party's caveat is told as ``PARTY/CAVEAT`` with the reason CAVEAT. Who cannot read that caveat takes it
    as given where it was in force: the rest of the answer has to be the same. Whether it fired or not, a decision that such a
@@ -24,8 +24,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from comity_policy import reference
 from comity_policy.caveat import binding
@@ -53,12 +54,20 @@ from comity_policy.vocabulary import Vocabularies
 
 _CAVEAT_PREFIX = "caveat/"
 _KEPT = 64
+_ANSWERS = 65_536
+_NONE: Answer = frozenset()
+# By cell (portion, recipient) what a record says.
+Answers = tuple[tuple[int, Answer], ...]
 
 
 class Second(StrEnum):
-    """Of which reports the reference interpreter is asked too; it is much slower than the engine."""
+    """Of which reports the reference interpreter is asked too; it is much slower than the engine.
+
+    ANSWER: of the first that each answer was recorded for, under the same agreement. FIRST: of the first of each record.
+    """
 
     NONE = "none"
+    ANSWER = "answer"
     FIRST = "first"
     EVERY = "every"
 
@@ -72,8 +81,7 @@ class Verdict(StrEnum):
     DIFFERENT = "different"
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """What came of one report. `gaps` say what was not presented, `unread` which caveats nobody showed may have decided."""
 
     slot: int
@@ -85,43 +93,61 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """What a decision was made under, ready to decide by where its texts are held; `unread` are the caveats that are not."""
+    """What a decision was made under, ready to decide by where its texts are held; `unread` are the caveats that are not.
+
+    `answers` are those of which the reference interpreter was asked.
+    """
 
     compiled: CompiledAgreement | None
     differences: tuple[Difference, ...]
     gaps: tuple[Gap, ...]
     unread: frozenset[tuple[str, str]]
+    answers: set[Answers] = field(default_factory=set)
 
 
 class Replayer:
     """Decides recorded decisions again, under what is held here."""
 
-    def __init__(self, held: Held, second: Second = Second.FIRST) -> None:
+    def __init__(self, held: Held, second: Second = Second.ANSWER) -> None:
         self._held = held
         self._second = second
         self._compiled: dict[Under, _Made] = {}
         self._last: tuple[Under, _Made] | None = None
 
-    def replay(self, recorded: Recorded) -> Iterator[Told]:
+    def replay(self, recorded: Recorded) -> list[Told]:
         """Give what came of each report of a recorded decision, in their order."""
         made = self._under(recorded.under)
-        differences, gaps = (*made.differences, *recorded.faults), (*made.gaps, *recorded.gaps)
+        differences, gaps = made.differences + recorded.faults, made.gaps + recorded.gaps
         if made.compiled is None:
             verdict = Verdict.DIFFERENT if differences else Verdict.UNKNOWN
-            for slot, _ in recorded.reports:
-                yield Told(slot, verdict, differences, gaps)
-            return
+            return [Told(slot, verdict, differences, gaps) for slot, _ in recorded.reports]
         unread = _concerned(recorded, made.unread)
         untold = frozenset((name, CAVEAT_REASON) for name in unread)
-        odd = _Expected.of(recorded, untold).odd(made.compiled, recorded)
+        expected = _Expected.of(recorded, untold)
+        odd, second = expected.odd(made.compiled, recorded), self._asks_second(made, expected)
+        alike = Verdict.DIFFERENT if differences else Verdict.OPEN if gaps or unread else Verdict.IDENTICAL
+        if not odd and not second:
+            return [Told(slot, alike, differences, gaps, unread) for slot, _ in recorded.reports]
+        found: list[Told] = []
         for position, (slot, times) in enumerate(recorded.reports):
             told = differences
             if position in odd:
                 told += tuple(_compared(made.compiled, recorded, times, untold))
-            if self._second is Second.EVERY or (self._second is Second.FIRST and position == 0):
+            if second and (position == 0 or self._second is Second.EVERY):
                 told += tuple(_second(made.compiled, self._held.vocabularies, recorded, times))
-            verdict = Verdict.DIFFERENT if told else Verdict.OPEN if gaps or unread else Verdict.IDENTICAL
-            yield Told(slot, verdict, told, gaps, unread)
+            found.append(Told(slot, Verdict.DIFFERENT if told else alike, told, gaps, unread))
+        return found
+
+    def _asks_second(self, made: _Made, expected: _Expected) -> bool:
+        """Say whether the reference interpreter is asked of a record too."""
+        if self._second is not Second.ANSWER:
+            return self._second is not Second.NONE
+        answers = expected.answers
+        if answers in made.answers:
+            return False
+        if len(made.answers) < _ANSWERS:
+            made.answers.add(answers)
+        return True
 
     def source(self, under: Under) -> Source | None:
         """Give what decisions under that were made from, as far as caveats are read; None where a text is not held."""
@@ -239,20 +265,29 @@ class _Expected:
         profile = recorded.profile
         own = (profile.originator.party, profile.originator.node)
         addressed = {one.party for one in profile.addressees}
-        cells, is_whole = [], True
-        decided = set[tuple[str, str, int]]()
+        cells = list[tuple[int, NodeFacts, Answer]]()
+        is_whole, permits, refusals = True, 0, 0
         for node in recorded.nodes:
             name = (node.party, node.node)
             if node.party not in addressed or name == own:
                 continue
+            permitted = recorded.permitted.get(name, ())
             for index in range(len(profile.portions)):
-                where = (*name, index)
-                answer = recorded.refused.get(where, frozenset())
-                is_whole = is_whole and (index in recorded.permitted.get(name, ())) is not bool(answer)
-                cells.append((index, node, answer - untold))
-                decided.add(where)
-        said = {(*name, portion) for name, portions in recorded.permitted.items() for portion in portions}
-        return cls(tuple(cells), _masked_names(recorded), is_whole and decided.issuperset({*said, *recorded.refused}))
+                answer = recorded.refused.get((*name, index), _NONE)
+                is_permitted = index in permitted
+                is_whole = is_whole and is_permitted is not bool(answer)
+                permits += is_permitted
+                refusals += bool(answer)
+                cells.append((index, node, answer - untold if untold else answer))
+        said = sum(len(set(portions)) for portions in recorded.permitted.values())
+        # What is decided is told of: where more is told of, it is of what is not decided.
+        is_whole = is_whole and said == permits and len(recorded.refused) == refusals
+        return cls(tuple(cells), _masked_names(recorded), is_whole)
+
+    @property
+    def answers(self) -> Answers:
+        """Give what is said of each portion and recipient, whoever the recipients are."""
+        return tuple((index, answer) for index, _, answer in self.cells)
 
     def odd(self, compiled: CompiledAgreement, recorded: Recorded) -> AbstractSet[int]:
         """Give the places of those reports for which the engine answers otherwise."""
@@ -276,6 +311,8 @@ class _Expected:
 
 def _concerned(recorded: Recorded, unread: AbstractSet[tuple[str, str]]) -> tuple[str, ...]:
     """Give those caveats that may speak in this direction: the sender's own, and of whom it is sent to."""
+    if not unread:
+        return ()
     profile = recorded.profile
     concerned = {profile.originator.party, *(one.party for one in profile.addressees)}
     return tuple(sorted(f"{party}/{name}" for party, name in unread if party in concerned))

@@ -21,6 +21,7 @@ from builders_replay import (
     one_decision,
     passing,
     passing_entry,
+    read_again,
     replayed,
     replayed_bundle,
     text,
@@ -31,6 +32,7 @@ from comity.errors import VerificationError
 from comity.node.decision_records import Evidence
 from comity.node.logged_entries import LoggedEntry
 from comity.node.logged_texts import Texts
+from comity.verify.records import FormError
 from comity_policy.clauses import Ceiling
 from comity_policy.decision import ENGINE, ReportDecision, Violation
 from comity_policy.document import load
@@ -216,9 +218,12 @@ def decided(own: dict[str, Any]) -> dict[str, Any]:
     return own["decisions"][0]
 
 
-HOSTILE = {
+UNREADABLE = {
     "a fact is missing": lambda own: decided(own)["moment"].pop("direct"),
     "a fact of a wrong type": lambda own: decided(own)["moment"].update(now="yesterday"),
+    "an unknown key": lambda own: decided(own).update(hidden=1),
+}
+HOSTILE = {
     "an unknown role": lambda own: decided(own)["moment"].update(sender_roles=["emperor"]),
     "an unknown reason": lambda own: decided(own)["recipients"][0].update(
         violations=[{"clause": "4", "reason": "BECAUSE", "portions": [0]}]
@@ -233,8 +238,13 @@ HOSTILE = {
     "a quota named twice": lambda own: decided(own)["moment"].update(
         usage=[{"clause": "9", "reports": 1, "size": 1}] * 2
     ),
-    "an unknown key": lambda own: decided(own).update(hidden=1),
 }
+
+
+@pytest.mark.parametrize("change", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_a_record_of_another_form_is_refused_where_its_body_is_read(change):
+    with pytest.raises(FormError, match="decisions not of the shape declared"):
+        read_again(changed(passing_entry(), "XAR", change))
 
 
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE.keys())

@@ -65,16 +65,16 @@ comity audit replay XAR-XBO-1.audit --with draft.toml""",
 @click.option(
     "--second",
     type=click.Choice([one.value for one in Second]),
-    default=Second.FIRST.value,
+    default=Second.ANSWER.value,
     show_default=True,
-    help="Of which reports of a decision the reference interpreter is asked too.",
+    help="Of which reports the reference interpreter is asked too: of the first with each answer, or of each record.",
 )
 def replay(run: Invocation, *, directory: str | None, agreement_id: str | None, draft: str | None, second: str) -> None:
     """Take every decision of a log again, and say of each whether it is the same. Exit code 15 where one differs.
 
     A difference names what differs: agreement, vocabulary, umbrella, caveat, engine, state, fact or outcome, with the clause. What
     was not presented is named and the rest goes on; the exit code is then 12. The engine decides every report, the reference
-    interpreter every recorded decision. With --with FILE: what that text would have decided otherwise, by clause.
+    interpreter the first with each answer. With --with FILE: what that text would have decided otherwise, by clause.
     """
     if (directory is None) == (agreement_id is None):
         raise UsageError("one log is replayed", what_to_do="Name a bundle, or say --agreement ID.")

@@ -1,6 +1,6 @@
 """Decision records of a log as the facts they hold: what the broker wrote as JSON, read as a hostile peer's (design 05, "Events").
 
-The table of audit events has checked keys and shapes when a body comes here. What it cannot check is checked here: that words
+The table of audit events has checked keys and shapes when a body was read (`comity.verify.table`). What it cannot check is checked here: that words
 are roles and reasons we know, that slots, portions and times add up, that a profile is what its digest says. Whatever is not is
 VerificationError, and says where.
 """
@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from comity.envelope import limits
 from comity.envelope.profile import ProfileMemo, encode_profile
@@ -24,7 +24,14 @@ from comity_policy.recorded import CAVEAT_REASON, Answer, Difference, Recipient,
 _ROLES: Final = {role.word: role for role in Role}
 _REASONS: Final = frozenset({*(reason.value for reason in Reason), CAVEAT_REASON})
 _MEMO_BYTES: Final = 16 << 20
-_DIGESTS: Final = 4_096
+_KEPT: Final = 4_096
+_MOMENT_WORDS: Final = (
+    "now", "broker", "broker_region", "key_log_age", "sender_key_since", "direct", "onward_grant", "size", "log_available",
+    "emergency_declared", "hops", "disputed",
+)  # fmt: skip
+_NODE_WORDS: Final = ("region", "accreditation_level", "accreditation_until", "oldest_key_since", "valid")
+
+_Key, _Value = TypeVar("_Key"), TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,10 @@ class RecordReader:
         self._memo = ProfileMemo(_MEMO_BYTES)
         # By identity, which is looked at in no time: with each its profile, so that nothing else gets its id.
         self._digests: dict[int, tuple[Profile, str]] = {}
+        # Facts that come again, by the values of their fields, which were found to be of their types before.
+        self._moments: dict[tuple[object, ...], Moment] = {}
+        self._nodes: dict[tuple[object, ...], NodeFacts] = {}
+        self._contents: dict[str, tuple[Profile, str]] = {}
 
     def under(self, shared: Mapping[str, Any]) -> Under:
         """Read what all decisions of an entry were made under."""
@@ -68,10 +79,8 @@ class RecordReader:
         )
 
     def decisions(self, own: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """Give the decisions of a party's own body, each of the form it must have; raises VerificationError."""
-        found = own.get("decisions", [])
-        _require(fits("decisions", found), "its decisions have not the form they must have")
-        return list(found)
+        """Give the decisions of a party's own body, none where it has nothing to say."""
+        return list(own.get("decisions", ()))
 
     def decision(
         self, under: Under, said: Mapping[str, Any], manifests: Manifests
@@ -80,13 +89,14 @@ class RecordReader:
 
         None where no report can: its manifest was not presented, or its originator alone keeps its profile. Raises VerificationError.
         """
-        moment = _moment(said["moment"])
+        moment = self._moment(said["moment"])
         slots = _slots(said["slots"])
         faults: list[Difference] = []
         profile, times, unknown = self._reports(said, slots, manifests, faults)
         if profile is None:
             return None, unknown
-        nodes, permitted, refused = _recipients(said["recipients"], len(profile.portions))
+        nodes = tuple(map(self._node, said["recipients"]))
+        permitted, refused = _answers(said["recipients"], nodes, len(profile.portions))
         recorded = Recorded(
             under=under,
             profile=profile,
@@ -106,11 +116,10 @@ class RecordReader:
         profile: Profile | None = None
         times: dict[int, Times] = {}
         if said["content"]:
-            encoded = bytes.fromhex(said["content"])
-            profile = self._profile(encoded)
+            profile, digest = self._content(said["content"])
             _require(len(said["times"]) == len(slots), "it has not the times of every slot it covers")
             times = {slot: _times(one) for slot, one in zip(slots, said["times"], strict=True)}
-            _compare_profile(said["profile"], hashlib.sha384(encoded).hexdigest(), faults)
+            _compare_profile(said["profile"], digest, faults)
         unknown: list[int] = []
         for slot in slots:
             found = manifests(slot)
@@ -132,16 +141,59 @@ class RecordReader:
         """Give a profile's digest in hex; manifests share profiles that are the same."""
         known = self._digests.get(id(profile))
         if known is None:
-            if len(self._digests) >= _DIGESTS:
-                self._digests.clear()
-            known = self._digests[id(profile)] = profile, hashlib.sha384(encode_profile(profile)).hexdigest()
+            known = _kept(self._digests)[id(profile)] = profile, hashlib.sha384(encode_profile(profile)).hexdigest()
         return known[1]
 
-    def _profile(self, encoded: bytes) -> Profile:
-        try:
-            return self._memo.decode(encoded)
-        except MalformedError as error:
-            raise VerificationError(f"a decision keeps a profile that is none: {error.message}") from error
+    def _content(self, content: str) -> tuple[Profile, str]:
+        """Give the profile that a decision keeps, and its digest in hex."""
+        known = self._contents.get(content)
+        if known is None:
+            encoded = bytes.fromhex(content)
+            try:
+                profile = self._memo.decode(encoded)
+            except MalformedError as error:
+                raise VerificationError(f"a decision keeps a profile that is none: {error.message}") from error
+            known = _kept(self._contents)[content] = profile, hashlib.sha384(encoded).hexdigest()
+        return known
+
+    def _moment(self, said: Mapping[str, Any]) -> Moment:
+        if said["usage"]:
+            # What windows hold differs from report to report.
+            return _moment(said)
+        key = (
+            *map(said.get, _MOMENT_WORDS),
+            said["usage"] is None,
+            _listed(said["sender_roles"]),
+            _listed(said["approvals"]),
+        )
+        known = self._moments.get(key)
+        if known is None:
+            known = _kept(self._moments)[key] = _moment(said)
+        return known
+
+    def _node(self, said: Mapping[str, Any]) -> NodeFacts:
+        facts = said["facts"]
+        key = (
+            said["party"],
+            said["node"],
+            *map(facts.get, _NODE_WORDS),
+            *(_listed(facts[name]) for name in ("offices", "communities", "officers", "overdue")),
+        )
+        known = self._nodes.get(key)
+        if known is None:
+            known = _kept(self._nodes)[key] = _node(said)
+        return known
+
+
+def _kept(known: dict[_Key, _Value]) -> dict[_Key, _Value]:
+    """Give what is remembered, emptied where it is much."""
+    if len(known) >= _KEPT:
+        known.clear()
+    return known
+
+
+def _listed(words: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if words is None else tuple(words)
 
 
 def _compare_profile(said: str, digest: str, faults: list[Difference]) -> None:
@@ -222,10 +274,9 @@ def _node(said: Mapping[str, Any]) -> NodeFacts:
     )
 
 
-def _recipients(
-    said: Sequence[Mapping[str, Any]], portions: int
-) -> tuple[tuple[NodeFacts, ...], dict[Recipient, tuple[int, ...]], dict[tuple[str, str, int], Answer]]:
-    nodes = tuple(map(_node, said))
+def _answers(
+    said: Sequence[Mapping[str, Any]], nodes: Sequence[NodeFacts], portions: int
+) -> tuple[dict[Recipient, tuple[int, ...]], dict[tuple[str, str, int], Answer]]:
     _require(len({(node.party, node.node) for node in nodes}) == len(nodes), "it names a recipient twice")
     permitted: dict[Recipient, tuple[int, ...]] = {}
     refused: dict[tuple[str, str, int], set[tuple[str, str]]] = {}
@@ -236,7 +287,7 @@ def _recipients(
             _require(violation["reason"] in _REASONS, f"{violation['reason'][:80]!r} is no reason")
             for portion in _portions(violation["portions"], portions):
                 refused.setdefault((*name, portion), set()).add((violation["clause"], violation["reason"]))
-    return nodes, permitted, {where: frozenset(answer) for where, answer in refused.items()}
+    return permitted, {where: frozenset(answer) for where, answer in refused.items()}
 
 
 def _portions(said: Sequence[int], portions: int) -> tuple[int, ...]:

@@ -128,7 +128,7 @@ class LoggedFacts:
             self._duties.compare(recorded),
         ]
         if source is not None:
-            found.append(self._windows.compare(entry, reader, slots_in(said["slots"]), recorded, source))
+            found.append(self._windows.compare(entry, reader, said["slots"], recorded, source))
         return _with_found(recorded, *found)
 
     def end(self, entry: LoggedEntry, source: Source | None) -> None:
@@ -141,10 +141,10 @@ class LoggedFacts:
 
 def _with_found(recorded: Recorded, *found: Difference | Gap | None) -> Recorded:
     """Give a recorded decision with more faults and gaps."""
+    if not any(found):
+        return recorded
     faults = tuple(one for one in found if isinstance(one, Difference))
     gaps = tuple(one for one in found if isinstance(one, Gap))
-    if not faults and not gaps:
-        return recorded
     return replace(recorded, faults=(*recorded.faults, *faults), gaps=(*recorded.gaps, *gaps))
 
 

@@ -131,7 +131,7 @@ class LoggedWindows:
                 self._lost[sender, party] = shared["time"], entry.unseen
 
     def compare(
-        self, entry: LoggedEntry, reader: str, slots: Sequence[int], recorded: Recorded, source: Source
+        self, entry: LoggedEntry, reader: str, ranges: Iterable[Iterable[int]], recorded: Recorded, source: Source
     ) -> Found:
         """Hold what a decision of the segment says that windows held, as its reader was told, against what they did."""
         sender, at_ms, said = entry.shared["actor"]["party"], entry.shared["time"], recorded.moment.usage
@@ -153,7 +153,7 @@ class LoggedWindows:
             if lost is not None:
                 return lost
         if rules:
-            for slot in slots:
+            for slot in slots_in(ranges):
                 each = [(rule, said[rule.clause_id], self._known(rule, at_ms, slot)) for rule in rules]
                 self._ways &= {way for way in _WAYS if all(one[1] == one[2][way] for one in each)}
                 if not self._ways:

@@ -32,6 +32,7 @@ from comity_policy.replay import Replayer, Second, Told, Verdict
 from comity_policy.what_if import Change, WhatIf
 
 _NO_MANIFEST: Final = Gap(Missing.MANIFEST, "its signed manifest")
+_BY_POLICY: Final = frozenset({None, SlotCode.POLICY, SlotCode.STANZAS})
 _CAVEAT_ADDED: Final = "AGREEMENT_CAVEAT_ADDED"
 # How often each way to come out is counted; every report that was decided is in exactly one of them.
 IDENTICAL: Final = "decisions identical"
@@ -114,7 +115,7 @@ class LogReplay:
         texts: Texts,
         *,
         draft: Document | None = None,
-        second: Second = Second.FIRST,
+        second: Second = Second.ANSWER,
         umbrellas: Mapping[str, LoggedLife] | None = None,
         offices: Offices | None = None,
     ) -> None:
@@ -163,30 +164,28 @@ class LogReplay:
         party = entry.shared["actor"]["party"]
         readers = [party] if entry.own.get(party) else sorted(entry.own)
         decisions = {reader: self._reader.decisions(entry.own[reader]) for reader in readers}
-        covered = (slot for said in decisions.values() for one in said for slot in slots_in(one["slots"]))
-        if any(slot >= entry.shared["slots"] for slot in covered):
+        slots = entry.shared["slots"]
+        if any(last >= slots for said in decisions.values() for one in said for _, last in one["slots"]):
             raise VerificationError("a decision covers a slot that its segment does not have")
         under = self._reader.under(entry.shared)
         source = self._replayer.source(under)
         self._facts.begin(entry, source, decisions)
-        told: dict[int, list[Told]] = {}
+        told: dict[int, Told] = {}
         unknown: list[int] = []
         changes: list[Change] = []
         for reader, said in ((name, one) for name in readers for one in decisions[name]):
-            folded, found = self._folded(entry, under, said["moment"]["now"])
+            folded, known = self._folded(entry, under, said["moment"]["now"])
             recorded, missing = self._reader.decision(folded, said, entry.manifests.get)
             unknown += missing
             if recorded is not None:
-                recorded = self._facts.compare(entry, reader, said, recorded, source, found)
-                for one in self._replayer.replay(recorded):
-                    told.setdefault(one.slot, []).append(one)
+                recorded = self._facts.compare(entry, reader, said, recorded, source, known)
+                _add(told, self._replayer.replay(recorded))
                 changes += self._changes(recorded)
         self._facts.end(entry, source)
-        for slot, wrong in _outcomes(entry, decisions):
-            told.setdefault(slot, []).append(Told(slot, Verdict.DIFFERENT, (wrong,)))
+        _add(told, (Told(slot, Verdict.DIFFERENT, (wrong,)) for slot, wrong in _outcomes(entry, decisions)))
         unknown = [slot for slot in unknown if slot not in told]
         lacking, kept = (unknown, ()) if party in readers else ((), unknown)
-        found = tuple(_one_of(each) for _, each in sorted(told.items()))
+        found = tuple(told[slot] for slot in sorted(told))
         return Replayed(entry.log_index, found, tuple(lacking), tuple(kept), tuple(changes))
 
     def _folded(self, entry: LoggedEntry, under: Under, now_ms: int) -> tuple[Under, tuple[Difference | Gap, ...]]:
@@ -208,15 +207,19 @@ class LogReplay:
         return iter(()) if self._what_if is None else self._what_if.changes(recorded)
 
 
-def _one_of(each: Sequence[Told]) -> Told:
-    """Give what came of a report whose decision was told to several parties, or differs in more than one way."""
-    first = each[0]
-    if len(each) == 1:
-        return first
-    verdict = max((one.verdict for one in each), key=list(Verdict).index)
-    differences = tuple(dict.fromkeys(one for told in each for one in told.differences))
-    gaps = tuple(dict.fromkeys(one for told in each for one in told.gaps))
-    return Told(first.slot, verdict, differences, gaps, tuple(sorted({one for told in each for one in told.unread})))
+def _add(told: dict[int, Told], found: Iterable[Told]) -> None:
+    """Add what came of reports; of one whose decision was told to several parties, or differs in more ways, it is put together."""
+    for one in found:
+        known = told.setdefault(one.slot, one)
+        if known is not one:
+            told[one.slot] = _both(known, one)
+
+
+def _both(first: Told, second: Told) -> Told:
+    verdict = max(first.verdict, second.verdict, key=list(Verdict).index)
+    differences = tuple(dict.fromkeys((*first.differences, *second.differences)))
+    gaps = tuple(dict.fromkeys((*first.gaps, *second.gaps)))
+    return Told(first.slot, verdict, differences, gaps, tuple(sorted({*first.unread, *second.unread})))
 
 
 def _outcomes(
@@ -232,8 +235,7 @@ def _outcomes(
         some.update(slots if any(one["portions"] for one in said["recipients"]) else ())
     for slot in range(min(entry.shared["slots"], 256)):
         code = codes.get(slot)
-        by_policy = code in (None, SlotCode.POLICY, SlotCode.STANZAS)
-        if by_policy and whole and times[slot] != 1:
+        if whole and times[slot] != 1 and code in _BY_POLICY:
             yield slot, Difference(What.OUTCOME, f"{times[slot]} decisions are recorded of it")
         elif code == SlotCode.POLICY and slot in some:
             yield slot, Difference(What.OUTCOME, "it was refused by policy, and its decision permits something of it")

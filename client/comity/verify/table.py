@@ -126,6 +126,9 @@ def fits(key: str, value: Any) -> bool:
     return _CHECKS[key](value)
 
 
+_TYPES: Final = {"bool": (bool,), "text": (str,)}
+
+
 def _check_of(shape: Any) -> Callable[[Any], bool]:
     """Give what says whether a value has a shape: a shape is looked at once, its values a million times."""
     if isinstance(shape, dict):
@@ -138,6 +141,9 @@ def _check_of(shape: Any) -> Callable[[Any], bool]:
         return check
     if word.startswith("hex"):
         return lambda value: value == "" or check(value)
+    if word in _TYPES:
+        types = (*_TYPES[word], type(None))
+        return lambda value: isinstance(value, types)
     return lambda value: value is None or check(value)
 
 
@@ -159,14 +165,13 @@ def _each(one: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 def _plain(word: str) -> Callable[[Any], bool]:
     match word:
-        case "bool":
-            return lambda value: isinstance(value, bool)
+        case "bool" | "text":
+            types = _TYPES[word]
+            return lambda value: isinstance(value, types)
         case "signed":
             return lambda value: isinstance(value, int) and not isinstance(value, bool)
         case "int":
             return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0
-        case "text":
-            return lambda value: isinstance(value, str)
         case "texts":
             return _check_of(["text"])
         case "usages":
