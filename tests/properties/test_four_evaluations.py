@@ -7,6 +7,7 @@ and the model take milliseconds a case, so a usual run asks five thousand cases 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from itertools import islice
@@ -27,6 +28,8 @@ from comity_policy.decision import Decision
 from comity_policy.engine import compile_agreement
 from sabotage_tools import Fault, in_function, in_method, rewritten
 
+# z3 makes very many small objects that live as long as their agreement: looking through them again and again finds nothing.
+gc.set_threshold(50_000, 20, 20)
 LONG = settings.get_current_profile_name() == "long"
 AGREEMENTS_A_RUN = 10
 RUNS = 200 if LONG else 10

@@ -137,6 +137,7 @@ class Z3Model:
         self.source = source
         self._sections: dict[tuple[str, str], tuple[Section, ...]] = {}
         self._made: dict[tuple[str, str, int], _Formulas] = {}
+        self._context = z3.Context()
 
     def decide(self, profile: Profile, times: Times, portion_index: int, node: NodeFacts, moment: Moment) -> Decision:
         """Decide one portion for one recipient node, by what the formulas say.
@@ -151,8 +152,8 @@ class Z3Model:
         """Decide as `decide`, and say whether the axioms allow the case: if not, a proof would not have looked at it."""
         made = self._of(profile, times, node, moment)
         model = made.model_of(values_of(profile, times, portion_index, node, moment))
-        violated = [one for one, formula in made.formulas.items() if _is_true(model, formula)]
-        return decision_of(self.source, made.section, violated), _is_true(model, made.allowed)
+        violated = [one for one, formula in made.formulas.items() if made.holds(model, formula)]
+        return decision_of(self.source, made.section, violated), made.holds(model, made.allowed)
 
     def _of(self, profile: Profile, times: Times, node: NodeFacts, moment: Moment) -> _Formulas:
         pair = (profile.originator.party, node.party)
@@ -164,7 +165,7 @@ class Z3Model:
             if one.point is moment.point and one.window.holds(times.created_at)
         )
         if (*pair, at) not in self._made:
-            self._made[*pair, at] = _Formulas.of(section)
+            self._made[*pair, at] = _Formulas.of(section, self._context, f" {len(self._made)}")
         return self._made[*pair, at]
 
 
@@ -177,32 +178,50 @@ class _Formulas:
     allowed: Any
     # What z3 calls each symbol; asking for it again for every case would take most of the time.
     declared: Mapping[Attribute | Relation, Any]
+    # Values that came before: they come again.
+    numbers: dict[int, Any]
+    truths: tuple[Any, Any]
 
     @classmethod
-    def of(cls, section: Section) -> _Formulas:
-        symbols = Symbols(one.term for one in section.conditions)
+    def of(cls, section: Section, context: Any, place: str) -> _Formulas:
+        symbols = Symbols((one.term for one in section.conditions), context, place)
         formulas = {one: symbols.formula(one.term) for one in section.conditions}
         allowed = symbols.all_of(symbols.axioms())
         declared: dict[Attribute | Relation, Any] = {one: _declared(symbols.symbol(one)) for one in symbols.attributes}
         declared |= {one: _declared(symbol) for one, symbol in symbols.relations.items()}
-        return cls(section, symbols, formulas, allowed, declared)
+        no, yes = (z3.BoolVal(one, symbols.context) for one in (False, True))
+        return cls(section, symbols, formulas, allowed, declared, {}, (no, yes))
 
     def model_of(self, values: Values) -> Any:
-        """Give the model in which every symbol has the case's value."""
+        """Give the model in which every symbol has the case's value.
+
+        It is filled as `z3.ModelRef.update_value` does, and asked as `eval` and `z3.is_true` do, which look at each argument's kind
+        and wrap each answer: for very many cases that takes most of the time.
+        """
         model = z3.Model(self.symbols.context)
+        context = self.symbols.context.ref()
         for declared, value in self._assignments(values):
-            model.update_value(declared, value)
+            z3.Z3_add_const_interp(context, model.model, declared.ast, value.as_ast())
         return model
+
+    def holds(self, model: Any, formula: Any) -> bool:
+        """Say whether a formula is true in a model that has a value for each of its symbols."""
+        context, found = self.symbols.context.ref(), (z3.Ast * 1)()
+        if not z3.Z3_model_eval(context, model.model, formula.as_ast(), True, found):
+            raise UnsolvedError("z3 does not say what a formula is in a model")
+        return bool(z3.Z3_get_bool_value(context, found[0]) == z3.Z3_L_TRUE)
 
     def _assignments(self, values: Values) -> Iterator[tuple[Any, Any]]:
         symbols, declared = self.symbols, self.declared
-        yes, no = z3.BoolVal(val=True, ctx=symbols.context), z3.BoolVal(val=False, ctx=symbols.context)
+        no, yes = self.truths
         for attribute in symbols.attributes:
             value = values[attribute]
             if isinstance(value, bool):
                 yield declared[attribute], yes if value else no
             elif isinstance(value, int):
-                yield declared[attribute], z3.IntVal(value, symbols.context)
+                if value not in self.numbers:
+                    self.numbers[value] = z3.IntVal(value, symbols.context)
+                yield declared[attribute], self.numbers[value]
             elif isinstance(value, str):
                 yield declared[attribute], symbols.constant(attribute, symbols.domain(attribute).of(value))
             else:

@@ -100,11 +100,15 @@ def _domain(name: str, constants: tuple[frozenset[str], ...]) -> Domain:
 
 
 class Symbols:
-    """The symbols of some terms, and the axioms between them."""
+    """The symbols of some terms, and the axioms between them.
 
-    def __init__(self, terms: Iterable[Term]) -> None:
+    A context may be shared, which takes z3 long to make: then `place` tells the enumerations of each apart.
+    """
+
+    def __init__(self, terms: Iterable[Term], context: Any = None, place: str = "") -> None:
         listed = tuple(terms)
-        self.context = z3.Context()
+        self.context = z3.Context() if context is None else context
+        self._place = place
         self.domains = domains(listed)
         self.relations: dict[Relation, Any] = {}
         self._symbols: dict[Attribute, Any] = {}
@@ -132,7 +136,11 @@ class Symbols:
     @cached_property
     def _enumerations(self) -> Mapping[str, tuple[Any, Any]]:
         return {
-            name: z3.EnumSort(name, [f"{name}:{at}" for at in range(len(one.values))], self.context)
+            name: z3.EnumSort(
+                f"{name}{self._place}",
+                [f"{name}{self._place}:{at}" for at in range(len(one.values))],
+                self.context,
+            )
             for name, one in self.domains.items()
         }
 

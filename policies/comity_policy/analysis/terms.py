@@ -46,6 +46,10 @@ class Attribute:
     domain: str = ""
     known: Attribute | None = None
 
+    def __hash__(self) -> int:
+        # Attributes are looked up very often, and hardly two have the same name.
+        return hash(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Truth:
