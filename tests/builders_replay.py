@@ -102,10 +102,10 @@ class MixedLog:
     entries: list[LoggedEntry] = field(default_factory=list)
 
     @classmethod
-    def of(cls, *, segments: int, seed: int, state: AgreementState = IN_FORCE) -> MixedLog:
+    def of(cls, *, segments: int, seed: int, state: AgreementState = IN_FORCE, together: bool = True) -> MixedLog:
         rng, log = Random(seed), cls(state)
         for _ in range(segments):
-            log.add([mixed_facts(rng) for _ in range(DECISIONS)], rng=rng)
+            log.add([mixed_facts(rng) for _ in range(DECISIONS)], rng=rng, together=together)
         return log
 
     def texts(self) -> Texts:
@@ -116,7 +116,8 @@ class MixedLog:
         replaying = LogReplay(self.texts(), **options)
         return (done for entry in (*life(text(), self.state), *self.entries) if (done := replaying.take(entry)))
 
-    def add(self, facts: Sequence[Facts], *, rng: Random) -> LoggedEntry:
+    def add(self, facts: Sequence[Facts], *, rng: Random, together: bool = True) -> LoggedEntry:
+        """Add a segment; `together` says that reports of one result share one record, as where no quota counts."""
         state, log_index = self.state, len(life(text(), self.state)) + len(self.entries)
         decisions, manifests, refusals = [], {}, []
         for number, one in enumerate(facts):
@@ -125,18 +126,18 @@ class MixedLog:
             times = [later(one.times, rng.randrange(60_000)) for _ in slots]
             results = [decide_report(compiled(state), one.profile, each, [one.node], moment) for each in times]
             # As the broker does: what has another result is another decision.
-            for result in unique(results):
-                of = [at for at, each in enumerate(results) if each == result]
-                decisions.append(
-                    LoggedDecision(
-                        [slots[at] for at in of],
-                        encode_profile(one.profile),
-                        moment,
-                        [one.node],
-                        result,
-                        [times[at] for at in of],
-                    )
+            alike = [[at for at, each in enumerate(results) if each == result] for result in unique(results)]
+            decisions += (
+                LoggedDecision(
+                    [slots[at] for at in of],
+                    encode_profile(one.profile),
+                    moment,
+                    [one.node],
+                    results[of[0]],
+                    [times[at] for at in of],
                 )
+                for of in (alike if together else [[at] for at in range(len(results))])
+            )
             for slot, each, result in zip(slots, times, results, strict=True):
                 if result.permit:
                     manifests[slot] = Evidence(bytes(48), PROFILES.decode(encode_profile(one.profile)), each)

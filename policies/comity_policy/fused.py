@@ -198,10 +198,9 @@ class _Renaming(ast.NodeTransformer):
             return ast.Name(f"{_CONSTANT}{self.constants.index(name)}", node.ctx)
         if name in self._code.co_varnames:
             return ast.Name(f"{name}{_OWN}", node.ctx)
-        value = self._module[name] if name in self._module else getattr(builtins, name)
         if name in _CODES:
-            return ast.Constant(value)
-        self.names[name + self._suffix] = value
+            return ast.Constant(_CODES[name])
+        self.names[name + self._suffix] = self._module[name] if name in self._module else getattr(builtins, name)
         return ast.Name(name + self._suffix, node.ctx)
 
 
@@ -241,7 +240,7 @@ def _answered(code: ast.expr) -> list[ast.stmt]:
     match code:
         case ast.Constant(value=0):
             return [ast.Pass()]
-        case ast.Constant(value=number):
+        case ast.Constant(value=int(number)):
             return ast.parse(f"found += (by_code[{_PLACE}][{number}],)").body
         case ast.IfExp(test=test, body=body, orelse=ast.Constant(value=0)):
             return [ast.If(test, _answered(body), [])]

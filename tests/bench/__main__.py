@@ -19,6 +19,7 @@ from floor import cpu_to_floor, library_floor
 from idle import idle_subscribers
 from library_calls import call_floor
 from peers import nats_default_signed_sealed, nats_signed_sealed, rabbitmq_signed_sealed, times_nats
+from replays import replay_decisions
 from results import Row, not_measured, table, write
 from round_trips import mtls_per_report, mtls_round_trip
 from running import Measure, Run
@@ -42,6 +43,7 @@ SECONDS = 3.0
 MEASURES = (
     Measure(("policy_decision",), lambda run: policy_decision(run.asked.seconds)),
     Measure(("policy_decision_cedar",), lambda run: policy_decision_cedar(run.asked.seconds)),
+    Measure(("replay_decisions",), lambda run: replay_decisions(run.asked.seconds)),
     Measure(("call_floor",), lambda run: call_floor(run.asked.seconds)),
     Measure(("sqlite_floor",), lambda run: sqlite_floor(run.folder, run.asked.seconds)),
     Measure(("sqlite_floor_busy",), lambda run: sqlite_floor_busy(run.folder, run.asked.seconds)),

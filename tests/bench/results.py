@@ -17,12 +17,14 @@ MICROSECONDS = "us"
 US_A_REPORT = "us/report"
 MIB = "MiB"
 PERCENT = "%"
+RECORDS = "records/s"
 # A ratio where less is better (a cost), and one where more is (a rate).
 TIMES = "times"
 TIMES_AS_FAST = "times as fast"
 _MORE_IS_BETTER = {
     A_SECOND: True,
     PERCENT: True,
+    RECORDS: True,
     TIMES_AS_FAST: True,
     MICROSECONDS: False,
     US_A_REPORT: False,

@@ -59,7 +59,7 @@ FAULTS: dict[str, Fault] = {
         fused,
         "_text",
         "_AS_IT_IS if body is None else body",
-        "_Body(('pass',), ('check',), {}) if body is None else body",
+        "_Body(('pass',), ('check',), {}, is_timed=True) if body is None else body",
     ),
 }
 

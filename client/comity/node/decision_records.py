@@ -31,7 +31,8 @@ _MOMENT_WORDS: Final = (
 )  # fmt: skip
 _NODE_WORDS: Final = ("region", "accreditation_level", "accreditation_until", "oldest_key_since", "valid")
 
-_Key, _Value = TypeVar("_Key"), TypeVar("_Value")
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
