@@ -18,7 +18,8 @@ from typing import Final, Self
 from uuid import UUID
 
 from comity.envelope.evidence import Approval, sign_approval
-from comity.errors import AccessError, ErrorCode, KeyFault, UsageError
+from comity.envelope.segment import WholeItem
+from comity.errors import AccessError, ErrorCode, KeyFault, RefusedError, UsageError
 from comity.identity.directory import KeyDirectory
 from comity.identity.names import Identity, IdentityKind
 from comity.identity.records import OfficerRecord
@@ -152,6 +153,11 @@ class Approving:
         return _NODE_ALONE | self.stated | {one.role for one in self.officers}
 
     @property
+    def least(self) -> int:
+        """Give how many approvals the report asks for at least: of everybody named, and of somebody where one is awaited."""
+        return max(len(self.officers), int(self.awaited))
+
+    @property
     def acting(self) -> tuple[bytes, Role] | tuple[()]:
         """Give the key and role of the officer who acts: the first who approves; nothing where a node acts alone."""
         if not self.officers:
@@ -205,6 +211,16 @@ def resolved(  # noqa: PLR0917 - where, under what, who, for what, when
             Officer(str(identity), tuple(one.fingerprint for one in keys if directory.counts(one.fingerprint)), role)
         )
     return Approving(tuple(found))
+
+
+def require_acting(item: WholeItem) -> None:
+    """Refuse a report that says who acts while that officer's approval is not beside it; those that are were verified."""
+    acting = item.core.profile.originator.officer_fingerprint
+    if acting and all(one.officer_fingerprint != acting for one in item.approvals):
+        raise RefusedError(
+            "the report says which officer acts, and that officer has not approved it",
+            what_to_do="Have that officer approve it, or send it anew in the name of others: comity report list.",
+        )
 
 
 def suited(directory: KeyDirectory, view: AgreementView, party: str, precedence: Precedence, now_ms: int) -> Suited:

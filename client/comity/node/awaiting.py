@@ -185,6 +185,9 @@ class Awaiting:
         self._reports: WaitingReports | None = None
         # Whose sender waits for it here, and releases it itself.
         self._in_hand: set[UUID] = set()
+        # A lane is free until a report is stored in it: of two reports that come at once, the second looks then.
+        self._choosing = asyncio.Lock()
+        self._opening = asyncio.Lock()
 
     async def close(self) -> None:
         """Close the file."""
@@ -232,13 +235,13 @@ class Awaiting:
     ) -> tuple[Waiting, Sealed]:
         officers = [one.identity for one in approved_by]
         cleared = self._egress.clear(pending.report, pending.agreement_id, officers, awaited=awaited)
-        reports = await self._open()
-        transport = transport_class(cleared.profile)
-        lane = await self._free_lane(pending.agreement_id, transport)
-        number = await self._pipeline.on_disk(self._outbox.next_number, lane)
-        sealed = self._sealing.alone(pending, cleared, lane, number)
-        waiting = Waiting.of(sealed)
-        await self._pipeline.on_disk(reports.add, waiting)
+        async with self._choosing:
+            reports = await self._open()
+            lane = await self._free_lane(pending.agreement_id, transport_class(cleared.profile))
+            number = await self._pipeline.on_disk(self._outbox.next_number, lane)
+            sealed = self._sealing.alone(pending, cleared, lane, number)
+            waiting = Waiting.of(sealed)
+            await self._pipeline.on_disk(reports.add, waiting)
         return waiting, sealed
 
     async def _free_lane(self, agreement_id: str, transport: int) -> Lane:
@@ -312,8 +315,9 @@ class Awaiting:
             await self._pipeline.on_disk(self._reports.retire, lane)
 
     async def _open(self) -> WaitingReports:
-        if self._reports is None:
-            self._reports = await self._pipeline.on_disk(WaitingReports, self._outbox.directory, self._random_bytes)
+        async with self._opening:
+            if self._reports is None:
+                self._reports = await self._pipeline.on_disk(WaitingReports, self._outbox.directory, self._random_bytes)
         return self._reports
 
 

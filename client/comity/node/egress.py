@@ -10,7 +10,8 @@ Rules in order:
    codes and the digest of the file that says so.
 5. Officers who approve are told before anything is sealed whether they suffice: for the precedence by the roles they approve in,
    for dual control, which the broker decides, by the same clauses with as many approvals as there will be. Where approvals are
-   awaited, both are asked when the report is released.
+   awaited, both are asked when the report is released. A report asks for as many approvals as officers were named for it, and
+   for that of the one it says acts, whatever the clauses ask for.
 6. An emergency declaration that a report names is one the own mirror has verified, of the own party and valid now.
 7. `preview` is the same decision without a connection, without sealing, and with every explanation.
 Kept between reports are parsed markings by what was written, facts until the moment they change, and the last decision for
@@ -40,6 +41,7 @@ from comity.node.approving import (
     dual_controlled,
     lacking_approvals,
     may_approve,
+    require_acting,
     resolved,
     suited,
 )
@@ -182,6 +184,7 @@ class Egress:
         decided = self._decided(facts, profile, item.core.times, now, approving)
         if (refusal := decided.refusal) is not None:
             raise refusal
+        require_acting(item)
         permitted = decided.decision.permitted
         given = {facts.recipients[node].fingerprint: set(portions) for node, portions in permitted.items()}
         others = (row for row in item.manifest.rows if row.party != self._identity.party)
@@ -212,7 +215,7 @@ class Egress:
             approving = replace(given, awaited=awaited)
         if report.emergency:
             declaration_of(self._mirror, facts.view.agreement_id, report.emergency, self._identity.party, now)
-        profile = self._profile(report, facts, self._day(now), approving)
+        profile = facts.asking(self._profile(report, facts, self._day(now), approving), approving.least)
         times = facts.times(report, now)
         # Of reports in a row that ask the same at one reading of the clock, one is decided.
         question = (facts, profile, times, now, approving)

@@ -190,8 +190,13 @@ class Pipeline:
         )
         signature = encode_batch_signature(signed.signature)
         batch = StoredBatch(signature, signed.segment_ids, (segment,), sealed.packets)
-        await self.on_disk(self._outbox.append, [batch])
-        self._publisher(sealed.urgent).put(Outgoing(segment, batch, dict(sealed.packets), reported))
+
+        async def stored_and_handed_on() -> None:
+            await self.on_disk(self._outbox.append, [batch])
+            self._publisher(sealed.urgent).put(Outgoing(segment, batch, dict(sealed.packets), reported))
+
+        # Were it stored and not handed on, nobody would send it before the next start.
+        await to_its_end(stored_and_handed_on())
 
     def send_again(self, batches: Sequence[StoredBatch]) -> None:
         """Hand on what an earlier process stored and nobody answered."""
