@@ -13,7 +13,7 @@ from comity.errors import ErrorCode, KeyFault, RefusedError, UnreachableError
 from comity.node import sync
 from comity.node.alarms import AlarmKind
 from comity.node.enrolment import publish_statement
-from comity.node.outbox import Outbox
+from comity.node.outbox import Outbox, SegmentState
 from comity_broker.settings import Settings
 
 
@@ -136,6 +136,10 @@ async def test_an_outbox_from_a_backup_is_noticed_and_its_report_is_sealed_again
             receipt = await sender.send(report("three"), agreement=AGREEMENT)
             assert receipt.origin_sequence == 1
         assert await received(reader) == ["one", "two", "three"]
+        # Were the process to die with the receipt written, its numbers would be known as used up.
+        stored = await Outbox.open(outbox, wait=False)
+        assert len(stored.lanes_in(SegmentState.ENDED)) == 1
+        stored.close()
 
 
 async def test_a_report_of_an_earlier_process_that_is_refused_raises_an_alarm(tmp_path):

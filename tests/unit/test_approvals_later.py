@@ -8,9 +8,10 @@ import pytest
 from builders_approvals import TWO, approving, received
 from builders_identity import DAY
 from builders_sdk import AGREEMENT, report, until
-from comity.errors import RefusedError, StorageError
+from comity.errors import MalformedError, RefusedError, StorageError
 from comity.identity.bodies import Attestation
-from comity.node.waiting import FILE
+from comity.node.waiting import FILE, WaitingReports
+from comity_broker.services import publishing
 from comity_policy.facts import Role
 
 OUTBOX_FILE = "outbox.sqlite"
@@ -136,3 +137,27 @@ async def test_approvals_are_judged_by_the_key_log_as_it_was_when_the_report_was
         await world.shared.world.enrolled(duty)
         both = frozenset({"XAR/duty1", "XAR/release1"})
         assert await received(world) == [("two boats", both)]
+
+
+# --- a process that died --------------------------------------------------------------------------------------------
+
+
+async def test_a_lane_that_died_with_its_process_takes_no_approved_report_any_more(tmp_path, monkeypatch):
+    """Refused for good, and the process dies before it retires the lane; what says so expires before the next one starts."""
+    async with approving(tmp_path) as world:
+
+        def parsed(data, memo):
+            raise MalformedError("a broker of another mind")
+
+        async with world.node("XAR") as sender:
+            monkeypatch.setattr(publishing, "parse_segment", parsed)
+            monkeypatch.setattr(WaitingReports, "retire", lambda *_: None)
+            with pytest.raises(MalformedError):
+                await sender.send(report("first"), agreement=AGREEMENT, approved_by=world.approvers(*TWO))
+            monkeypatch.undo()
+        outbox = apsw.Connection(str(world.access("XAR").place.outbox / OUTBOX_FILE))
+        outbox.execute("UPDATE segment SET expires_at = 1")
+        outbox.close()
+        async with world.node("XAR") as sender:
+            await sender.send(report("second"), agreement=AGREEMENT, approved_by=world.approvers(*TWO))
+        assert [text for text, _ in await received(world)] == ["second"]

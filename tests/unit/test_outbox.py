@@ -270,8 +270,24 @@ async def test_lanes_are_told_by_what_became_of_their_segments(tmp_path):
     taken, ended, waits = [Lane(AGREEMENT, bytes([number]) * 16, 1) for number in range(3)]
     outbox.append([batch(*(segment(one, 1, 1) for one in (taken, ended, waits)))])
     outbox.settle([receipt(segment(taken, 1, 1))], [segment(ended, 1, 1).segment_id])
-    assert outbox.lanes_in(SegmentState.UNANSWERED, AGREEMENT, 1) == {waits}
-    assert outbox.lanes_in(SegmentState.ENDED, AGREEMENT, 1) == {ended}
-    assert outbox.lanes_in(SegmentState.UNANSWERED, AGREEMENT, 4) == frozenset()
-    assert outbox.lanes_in(SegmentState.UNANSWERED, "XAR-XBO-2", 1) == frozenset()
+    assert outbox.lanes_in(SegmentState.UNANSWERED) == {waits}
+    assert outbox.lanes_in(SegmentState.ENDED) == {ended}
     outbox.close()
+
+
+async def test_a_process_that_died_before_it_left_a_broken_lane_has_it_left_by_the_next(tmp_path):
+    outbox = await opened(tmp_path)
+    broken, behind, other = segment(lane(outbox), 1), segment(lane(outbox), 3), segment(lane(outbox, 1), 1)
+    outbox.append([batch(broken, behind, other)])
+    outbox.settle([receipt(other)], [broken.segment_id])
+    outbox.close()
+    again = await opened(tmp_path)
+    assert again.origin_epoch != broken.lane.origin_epoch
+    assert again.numbers() == {}
+    assert [one.segments for one in again.unanswered()] == [(replace(behind, position=1),)]
+    epoch = again.origin_epoch
+    again.drop_expired(5000)
+    again.close()
+    third = await opened(tmp_path)
+    assert third.origin_epoch == epoch
+    third.close()

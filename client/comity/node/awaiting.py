@@ -247,11 +247,17 @@ class Awaiting:
     async def _free_lane(self, agreement_id: str, transport: int) -> Lane:
         """Give a lane in which everything that went before was taken by the broker; those that are dead are used no more."""
         reports, where = await self._open(), (agreement_id, transport)
-        dead = await self._pipeline.on_disk(self._outbox.lanes_in, SegmentState.ENDED, *where)
-        for lane in dead:
-            await self._pipeline.on_disk(reports.retire, lane)
-        on_its_way = await self._pipeline.on_disk(self._outbox.lanes_in, SegmentState.UNANSWERED, *where)
+        await self.leave_dead_lanes()
+        on_its_way = await self._pipeline.on_disk(self._outbox.lanes_in, SegmentState.UNANSWERED)
         return await self._pipeline.on_disk(reports.free_lane, *where, on_its_way | self._pipeline.broken)
+
+    async def leave_dead_lanes(self) -> None:
+        """Retire the lanes that broke, also with an earlier process: before what says so is let go."""
+        if self._reports is None and not WaitingReports.any_in(self._outbox.directory):
+            return
+        reports = await self._open()
+        for lane in await self._pipeline.on_disk(self._outbox.lanes_in, SegmentState.ENDED):
+            await self._pipeline.on_disk(reports.retire, lane)
 
     async def _approve(self, waiting: Waiting, approved_by: Sequence[Approver]) -> None:
         reports = await self._open()

@@ -4,7 +4,8 @@ Rules in order:
 1. A batch of segments goes in with its signature, key packets and lane numbers in one transaction with fsync. Nothing leaves
    the node before: a number that was used is on disk, a number that is not on disk was never used.
 2. Lanes are (agreement, class) under one `origin_epoch`, 16 random bytes made with the outbox, and anew whenever a lane broke
-   (a segment of it was refused whole and for good): a broken lane's numbers are never used again.
+   (a segment of it was refused whole and for good): a broken lane's numbers are never used again. Where the process died before
+   it left a broken lane, whoever opens the outbox next does.
 3. What is unanswered is sent again, byte for byte and lane by lane in the order of its numbers, before anything new of that
    lane. A receipt ends it, and so does a refusal without a time to try again.
 4. Receipts with the entry's bodies stay (custody); sealed bytes stay until the last report of the segment expires, since a
@@ -125,7 +126,10 @@ class Outbox:
         self._fault = fault
         self._db = open_database(self._path, schema=_SCHEMA, version=_VERSION, page_bytes=_PAGE)
         with storing(self._path), self._db:
-            rows = rows_of(self._db, "SELECT origin_epoch FROM meta")
+            rows = rows_of(
+                self._db,
+                "SELECT origin_epoch FROM meta WHERE origin_epoch NOT IN (SELECT origin_epoch FROM segment WHERE state = 2)",
+            )
             self._epoch: bytes = rows[0][0] if rows else self._new_epoch()
 
     @classmethod
@@ -188,15 +192,11 @@ class Outbox:
         )
         return rows[0][0] if rows else 1
 
-    def lanes_in(self, state: SegmentState, agreement_id: str, transport_class: int) -> frozenset[Lane]:
-        """Give the lanes of an agreement and class that have a segment in a state."""
+    def lanes_in(self, state: SegmentState) -> frozenset[Lane]:
+        """Give the lanes, of whatever epoch, that have a segment in a state."""
+        which = "SELECT DISTINCT agreement, origin_epoch, class FROM segment WHERE state = ?"
         with storing(self._path):
-            rows = rows_of(
-                self._db,
-                "SELECT DISTINCT origin_epoch FROM segment WHERE state = ? AND agreement = ? AND class = ?",
-                (int(state), agreement_id, transport_class),
-            )
-        return frozenset(Lane(agreement_id, epoch, transport_class) for (epoch,) in rows)
+            return frozenset(Lane(*row) for row in rows_of(self._db, which, (int(state),)))
 
     def begin_epoch(self) -> bytes:
         """Leave every lane behind and give a fresh epoch; what is unanswered under the old one stays what it is."""

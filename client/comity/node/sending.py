@@ -129,6 +129,7 @@ class Sender:
 
     async def start(self) -> None:
         """Send again what nobody answered, and begin to take reports. Sealed bytes whose reports expired are let go."""
+        await self._awaiting.leave_dead_lanes()
         await self._pipeline.on_disk(self._outbox.drop_expired, self._now_ms())
         self._pipeline.send_again(await self._pipeline.on_disk(self._outbox.unanswered))
         self._pipeline.start(self._background)
@@ -273,6 +274,7 @@ class Sender:
             self._lost(segment, len(answer.refusals), next(iter(answer.refusals.values())))
         if any(error.code is ErrorCode.REPLAYED for error in answer.refusals.values()):
             # The broker knows these numbers from before: our outbox is older than what was sent.
+            self._pipeline.end(segment.segment_id)
             self._break(segment.lane)
 
     def _tell(self, sealed: Sealed, answer: Answer) -> None:
