@@ -10,9 +10,10 @@ from typing import Any
 
 from builders_acts import FIELDS
 from builders_broker import AGREEMENT
-from builders_identity import Held, Nation
+from builders_identity import DAY, Held, Nation
 from builders_sdk import Shared
 from builders_treaty import OFFICERS
+from comity.identity.bodies import Attestation
 from comity.node.enrolment import statement_message
 from comity.node.mirror import Mirror
 from comity.node.node import Node
@@ -52,7 +53,8 @@ class Officers:
         """Accredit a duty officer, a release authority and a security authority of both nations."""
         for nation in (self.shared.world.xar, self.shared.world.xbo):
             for name, role in DUTY_OFFICERS.items():
-                held = await self.shared.world.enrolled(nation.officer(name, [role]))
+                cleared = Attestation("TOP-SECRET", f"{nation.party}/sec1", nation.now + 30 * DAY)
+                held = await self.shared.world.enrolled(nation.officer(name, [role], clearance=cleared))
                 self.shared.treaty.officers[nation.party, name] = held
         return self
 

@@ -31,7 +31,8 @@ def night(tmp_path_factory):
         for code, machine in both:
             for name, role in (("duty1", "duty-officer"), ("release1", "release-authority")):
                 machine.done("officer", "create", f"{code}/{name}", *world.where)
-                machine.done("officer", "accredit", f"{code}/{name}", "--role", role)
+                cleared = ("--clearance", "SECRET", "--cleared-by", f"{code}/security1")
+                machine.done("officer", "accredit", f"{code}/{name}", "--role", role, *cleared)
         world.arden.done(
             *("agreement", "new", AGREEMENT, "--party", "XAR", "--party", "XBO", "--broker-name", "XAR/hub"),
             *("--broker-region", "xar", "--into", str(world.text)),

@@ -18,6 +18,7 @@ from world_files import CODES, HUB, PURPOSE, World, made_world
 AGREEMENT = "XAR-XBO-2"
 URGENT = ("--precedence", "flash", "--marking", "SECRET//REL TO XAR, XBO")
 ABOUT = ("--agreement", AGREEMENT, "--category", "terrorism", "--purpose", PURPOSE, "--as", "XAR/n1", "--json")
+CLEARED = ("--clearance", "SECRET", "--cleared-by", "XAR/security1")
 BOTH = ("--approve-as", "XAR/duty1", "--approve-as", "XAR/release1", "--yes")
 QUOTA = 'from = "XBO"\nto = "XAR"\nwindow = "week"\nreports = 2\nbytes = 1000000'
 DUAL_CONTROL = 'from = [{ party = "XAR", level = "CONFIDENTIAL" }]\nofficers = 2'
@@ -30,7 +31,7 @@ def world(tmp_path_factory):
         arden = made.machine("XAR")
         for name, role in (("duty1", "duty-officer"), ("release1", "release-authority")):
             arden.done("officer", "create", f"XAR/{name}", "--broker-name", HUB, "--broker", made.address)
-            arden.done("officer", "accredit", f"XAR/{name}", "--role", role)
+            arden.done("officer", "accredit", f"XAR/{name}", "--role", role, *CLEARED)
         agree(made)
         (made.path / "warning.txt").write_text("A vessel left at dawn.")
         yield made
@@ -134,9 +135,7 @@ def test_an_officer_at_a_terminal_is_shown_each_report_and_asked(world, answers,
     shown = at_terminal(world, ("send", world.path / "warning.txt", *ABOUT[:-1], *URGENT, *BOTH[:-1]), answers, code)
     for told in ("[SECRET//REL TO XAR, XBO]", "precedence  FLASH", "addressees  XBO", "leaf        "):
         assert told in shown
-    # No clearance of these officers is attested.
-    assert "portion 1 [SECRET//REL TO XAR, XBO] is not shown: no clearance" in shown
-    assert "A vessel left at dawn." not in shown
+    assert "    | A vessel left at dawn." in shown
     listed = world.machine("XAR").done("report", "list", "--as", "XAR/n1", "--json").records
     assert not [one for one in listed if one.get("state") == "WAITING"]
 
@@ -186,3 +185,13 @@ def test_an_auditor_verifies_offline_that_officers_approved(world, tmp_path):
         check=False,
     )
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "PASS"), done.stdout
+
+
+def test_an_officer_who_may_not_see_it_approves_nothing_whoever_says_yes(world):
+    error = send(world, *URGENT, "--approve-as", "XAR/officer1", "--yes", code=11)
+    assert "may not read what would be approved" in error["message"]
+    assert "--clearance SECRET" in error["what_to_do"]
+    (held,) = send(world, *URGENT, "--await-approval")
+    assert not [one for one in held["may_approve"] if "officer1" in one]
+    late = world.machine("XAR").run("report", "approve", held["report_id"], "--as", "XAR/officer1", "--yes")
+    assert late.code == 11

@@ -13,6 +13,7 @@ from builders_sdk import AGREEMENT, report
 from comity.cli.approvals import Asking
 from comity.cli.base import Invocation
 from comity.cli.output import Output
+from comity.errors import AccessError, RefusedError
 from comity.identity.bodies import Attestation
 from comity.node.approving import ToApprove
 from comity.node.offline import own_opener
@@ -68,21 +69,39 @@ async def test_a_cleared_officer_is_shown_the_text_of_what_is_signed(tmp_path):
         ("NO-SUCH", None, "no clearance of the officer is attested, and SECRET needs one"),
     ],
 )
-async def test_an_officer_is_shown_no_more_than_the_clearance_covers(tmp_path, level, until, why):
+async def test_an_officer_whose_clearance_does_not_cover_it_approves_nothing_unseen(tmp_path, level, until, why):
     async with approving(tmp_path) as world, world.node("XAR") as sender:
         await cleared(world, "reader1", level, until)
-        shown = await shown_to(world, sender, "reader1", await held(world, sender))
-        assert [(one.text, one.closed) for one in shown.portions] == [("a heading", ""), ("", why)]
-        assert [one.size for one in shown.portions] == [9, None]
-
-
-async def test_without_a_clearance_or_the_nodes_keys_it_says_so(tmp_path):
-    async with approving(tmp_path) as world, world.node("XAR") as sender:
-        await cleared(world, "reader1", "SECRET")
         waiting = await held(world, sender)
-        uncleared = await shown_to(world, sender, "duty1", waiting)
-        assert [one.text for one in uncleared.portions] == ["a heading", ""]
-        locked = await shown_to(world, sender, "reader1", waiting, unlocked=False)
+        with pytest.raises(AccessError, match=why):
+            await shown_to(world, sender, "reader1", waiting)
+        assert "XAR/reader1 (liaison)" not in waiting.may_approve
+        with pytest.raises(AccessError, match=why):
+            sender.preview(report(), agreement=AGREEMENT, approved_by=[world.officers["reader1"].identity])
+        # Of the lowest level everybody may see all.
+        heading = await held(world, sender, HEADING)
+        assert "XAR/reader1 (liaison)" in heading.may_approve
+        shown = await shown_to(world, sender, "reader1", heading)
+        assert [one.text for one in shown.portions] == ["a heading"]
+
+
+async def test_an_officer_without_a_clearance_approves_nothing_even_at_once(tmp_path):
+    async with approving(tmp_path) as world, world.node("XAR") as sender:
+        await world.officer(world.shared.world.xar, "bare1", Role.DUTY_OFFICER, clearance=None)
+        await sender.refresh()
+        with pytest.raises(AccessError, match="no clearance of the officer is attested") as refused:
+            await sender.send(report(), agreement=AGREEMENT, approved_by=world.approvers("bare1", "release1"))
+        assert "--clearance SECRET" in refused.value.what_to_do
+        assert await sender._sender._awaiting.release_ready() == ()
+        # It is named to nobody who asks who could.
+        with pytest.raises(RefusedError) as lacking:
+            await sender.send(report(), agreement=AGREEMENT)
+        assert not [one for one in lacking.value.clauses if "bare1" in one.remedy.command]
+
+
+async def test_without_the_nodes_keys_it_says_so(tmp_path):
+    async with approving(tmp_path) as world, world.node("XAR") as sender:
+        locked = await shown_to(world, sender, "duty1", await held(world, sender), unlocked=False)
         assert {(one.text, one.closed) for one in locked.portions} == {("", "the node's keys are not open here")}
 
 

@@ -53,7 +53,7 @@ def shown_portions(  # noqa: PLR0917 - what is sealed, and who looks at it when 
     opened, fault = _opened(item, packets, opener)
     for index, marking in enumerate(profile.portions):
         banner = banner_of(profile, [index], levels, profile.originator.party)
-        closed = _closed(marking.label.classification, officer, levels, now_ms) or fault
+        closed = kept_from(officer, marking.label.classification, levels, now_ms) or fault
         portion = opened.get(index)
         if closed or portion is None:
             found.append(ShownPortion(banner, closed=closed or "this node has no key for it"))
@@ -77,7 +77,7 @@ def _opened(
     return {portion.index: portion for portion in portions if isinstance(portion, OpenedPortion)}, ""
 
 
-def _closed(level: str, officer: OfficerRecord | None, levels: Sequence[str], now_ms: int) -> str:
+def kept_from(officer: OfficerRecord | None, level: str, levels: Sequence[str], now_ms: int) -> str:
     """Say why an officer may not read a level; empty where that is permitted."""
     if level not in levels:
         return f"{level} is no level of this party"

@@ -6,7 +6,8 @@ Rules in order:
 2. Dual control is decided by the broker. Whether approvals will suffice there is asked of the same clauses beforehand, with
    the approvals that will be there, for the portions and nodes that are permitted otherwise. What else the broker decides is not
    foreseen. A declared emergency is left to the broker.
-3. An officer signs nothing unseen: `agrees` is shown what would be signed, with the leaf, and says whether it is.
+3. An officer signs nothing unseen: `agrees` is shown what would be signed, with the leaf, and says whether it is. One whose
+   attested clearance does not cover every portion may not see it all, and so approves none of it, whoever says yes.
 Pure but for what `agrees` does.
 """
 
@@ -26,7 +27,7 @@ from comity.identity.records import OfficerRecord
 from comity.keys.files import load_keys
 from comity.keys.signer import Signer
 from comity.node.agreement_view import AgreementView
-from comity.node.approved_text import ShownPortion
+from comity.node.approved_text import ShownPortion, kept_from
 from comity.node.home import Home
 from comity.suites import KeyRole
 from comity_policy.clauses import DualControl, PrecedenceRule
@@ -223,28 +224,59 @@ def require_acting(item: WholeItem) -> None:
         )
 
 
-def suited(directory: KeyDirectory, view: AgreementView, party: str, precedence: Precedence, now_ms: int) -> Suited:
-    """Give who could approve a report of that precedence now; who only audits or operates comes last."""
-    asked = _urgent(view.compiled, precedence)
+def require_cleared(
+    directory: KeyDirectory, view: AgreementView, officers: Iterable[Officer], profile: Profile, now_ms: int
+) -> None:
+    """Refuse officers who may not read all of what they would approve; raises AccessError."""
+    for one in officers:
+        record = directory.officer(profile.originator.party, one.identity.partition("/")[2])
+        if (why := _unseen(record, view, profile, now_ms)) is not None:
+            level, closed = why
+            raise AccessError(
+                f"{one.identity} may not read what would be approved: {closed}",
+                what_to_do=f"Name an officer who is cleared for {level}, or attest it: comity officer accredit {one.identity} "
+                f"--clearance {level} --cleared-by {profile.originator.party}/OFFICER ...",
+                code=ErrorCode.ROLE_NOT_ALLOWED,
+            )
+
+
+def _unseen(record: OfficerRecord | None, view: AgreementView, profile: Profile, now_ms: int) -> tuple[str, str] | None:
+    """Give the highest level of a report that an officer may not read, and why; None where there is none."""
+    levels = view.document.levels_of(profile.originator.party)
+    marked = {one.label.classification for one in profile.portions}
+    found = [(level, kept_from(record, level, levels, now_ms)) for level in sorted(marked, key=_place_in(levels))]
+    return next(((level, closed) for level, closed in reversed(found) if closed), None)
+
+
+def _place_in(levels: Sequence[str]) -> Callable[[str], int]:
+    return lambda level: levels.index(level) if level in levels else len(levels)
+
+
+def suited(directory: KeyDirectory, view: AgreementView, profile: Profile, now_ms: int) -> Suited:
+    """Give who could approve such a report now; who only audits or operates comes last."""
+    asked = _urgent(view.compiled, profile.precedence)
     urgent: list[tuple[bool, str]] = []
     others: list[tuple[bool, str]] = []
-    for one in directory.officers(party):
+    for one in _able(directory, view, profile, now_ms):
         held = set(_held(one, view))
-        if held and directory.is_current(one, now_ms):
-            fits = all(held & roles for roles in asked)
-            (urgent if fits else others).append((held <= _BESIDE, str(one.identity)))
+        fits = all(held & roles for roles in asked)
+        (urgent if fits else others).append((held <= _BESIDE, str(one.identity)))
     return Suited(*(tuple(name for _, name in sorted(some)) for some in (urgent, others)))
 
 
-def may_approve(
-    directory: KeyDirectory, view: AgreementView, party: str, precedence: Precedence, now_ms: int
-) -> tuple[str, ...]:
-    """Give the officers who could approve now, each with the role it would state."""
-    return tuple(
-        f"{one.identity} ({_role_of(one, view, precedence).word})"
-        for one in directory.officers(party)
-        if _held(one, view) and directory.is_current(one, now_ms)
-    )
+def may_approve(directory: KeyDirectory, view: AgreementView, profile: Profile, now_ms: int) -> tuple[str, ...]:
+    """Give the officers who could approve such a report now, each with the role it would state."""
+    able = _able(directory, view, profile, now_ms)
+    return tuple(f"{one.identity} ({_role_of(one, view, profile.precedence).word})" for one in able)
+
+
+def _able(directory: KeyDirectory, view: AgreementView, profile: Profile, now_ms: int) -> list[OfficerRecord]:
+    """Give the officers of the originator's party who hold a role and may read all of it."""
+    return [
+        one
+        for one in directory.officers(profile.originator.party)
+        if _held(one, view) and directory.is_current(one, now_ms) and _unseen(one, view, profile, now_ms) is None
+    ]
 
 
 def _held(record: OfficerRecord, view: AgreementView) -> tuple[Role, ...]:

@@ -24,7 +24,7 @@ from comity.envelope.segment import WholeItem, parse_segment, with_approvals
 from comity.errors import ComityError, ConflictError, ErrorCode, RefusedError, RejectedError, StorageError
 from comity.node.alarms import AlarmKind
 from comity.node.approved_text import FindOpener, shown_portions
-from comity.node.approving import Approver, SealedReport, ToApprove, resolved
+from comity.node.approving import Approver, SealedReport, ToApprove, require_cleared, resolved
 from comity.node.clock import NowMs
 from comity.node.collecting import Collector, Pending
 from comity.node.directory import officer_lookup
@@ -143,6 +143,7 @@ def signed(one: Waiting, approver: Approver, mirror: Mirror, now_ms: int, opener
     party = profile.originator.party
     approving = resolved(mirror.directory, view, party, [approver.identity], profile.precedence, now_ms)
     (officer,) = approving.officers
+    require_cleared(mirror.directory, view, approving.officers, profile, now_ms)
     record = mirror.directory.officer(party, approver.identity.name)
     levels, packets = view.document.levels_of(party), dict(one.packets)
     portions = shown_portions(one.item, packets, record, levels, now_ms, opener)

@@ -42,6 +42,7 @@ from comity.node.approving import (
     lacking_approvals,
     may_approve,
     require_acting,
+    require_cleared,
     resolved,
     suited,
 )
@@ -198,7 +199,7 @@ class Egress:
         """Give the officers of our party who could approve such a report, with the roles they hold for it."""
         now = self._now_ms()
         view = self._current(profile.agreement_id, now).view
-        return may_approve(self._mirror.directory, view, self._identity.party, profile.precedence, now)
+        return may_approve(self._mirror.directory, view, profile, now)
 
     # --- deciding ---------------------------------------------------------------------------------------------------
 
@@ -216,6 +217,8 @@ class Egress:
         if report.emergency:
             declaration_of(self._mirror, facts.view.agreement_id, report.emergency, self._identity.party, now)
         profile = facts.asking(self._profile(report, facts, self._day(now), approving), approving.least)
+        if approving.officers:
+            require_cleared(self._mirror.directory, facts.view, approving.officers, profile, now)
         times = facts.times(report, now)
         # Of reports in a row that ask the same at one reading of the clock, one is decided.
         question = (facts, profile, times, now, approving)
@@ -238,7 +241,7 @@ class Egress:
             lacking = lacking_approvals(compiled, profile, times, facts.nodes, moment, decision, approving)
         who = Suited()
         if lacking or not decision.permit:
-            who = suited(self._mirror.directory, facts.view, self._identity.party, profile.precedence, now)
+            who = suited(self._mirror.directory, facts.view, profile, now)
         to_whom = facts.who(decision.permitted)
         return _Decided(facts, profile, times, moment, decision, to_whom, approving, lacking, who)
 
