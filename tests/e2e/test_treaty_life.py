@@ -64,7 +64,11 @@ def negotiate(world: World) -> None:
     assert (countered["phase"], len(countered["rounds"]), countered["reviewed"]) == ("COUNTERED", 2, [])
     (changed,) = [one for one in diffed(world, "XAR/liaison1") if one["status"] != "unchanged"]
     assert (changed["part"], changed["changes"]) == ("termination", ["notice 3 months, was 6 months"])
-    objected = step(world, "XAR/lawyer1", "object", AGREEMENT, "--clause", "3.1", "--reason", "too wide")
+    missing = step(
+        world, "XAR/lawyer1", "object", AGREEMENT, "--clause", "99", "--reason", "too wide", "--yes", code=12
+    )
+    assert "no clause 99" in missing["message"]
+    objected = step(world, "XAR/lawyer1", "object", AGREEMENT, "--clause", "3.1", "--reason", "too wide", "--yes")
     assert objected["objections"] == {"XAR": ["3.1"]}
     assert step(world, "XAR/minister1", "sign", AGREEMENT, "--yes", code=13)["code"] == "TRANSITION_NOT_ALLOWED"
 

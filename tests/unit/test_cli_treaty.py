@@ -1,5 +1,6 @@
 """The commands of a treaty's life, where no broker is needed: what they ask for, and what of a peer's text they show."""
 
+import click
 import pytest
 
 from builders_audit import fresh_audit
@@ -8,9 +9,13 @@ from builders_home import Machine
 from builders_hostile import AGREEMENT, mirrored
 from comity.cli.agreement_facts import standing, view_facts
 from comity.cli.agreement_print import show_clauses, show_treaty
+from comity.cli.agreement_steps import Meant
+from comity.cli.base import Invocation
 from comity.cli.output import Output, mixed_scripts, safe
+from comity.errors import AccessError, NotFoundError
 from comity.node.agreement_texts import text_of
 from comity_policy.facts import Role
+from comity_policy.lifecycle import Version
 from comity_policy.steps import StepKind
 
 
@@ -29,6 +34,7 @@ def machine(tmp_path_factory):
         ("dispute", "open", AGREEMENT, "--until", "2027-01-04", "--reason", "why"),
         ("dispute", "open", AGREEMENT, "--report", "r", "--entry", "1", "--until", "2027-01-04", "--reason", "why"),
         ("object", AGREEMENT, "--reason", "why"),
+        ("object", AGREEMENT, "--clause", "3.1", "--reason", "why", "--as", "XAR/officer1"),
         ("terminate", AGREEMENT),
         ("notes", "file.toml"),
         ("show", AGREEMENT, "--history", "--text"),
@@ -89,6 +95,21 @@ def test_a_word_that_mixes_scripts_is_named_and_a_language_of_its_own_is_not(cap
     assert "classific\\u0430tion" in capsys.readouterr().out
     assert mixed_scripts("\u0414\u043e\u0433\u043e\u0432\u043e\u0440 \u0391\u03c1\u03b9\u03b8 agreement") == ()
     assert safe(PARTNER_TEXT) == PARTNER_TEXT
+
+
+def test_who_objects_is_shown_the_clauses_and_asked(capsys, monkeypatch):
+    version = Version(document=text_of(AGREEMENT, fresh_audit().text).document, digest="ab" * 48)
+    asked: list[str] = []
+    monkeypatch.setattr(click, "confirm", lambda question, **_: asked.append(question) is not None)
+    meant = Meant("object to", "", yes=False, clauses=("3.1",), reason="too wide")
+    with pytest.raises(AccessError):
+        meant.settle(Invocation(Output()), "XAR/lawyer1", version)
+    shown = capsys.readouterr().err
+    assert asked == ["To object to exactly this text?"]
+    for words in (f"sha384:{'ab' * 48}", "  clause 3.1:", "    en: ", "    it means: ", "  reason: too wide"):
+        assert words in shown
+    with pytest.raises(NotFoundError, match="has no clause 99"):
+        Meant("object to", "", yes=True, clauses=("99",)).settle(Invocation(Output()), "XAR/lawyer1", version)
 
 
 @pytest.mark.parametrize(

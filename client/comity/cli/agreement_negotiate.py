@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from comity.cli.agreement_rounds import show_newest_change
-from comity.cli.agreement_steps import REASON, TEXT_MEANT, Meant, take_step, text_meant
+from comity.cli.agreement_steps import REASON, Meant, take_step, text_meant
 from comity.cli.base import Group, Invocation
 from comity.errors import UsageError
 from comity.node.files import read_file
@@ -79,23 +79,31 @@ comity agreement review XAR-XBO-1 --clause 3.1 --clause 3.2 --as XAR/lawyer1""",
 def review(run: Invocation, *, agreement_id: str, clauses: tuple[str, ...], digest: str, yes: bool) -> None:
     """Sign off the legal review: the clause's meaning expresses its text (comity agreement show). By a legal reviewer.
 
-    Without --digest the title and digest of the text on the table are shown, and confirmed at the terminal.
+    Without --digest the title and digest of the text on the table are shown, with the clauses named, and confirmed at the
+    terminal.
     """
-    meant = Meant("sign off the review of", digest, yes)
+    meant = Meant("sign off the review of", digest, yes, clauses=clauses)
     take_step(run, agreement_id, lambda at_work: at_work.review(agreement_id, clauses, meant.digest), meant)
 
 
 @_NEGOTIATING.does(
     "object",
-    example="comity agreement object XAR-XBO-1 --clause 4 --reason 'the gloss says more than the text' --as XBO/lawyer1",
+    example="""comity agreement object XAR-XBO-1 --clause 4 --reason 'the gloss says more than the text' --as XBO/lawyer1
+comity agreement object XAR-XBO-1 --clause 4 --reason 'too wide' --digest sha384:5f3c... --as XBO/lawyer1""",
 )
 @click.argument("agreement_id")
 @click.option("--clause", "clauses", multiple=True, required=True, help="A clause; may be repeated.")
 @REASON
-@TEXT_MEANT
-def object_(run: Invocation, *, agreement_id: str, clauses: tuple[str, ...], reason: str, digest: str) -> None:
-    """Object to clauses: nobody signs before the own party signs them off or a new text takes their place. By a legal reviewer."""
-    take_step(run, agreement_id, lambda at_work: at_work.object(agreement_id, clauses, reason, digest))
+@text_meant
+def object_(
+    run: Invocation, *, agreement_id: str, clauses: tuple[str, ...], reason: str, digest: str, yes: bool
+) -> None:
+    """Object to clauses: nobody signs before the own party signs them off or a new text takes their place. By a legal reviewer.
+
+    Without --digest the text on the table, the clauses and the reason are shown, and confirmed at the terminal.
+    """
+    meant = Meant("object to", digest, yes, clauses=clauses, reason=reason)
+    take_step(run, agreement_id, lambda at_work: at_work.object(agreement_id, clauses, reason, meant.digest), meant)
 
 
 @_NEGOTIATING.does(

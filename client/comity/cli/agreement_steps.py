@@ -14,13 +14,15 @@ from comity.cli.agreement_facts import standing, view_facts
 from comity.cli.base import Invocation
 from comity.cli.identity import access_of
 from comity.cli.output import safe
-from comity.errors import AccessError, ErrorCode, UsageError
+from comity.errors import AccessError, ErrorCode, NotFoundError, UsageError
 from comity.identity.names import IdentityKind
 from comity.node.agreement_view import AgreementView
 from comity.node.catching_up import catch_up
 from comity.node.connection import Connection
 from comity.node.mirror import Mirror
 from comity.node.negotiation import Negotiator, Taken
+from comity_policy.document import Document
+from comity_policy.gloss import gloss
 from comity_policy.negotiation import Version
 from comity_policy.steps import StepKind
 
@@ -53,7 +55,7 @@ _DONE: Final = {
     StepKind.CAVEAT_WITHDRAW: "withdrew a national caveat on",
 }
 
-TEXT_MEANT = click.option(
+_TEXT_MEANT: Final = click.option(
     "--digest", default="", help="Only where this is the text on the table (comity agreement show prints it)."
 )
 _WITHOUT_ASKING = click.option("--yes", is_flag=True, help="Whatever text is on the table, without being asked.")
@@ -62,20 +64,23 @@ REASON = click.option("--reason", required=True, help="Why; the other parties re
 
 def text_meant(function: F) -> F:
     """Add the options that say which text a step is about: its digest, or that the officer need not be asked."""
-    return TEXT_MEANT(_WITHOUT_ASKING(function))
+    return _TEXT_MEANT(_WITHOUT_ASKING(function))
 
 
 @dataclass
 class Meant:
     """The text a step is about: the one whose digest was said, else the one on the table once the officer has agreed to it.
 
-    `doing` is the step in words; `governing`: the text is the one that governs, not one that is negotiated.
+    `doing` is the step in words; `governing`: the text is the one that governs, not one that is negotiated. `clauses` are those
+    it is about, where it is not about all of them, `reason` what others will read.
     """
 
     doing: str
     digest: str
     yes: bool
     governing: bool = False
+    clauses: tuple[str, ...] = ()
+    reason: str = ""
 
     def require(self) -> None:
         """Check that the officer said which text, or can be asked; raises UsageError."""
@@ -86,12 +91,17 @@ class Meant:
             )
 
     def settle(self, run: Invocation, officer: str, version: Version) -> None:
-        """Take the version for the one that is meant, after its title and digest were shown and, without --yes, agreed to."""
+        """Take the version for the one that is meant, after it was shown and, without --yes, agreed to.
+
+        Shown are its title and digest, and of single clauses what they say and mean; raises NotFoundError for one that it has not.
+        """
         document = version.document
         lines = (
             f"{officer} is about to {self.doing} {document.id}, version {document.version}:",
             f"  {document.title}",
             f"  sha384:{version.digest}",
+            *(line for clause_id in self.clauses for line in _clause_lines(document, clause_id)),
+            *((f"  reason: {self.reason}",) if self.reason else ()),
         )
         for line in lines:
             if self.yes:
@@ -101,6 +111,17 @@ class Meant:
         if not self.yes and not click.confirm(f"To {self.doing} exactly this text?", default=False, err=True):
             raise AccessError(f"{officer} did not agree: nothing was done", code=ErrorCode.ROLE_NOT_ALLOWED)
         self.digest = version.digest
+
+
+def _clause_lines(document: Document, clause_id: str) -> list[str]:
+    clause = next((one for one in document.clauses if one.id == clause_id), None)
+    if clause is None:
+        raise NotFoundError(
+            f"version {document.version} of {document.id} has no clause {clause_id}",
+            what_to_do=f"comity agreement show {document.id} prints those it has.",
+        )
+    said = (f"    {language}: {words}" for language, words in clause.text.items())
+    return [f"  clause {clause.id}:", *said, f"    it means: {gloss(clause, document)}"]
 
 
 def take_step(run: Invocation, agreement_id: str, take: Take, meant: Meant | None = None) -> AgreementView:
