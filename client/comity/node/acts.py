@@ -7,7 +7,8 @@ Rules in order:
 2. It has an effect where `comity_policy.act_rules` admits it after the acts before, in the state and at the time of its entry. What
    does not count or has no effect is left out: what it would have allowed stays denied.
 3. A declaration allows something as long as its officer is in office and its key counts: at each use, as of its moment.
-4. An act about reports stands in the bodies of their originator's party and their holder's: others know nothing of it.
+4. What was verified of an act's very bytes is remembered (`verified`); whether its keys count is asked each time.
+5. An act about reports stands in the bodies of their originator's party and their holder's: others know nothing of it.
 
     acts_of(mirror, "XAR-XBO-1")
 """
@@ -22,7 +23,7 @@ from comity.identity.offices import in_office
 from comity.identity.records import RevocationRecord
 from comity.node.entries import MirroredEntry
 from comity.node.mirror import Mirror
-from comity.statement import Statement, from_json, verify_signature_of
+from comity.statement import Statement, from_json
 from comity.suites import KeyRole
 from comity.verify import table
 from comity_policy.act_rules import admissible, valid_declaration
@@ -130,7 +131,7 @@ def _signer(mirror: Mirror, act: Act, statement: Statement, key: bytes, at: tupl
     officer = mirror.directory.officer_by_key(key, *at)
     listed = next(one for one in officer.keys if one.fingerprint == key)
     name = str(officer.identity)
-    good = listed.role is KeyRole.OFFICER_SIGNING and verify_signature_of(statement, key, listed.suite, listed.public)
+    good = listed.role is KeyRole.OFFICER_SIGNING and mirror.verified.holds(statement, key, listed.suite, listed.public)
     if (
         not good
         or not officer.acts_under(act.agreement_id)

@@ -22,7 +22,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from comity.envelope.core import LogSeen
 from comity.errors import ComityError
@@ -42,6 +42,7 @@ from comity.node.logs import OPERATIONS, ForkError, LogPin, Seen, check_note
 from comity.node.mirror_state import KEYS, MirrorState
 from comity.node.mirror_store import MirrorStore
 from comity.node.refreshing import Refresher, listed_agreements
+from comity.node.verified import VerifiedSignatures
 
 
 class Mirror:
@@ -63,6 +64,7 @@ class Mirror:
         )
         self._lock = FileLock(path, f"the mirror {path}")
         self._turn = asyncio.Lock()
+        self.verified: Final = VerifiedSignatures()
 
     @classmethod
     def open(
