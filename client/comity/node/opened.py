@@ -21,6 +21,10 @@ from comity_policy.facts import Moment, NodeFacts, Point, Profile, Role, Times
 from comity_policy.readers import Lack, UseCaveat
 
 
+class RefreshNeeded(Exception):  # noqa: N818 - not an error: it says what to do first, and never leaves the receiver
+    """The mirror must be refreshed before this segment can be judged."""
+
+
 @dataclass(frozen=True, slots=True)
 class Placed:
     """Where the agreement's log has the admission of a segment: the entry and its time (Unix ms)."""
@@ -103,7 +107,8 @@ class Question(NamedTuple):
 class OpenSegment:
     """A segment whose signature holds, and everything its slots are judged by.
 
-    `registered`: what governed at its admission asks that who opens it is written down. `levels` are the originator's.
+    `registered`: what governed at its admission asks that who opens it is written down. `levels` are the originator's. `version` is
+    the mirror's that it was judged with.
     """
 
     verified: VerifiedSegment
@@ -121,6 +126,7 @@ class OpenSegment:
     batch_path: tuple[bytes, ...]
     registered: bool
     levels: tuple[str, ...]
+    version: int
     decided: tuple[Question, tuple[Times, Permitted]] | None = None
     entered: tuple[tuple[Profile, int, int], bool] | None = None
 
@@ -143,6 +149,13 @@ class OpenSegment:
             direct=True,
             sender_key_since=self.sender_key_since,
         )
+
+    def renew(self, fresh: OpenSegment) -> None:
+        """Take over what the same segment is judged by now."""
+        self.fold, self.officers, self.admission = fresh.fold, fresh.officers, fresh.admission
+        self.key_verdict, self.sender_key_since = fresh.key_verdict, fresh.sender_key_since
+        self.registered, self.levels, self.version = fresh.registered, fresh.levels, fresh.version
+        self.decided = self.entered = None
 
     def exported(self, slot: int) -> Exported:
         """Give one slot as an envelope alone; raises UsageError for one that came pruned."""

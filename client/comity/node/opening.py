@@ -12,6 +12,7 @@ For a slot:
    only something of the opening is lacking *waits* for another opening and is never acknowledged; of the others one of which
    nothing is left is refused.
 6. A report that was kept is opened again by the same rules, from its envelope alone.
+7. What is at hand is judged anew when the mirror has changed since, by whichever process: a step that is known stops it.
 Nothing here does I/O: what must be fetched first is told by `RefreshNeeded`.
 """
 
@@ -34,16 +35,17 @@ from comity.envelope.segment import Parsing, Segment, WholeItem, parse_segment
 from comity.errors import KeyFault, MalformedError, NotFoundError
 from comity.identity.names import Identity
 from comity.identity.records import NodeRecord, RecordedKey
-from comity.identity.verdicts import Verdict, verdict
+from comity.identity.verdicts import Verdict
 from comity.node.acts import declared_at
 from comity.node.agreements import AgreementFold
 from comity.node.clock import NowMs, steady
 from comity.node.directory import officer_lookup
 from comity.node.logs import Seen
 from comity.node.mirror import Mirror
-from comity.node.opened import OpenSegment, OpenSlot, Placed, Present, Question, Refusal, Time
+from comity.node.opened import OpenSegment, OpenSlot, Placed, Present, Question, RefreshNeeded, Refusal, Time
 from comity.node.permitting import Occasion, Opened, Permitted, permitted
 from comity.node.reader import ProvedReader
+from comity.node.revoked_since import is_hidden, verdict_of
 from comity.portion import Portion
 from comity.report import ReceivedReport
 from comity.v1 import exchange_pb2
@@ -57,10 +59,6 @@ _PRESENTS_KEPT: Final = 64
 _NODE_ALONE: Final = frozenset({Role.NODE})
 NOTHING: Final = Opened()
 _FORKED: Final = "its originator was shown another history of a log"
-
-
-class RefreshNeeded(Exception):  # noqa: N818 - not an error: it says what to do first, and never leaves the receiver
-    """The mirror must be refreshed before this segment can be judged."""
 
 
 class Opening:
@@ -120,7 +118,9 @@ class Opening:
         signed_by = SigningNode(record.party, record.node, batch.key_set, key.suite, key.public)
         verified = receive(segment, batch, frame.batch_index, frame.batch_path, signed_by, memo=self._batches)
         views = self._views(segment)
-        if not refreshed and (Seen.AHEAD in views.values() or self._hidden((key.fingerprint, record.signed_by), fold)):
+        if not refreshed and (
+            Seen.AHEAD in views.values() or is_hidden(self._mirror.directory, (key.fingerprint, record.signed_by), fold)
+        ):
             raise RefreshNeeded
         forked = {slot: _FORKED for slot, seen in views.items() if seen is not Seen.CONSISTENT}
         where = batch, frame.batch_index, tuple(frame.batch_path)
@@ -166,7 +166,7 @@ class Opening:
             officers=self._officers(fold.agreement_id, place),
             log_index=place.log_index,
             admitted_at=place.admitted_at,
-            key_verdict=self._verdict((key.fingerprint, record.signed_by), fold, place),
+            key_verdict=verdict_of(self._mirror.directory, (key.fingerprint, record.signed_by), fold, place),
             admission=admission,
             sender_key_since=key.since,
             forked=forked,
@@ -175,7 +175,16 @@ class Opening:
             batch_path=where[2],
             registered=is_registered(admission.compiled.source),
             levels=admission.compiled.source.document.levels_of(record.party),
+            version=self._mirror.version,
         )
+
+    def _renew(self, opened: OpenSegment) -> None:
+        """Judge a segment at hand by rule 7; raises whatever stops its agreement now."""
+        if opened.version != self._mirror.version:
+            fold, place = self._mirror.fold(opened.fold.agreement_id), Placed(opened.log_index, opened.admitted_at)
+            where = opened.batch, opened.batch_index, opened.batch_path
+            signer = self._signer(opened.batch, place)
+            opened.renew(self._open(opened.verified, fold, place, signer, opened.packets, opened.forked, where))
 
     def _fold(self, agreement_id: str, *, refreshed: bool) -> AgreementFold:
         try:
@@ -199,11 +208,6 @@ class Opening:
             if len(self._packets) >= _PACKETS_KEPT:
                 del self._packets[next(iter(self._packets))]
             self._packets[packet_id(data)] = data
-
-    def _hidden(self, keys: tuple[bytes, bytes], fold: AgreementFold) -> bool:
-        """Say whether the key log has a revocation that the agreement's log does not have."""
-        directory = self._mirror.directory
-        return any(directory.revocation(key) is not None and key not in fold.revoked for key in keys)
 
     def _views(self, segment: Segment) -> dict[int, Seen]:
         """Compare the views of both logs that each core signs with ours; the worse of both, by slot."""
@@ -229,19 +233,6 @@ class Opening:
             found = self._seen[agreement_id, seen] = self._mirror.compare(agreement_id, seen)
         return found
 
-    def _verdict(self, keys: tuple[bytes, bytes], fold: AgreementFold, place: Placed) -> Verdict:
-        worst = Verdict.VALID
-        for key in keys:
-            revoked = fold.revoked.get(key)
-            if revoked is None:
-                # Revoked, but not in the agreement's log: whoever hides the entry gains nothing.
-                one = Verdict.VALID if self._mirror.directory.revocation(key) is None else Verdict.INVALID
-            else:
-                one = verdict(place.log_index, revoked.log_index, place.admitted_at, revoked.compromised_at)
-            if one is not Verdict.VALID and worst is not Verdict.INVALID:
-                worst = one
-        return worst
-
     def _time_of_admission(self, fold: AgreementFold, segment: Segment, place: Placed) -> Time:
         state = fold.state_before(place.log_index, place.admitted_at)
         suite = segment.whole[0][1].core.profile.suite if segment.whole else 0
@@ -262,6 +253,7 @@ class Opening:
 
     def is_registered(self, opened: OpenSegment, item: WholeItem) -> bool:
         """Say whether who opens a report is written down: an addressee or a clause asks, of its admission or of now."""
+        self._renew(opened)
         if opened.registered:
             return True
         profile, now = item.core.profile, self._now_ms()
@@ -273,6 +265,7 @@ class Opening:
 
     def open_slot(self, opened: OpenSegment, slot: int, given: Opened = NOTHING) -> OpenSlot | Refusal:
         """Judge and open one slot by rules 2 to 5; `given` is what is known of this opening beside its reader and purpose."""
+        self._renew(opened)
         item = opened.segment.items[slot]
         if not isinstance(item, WholeItem):
             return Refusal(AckOutcome.INCOMPLETE, "it was handed over without its content")
