@@ -13,6 +13,7 @@ from comity_policy.acts import THREAT_TO_LIFE, Act, ActKind
 from comity_policy.clauses import Clause, Span
 from comity_policy.facts import Precedence, Role
 from comity_policy.obligations import Answer, DutyKind, Handover, Tracked, duties
+from comity_policy.state import State
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -96,6 +97,7 @@ class Case:
     acts: list[Act] = field(default_factory=list)
     handovers: list[Handover] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    umbrella: Life | None = None
 
     @property
     def now(self) -> int:
@@ -128,7 +130,7 @@ class Case:
     def take(self, kind: ActKind, party: str = "XAR", **changes: Any) -> Act:
         """Take an act now; raises TransitionError and takes nothing."""
         act = self.act(kind, party, **changes)
-        admissible(act, self.life.state(), self.acts, self.now)
+        admissible(act, self.life.state(), self.acts, self.now, self.above())
         self.acts.append(act)
         return act
 
@@ -159,8 +161,13 @@ class Case:
     def owed(self, *of: DutyKind, at: int | None = None) -> list[Tracked]:
         """Give the duties of some kinds at a moment, now unless said."""
         when = self.now if at is None else at
-        found = duties(self.life.state(when), self.acts, self.handovers, self.answers, when)
+        above = self.above(when)
+        found = duties(self.life.state(when), self.acts, self.handovers, self.answers, when, above=above)
         return [one for one in found if not of or one.duty.kind in of]
+
+    def above(self, at: int | None = None) -> State | None:
+        """Give the umbrella's state at a moment, now unless said."""
+        return None if self.umbrella is None else self.umbrella.state(self.now if at is None else at)
 
     def digest(self) -> str:
         return digest_of(self.life.document).hex()

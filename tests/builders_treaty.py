@@ -41,6 +41,7 @@ class Treaty:
     text: bytes
     officers: dict[tuple[str, str], Held]
     head: str = ""
+    agreement_id: str = AGREEMENT
     heads: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -55,7 +56,7 @@ class Treaty:
         who = by or self.officer(nation, _TAKEN_BY[kind])
         follows = self.head if kind.multilateral else self.heads.get(nation.party, "")
         given = {
-            "agreement_id": AGREEMENT,
+            "agreement_id": self.agreement_id,
             "agreement_digest": self.digest.hex(),
             "party": nation.party,
             "officer": who.name,
@@ -75,7 +76,7 @@ class Treaty:
                 return proposed.log_index
             taken = await connection.call(
                 connection.agreements.SubmitStep,
-                agreement_pb2.SubmitStepRequest(agreement_id=AGREEMENT, step=message),
+                agreement_pb2.SubmitStepRequest(agreement_id=self.agreement_id, step=message),
             )
             return taken.log_index
 
@@ -96,7 +97,7 @@ class Treaty:
         await self.take(StepKind.PROPOSE, self.world.xar)
         for nation in both:
             await self.take(StepKind.REVIEW, nation)
-        terms = await self.world.broker.agreements.terms(AGREEMENT)
+        terms = await self.world.broker.agreements.terms(self.agreement_id)
         for nation in both:
             await self.take(StepKind.SIGN, nation)
             await self.take(StepKind.LOG_SIGN, nation, log=terms)

@@ -160,7 +160,8 @@ class Acts:
 
     def _check_admissible(self, standing: Standing, act: Act, now_ms: int) -> None:
         try:
-            admissible(act, standing.state(now_ms), self.of(act.agreement_id), now_ms)
+            above = standing.umbrella_state(now_ms)
+            admissible(act, standing.state(now_ms), self.of(act.agreement_id), now_ms, above)
         except TransitionError as error:
             raise transition_error(error) from error
 

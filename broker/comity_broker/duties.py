@@ -114,15 +114,15 @@ class Duties:
             book.answer(followed.party, one.numbered, followed.at_ms, given=followed.given)
         if not followed.handed:
             return
-        state = standing.state(followed.at_ms)
+        state, above = standing.state(followed.at_ms), standing.umbrella_state(followed.at_ms)
         document = state.governing(followed.at_ms).document
         for one in followed.handed:
             numbered = one.numbered
             if not book.answered(followed.party, numbered) and (followed.party, numbered.report) not in book.owed:
                 handover = followed.handover(one)
-                owed = [duty for duty in duties_of_handover(state, handover) if not keeps(duty)]
+                owed = [duty for duty in duties_of_handover(state, handover, above) if not keeps(duty)]
                 book.owe(document, handover.report, owed)
-        dues = [duty.due_ms for one in followed.of_each_segment() for duty in _keepings(state, one)]
+        dues = [duty.due_ms for one in followed.of_each_segment() for duty in _keepings(state, above, one)]
         if dues:
             heapq.heappush(book.keeping, (min(dues), followed.log_index))
 
@@ -130,18 +130,19 @@ class Duties:
 
     async def changes(self, agreement_id: str, now_ms: int, *, time_counts: bool = True) -> tuple[Change, ...]:
         """Give what the log is to be told of, after `follow`; without `time_counts` nothing that only time brought about."""
-        book, state = self._books.setdefault(agreement_id, Book()), self.ledger.require(agreement_id).state(now_ms)
+        book, standing = self._books.setdefault(agreement_id, Book()), self.ledger.require(agreement_id)
+        state, above = standing.state(now_ms), standing.umbrella_state(now_ms)
         known = tuple(self.acts.of(agreement_id))
         book.forget(now_ms)
         found = [
             change
-            for one in duties_of_cases(state, known)
+            for one in duties_of_cases(state, known, above)
             if (change := _changed(one, book.told.get(one.duty.id))) is not None
         ]
         found += [(ENDED[one.state], one) for one in book.ended]
         if time_counts:
             found += [(EventKind.DUTY_OVERDUE, one) for one in book.late_answers(state.now_ms)]
-            found += [(EventKind.DUTY_OVERDUE, one) for one in await self._ended_keepings(book, state, known)]
+            found += [(EventKind.DUTY_OVERDUE, one) for one in await self._ended_keepings(book, state, above, known)]
         found += [(EventKind.DUTY_DONE, one) for one in _ended_late(book, state, known)]
         return tuple(one for one in found if time_counts or one[0] is not EventKind.DUTY_OVERDUE)
 
@@ -151,8 +152,10 @@ class Duties:
         for kind, one in changes:
             book.note(ToldOf(kind, one.duty))
 
-    async def _ended_keepings(self, book: Book, state: State, acts: Sequence[Act]) -> list[Tracked]:
-        over = frozenset(state.document.parties if state.ended else state.departed)
+    async def _ended_keepings(
+        self, book: Book, state: State, above: State | None, acts: Sequence[Act]
+    ) -> list[Tracked]:
+        over = _over(state) if above is None else _over(state) | _over(above)
         if over != book.over:
             # What was kept for longer may be due with the agreement's end, or a party's leaving: all of it is looked at, once.
             book.over, book.keeping = over, [(0, log_index) for _, log_index in book.keeping]
@@ -172,7 +175,7 @@ class Duties:
             raise
         for followed in read:
             again: list[int] = []
-            for duty in (one for place in followed.handed for one in _keepings(state, followed.handover(place))):
+            for duty in (one for place in followed.handed for one in _keepings(state, above, followed.handover(place))):
                 one = tracked(duty, done.get(key_of(duty)), state, holds=holds)
                 if one.state is DutyState.OVERDUE and duty.id not in book.told:
                     found.append(one)
@@ -224,5 +227,10 @@ def _ended_late(book: Book, state: State, acts: Sequence[Act]) -> list[Tracked]:
     return [Tracked(duty, DutyState.DONE, at) for duty in keepings if (at := done.get(key_of(duty))) is not None]
 
 
-def _keepings(state: State, handover: Handover) -> Iterator[Duty]:
-    return (duty for duty in duties_of_handover(state, handover) if keeps(duty))
+def _keepings(state: State, above: State | None, handover: Handover) -> Iterator[Duty]:
+    return (duty for duty in duties_of_handover(state, handover, above) if keeps(duty))
+
+
+def _over(state: State) -> frozenset[str]:
+    """Give the parties for which an agreement is over."""
+    return frozenset(state.document.parties if state.ended else state.departed)

@@ -3,14 +3,15 @@
 Signatures and the officer's authority were verified before, as with steps. Rules in order:
 
 1. The act is about this agreement and its governing version, by an officer of one of its parties, in a role of its kind. That
-   version, or an earlier one that governed, has a clause of the act's kind. The party is bound, or was: whoever left, or whose
-   agreement ended, accounts for what it holds as long as it holds it, and only declares nothing any more.
+   version, or an earlier one that governed, has a clause of the act's kind; for what is said of reports, its umbrella may have
+   it. The party is bound, or was: whoever left, or whose agreement ended, accounts for what it holds as long as it holds it, and
+   only declares nothing any more.
 2. ``made_at`` lies at most 72 hours before the log's time and 2 minutes after it, and no act is taken twice.
 3. A declaration needs the agreement in force now with an emergency clause that is not suspended. It is valid from its entry until
    ``valid_until``, which is no later than the shortest time in which such a clause wants it reviewed.
 4. A review names a declaration of its own party that nobody reviewed, and is by another officer than declared.
 5. A certificate has as many witnesses of the same party as its retention clauses ask for, its officer not among them; one of
-   destruction in an emergency needs a clause that allows it. What an open dispute names is not destroyed.
+   destruction in an emergency needs a clause that allows it, of the agreement and of its umbrella where each has any. What an open dispute names is not destroyed.
 6. A holder is released, or asked to correct personal data, by another party; it corrects another party's reports. A breach's steps name an open one of their own party; its initial report comes once and
    before its measures, which come before its close. A breach was not discovered after the log's time.
 7. An act that these rules do not admit has no effect: what it would have allowed stays denied.
@@ -23,16 +24,20 @@ from collections.abc import Iterable, Sequence
 from comity_policy.acts import Act, ActKind
 from comity_policy.clauses import Emergency, Retention
 from comity_policy.state import State
+from comity_policy.texts import texts_of
 from comity_policy.transitions import TransitionError, TransitionFault, require
 
 MADE_BEFORE_MS = 72 * 3_600_000
 MADE_AFTER_MS = 120_000
 
 
-def admissible(act: Act, state: State, before: Iterable[Act], now_ms: int) -> None:
-    """Raise TransitionError, with the reason, where the act may not be taken at that time of the log; else do nothing."""
+def admissible(act: Act, state: State, before: Iterable[Act], now_ms: int, above: State | None = None) -> None:
+    """Raise TransitionError, with the reason, where the act may not be taken at that time of the log; else do nothing.
+
+    `above` is the state of the agreement's umbrella then, None without one.
+    """
     state = state.at(now_ms)
-    _concerns(act, state)
+    _concerns(act, state, above)
     earlier = tuple(before)
     age = now_ms - act.made_at
     require(-MADE_AFTER_MS <= age <= MADE_BEFORE_MS, "it was signed too long ago, or in the future: sign it anew")
@@ -43,7 +48,7 @@ def admissible(act: Act, state: State, before: Iterable[Act], now_ms: int) -> No
         case ActKind.REVIEW:
             _review(act, earlier)
         case ActKind.CERTIFY:
-            _certificate(act, state)
+            _certificate(act, state, above)
         case ActKind.RELEASE | ActKind.ASK_CORRECTION:
             _other(act, act.holder, state, "it is said to the holder, which is another one than the originator's party")
         case ActKind.CORRECTED:
@@ -70,9 +75,9 @@ def longest_declaration(state: State) -> int:
     return min((one.review_within.milliseconds for one in clauses if one.id not in policy.suspended_clauses), default=0)
 
 
-def witnesses_needed(state: State) -> int:
-    """Give how many witnesses a certificate of destruction needs."""
-    return max((one.witnesses for one in _retention(state)), default=0)
+def witnesses_needed(state: State, above: State | None = None) -> int:
+    """Give how many witnesses a certificate of destruction needs; `above` is the umbrella's state."""
+    return max((one.witnesses for clauses in _retention(state, above) for one in clauses), default=0)
 
 
 def breach_stage(opened: Act, acts: Iterable[Act]) -> str:
@@ -87,7 +92,7 @@ def breach_stage(opened: Act, acts: Iterable[Act]) -> str:
     return stage
 
 
-def _concerns(act: Act, state: State) -> None:
+def _concerns(act: Act, state: State, above: State | None) -> None:
     document = state.document
     name = document.id
     require(act.agreement_id == name, f"the act is about {act.agreement_id}, not {name}", TransitionFault.DIGEST)
@@ -99,7 +104,9 @@ def _concerns(act: Act, state: State) -> None:
         allowed = " or ".join(sorted(role.word for role in act.kind.roles))
         raise TransitionError(TransitionFault.ROLE, f"{act.kind.value} is for {allowed}, not {act.role.word}")
     wanted = act.kind.clause
-    has = any(isinstance(clause, wanted) for version in state.governed for clause in version.document.clauses)
+    # What an umbrella says of reports is done under its arrangements, in whose logs the reports are.
+    texts = texts_of(state, above if act.kind.between else None)
+    has = any(isinstance(clause, wanted) for text in texts for clause in text.document.clauses)
     require(
         has, f"{name} has no clause of the kind {wanted.__struct_config__.tag}: {act.kind.value} means nothing there"
     )
@@ -112,13 +119,17 @@ def _other(act: Act, party: str, state: State, otherwise: str) -> None:
     require(party != act.party, otherwise)
 
 
-def _retention(state: State) -> tuple[Retention, ...]:
-    """Give the retention clauses that count: those of the newest version that has any, since what is kept outlives versions."""
-    for version in reversed(state.governed):
-        found = tuple(one for one in version.document.clauses if isinstance(one, Retention))
+def _retention(state: State, above: State | None) -> tuple[tuple[Retention, ...], ...]:
+    """Give the retention clauses that count, of the agreement and of its umbrella, each where it has any.
+
+    They are those of the newest version that has any, since what is kept outlives versions.
+    """
+    newest: dict[str, tuple[Retention, ...]] = {}
+    for text in texts_of(state, above):
+        found = tuple(one for one in text.document.clauses if isinstance(one, Retention))
         if found:
-            return found
-    return ()
+            newest[text.prefix] = found
+    return tuple(newest.values())
 
 
 def _declaration(act: Act, state: State, now_ms: int) -> None:
@@ -137,15 +148,16 @@ def _review(act: Act, before: Sequence[Act]) -> None:
     require(declared.officer != act.officer, "another officer reviews than the one who declared", TransitionFault.ROLE)
 
 
-def _certificate(act: Act, state: State) -> None:
-    needed = witnesses_needed(state)
+def _certificate(act: Act, state: State, above: State | None) -> None:
+    needed = witnesses_needed(state, above)
     require(len(act.witnesses) >= needed, f"a certificate needs {needed} witnesses beside its officer")
     own = all(one.partition("/")[0] == act.party and one != act.officer for one in act.witnesses)
     require(own, "witnesses are other officers of the same party")
     _other(act, act.originator, state, "a certificate is about another party's reports")
     if act.cause == "emergency":
-        allowed = any(one.emergency_destruction for one in _retention(state))
-        require(allowed, "destruction in an emergency is not allowed")
+        retention = _retention(state, above)
+        allowed = retention and all(any(one.emergency_destruction for one in clauses) for clauses in retention)
+        require(bool(allowed), "destruction in an emergency is not allowed")
     holds = state.holds()
     frozen = [report for report, leaf in zip(act.reports, act.leaves, strict=True) if holds.on(report, leaf)]
     require(not frozen, f"an open dispute holds report {', '.join(frozen[:3])}: nothing of it is destroyed")

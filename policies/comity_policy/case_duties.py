@@ -11,6 +11,7 @@ from comity_policy.document import Document
 from comity_policy.owed import Duty, DutyKind, Tracked, duty_id, tracked
 from comity_policy.state import Dispute, State
 from comity_policy.steps import StepKind
+from comity_policy.texts import Text, texts_at
 
 _Firsts = Mapping[tuple[ActKind, str, str, str], int]
 _Corrected = tuple[str, str, str]
@@ -18,8 +19,11 @@ _SHORT: Final = 32
 _AGAIN: Final = {DutyKind.ATTEST: ActKind.ATTEST, DutyKind.REVIEW_PERSONAL: ActKind.REVIEW_PERSONAL}
 
 
-def duties_of_cases(state: State, acts: Sequence[Act]) -> Iterator[Tracked]:
-    """Give the duties that no hand-over brings; `acts` are those known at the state's moment, in the log's order."""
+def duties_of_cases(state: State, acts: Sequence[Act], above: State | None = None) -> Iterator[Tracked]:
+    """Give the duties that no hand-over brings; `acts` are those known at the state's moment, in the log's order.
+
+    `above` is the umbrella: of reports it asks for corrections as the agreement itself does, its other cases are in its own log.
+    """
     first = _firsts(acts)
     corrected = _corrections(acts)
     for act in acts:
@@ -28,7 +32,8 @@ def duties_of_cases(state: State, acts: Sequence[Act]) -> Iterator[Tracked]:
         elif act.kind is ActKind.BREACH_OPEN:
             yield from _breach(state, state.governing(act.at_ms).document, act, first)
         elif act.kind is ActKind.ASK_CORRECTION:
-            yield from _correction(state, state.governing(act.at_ms).document, act, corrected)
+            for text in texts_at(state, act.at_ms, above):
+                yield from _correction(state, text, act, corrected)
     closed = _closings(state) if state.disputes else {}
     for dispute in state.disputes:
         yield from _dispute(state, state.governing(dispute.opened.at_ms).document, dispute, closed)
@@ -89,9 +94,9 @@ def _corrections(acts: Sequence[Act]) -> Mapping[_Corrected, Sequence[int]]:
 
 
 def _correction(
-    state: State, document: Document, asked: Act, corrected: Mapping[_Corrected, Sequence[int]]
+    state: State, text: Text, asked: Act, corrected: Mapping[_Corrected, Sequence[int]]
 ) -> Iterator[Tracked]:
-    for clause in document.clauses:
+    for clause in text.document.clauses:
         if isinstance(clause, PersonalDataRule):
             due = asked.at_ms + clause.correct_within.milliseconds
             for report, leaf in zip(asked.reports, asked.leaves, strict=True):
@@ -99,9 +104,9 @@ def _correction(
                 duty = Duty(
                     due_ms=due,
                     # Each time of asking is one of its own; what the log is told names the leaf last.
-                    id=duty_id(DutyKind.CORRECT, clause.id, asked.holder, f"{asked.digest[:_SHORT]}/{leaf}"),
+                    id=duty_id(DutyKind.CORRECT, text.written(clause), asked.holder, f"{asked.digest[:_SHORT]}/{leaf}"),
                     kind=DutyKind.CORRECT,
-                    clause_id=clause.id,
+                    clause_id=text.written(clause),
                     owner=asked.holder,
                     subject=report,
                     since_ms=asked.at_ms,

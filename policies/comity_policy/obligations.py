@@ -12,7 +12,8 @@ order:
    done by its first answer; what ends its waiting otherwise leaves both MISSED, until it answers all the same; and it ends its keeping at the admission's time and `longest`: by a certificate, or by the
    originator's release. Where the agreement ends, or the recipient leaves it, and no surviving clause keeps the retention alive,
    keeping ends with it.
-5. A version's clauses give the duties of what happened while it governed.
+5. A version's clauses give the duties of what happened while it governed; how long a report is kept is of its admission. What
+   an umbrella says of reports is owed under its arrangements as well (`texts.py`).
 6. From acts: a declaration is reviewed; a breach is notified (from its discovery), reported and answered with measures; personal
    data is corrected, in each report of which its originator told the holder that it is wrong. From
    steps: each party to a dispute closes it in the time to consult, later in the time to escalate; its deadline closes it too.
@@ -33,6 +34,7 @@ from comity_policy.clauses import Acknowledge, PrecedenceRule, Retention, Span, 
 from comity_policy.document import Document
 from comity_policy.owed import Answer, Duty, DutyKind, DutyState, Handover, Tracked, duty_id, tracked
 from comity_policy.state import State
+from comity_policy.texts import Text, texts_at
 
 __all__ = [
     "Answer",
@@ -65,10 +67,11 @@ def duties(
     now_ms: int,
     *,
     speaking: Mapping[int, Collection[str]] = MappingProxyType({}),
+    above: State | None = None,
 ) -> tuple[Tracked, ...]:
     """Give every duty that is known at a moment, the one that is due first first.
 
-    `speaking` has the ids of the reports that those entries speak of which disputes name (`State.holds`).
+    `speaking` has the ids of the reports that those entries speak of which disputes name (`State.holds`), `above` is the umbrella.
     """
     state = state.at(now_ms)
     holds = state.holds(speaking)
@@ -77,10 +80,10 @@ def duties(
     done, missed = done_by(known, told, now_ms), _missed_by(told, now_ms)
     found: dict[str, Tracked] = {}
     for handover in first_handovers(handovers, now_ms):
-        for duty in duties_of_handover(state, handover):
+        for duty in duties_of_handover(state, handover, above):
             key = key_of(duty)
             found[duty.id] = tracked(duty, done.get(key), state, missed=key in missed, holds=holds)
-    for one in duties_of_cases(state, known):
+    for one in duties_of_cases(state, known, above):
         found[one.duty.id] = one
     return tuple(sorted(found.values(), key=lambda one: one.duty))
 
@@ -88,20 +91,22 @@ def duties(
 # --- from reports ---------------------------------------------------------------------------------------------------
 
 
-def duties_of_handover(state: State, handover: Handover) -> Iterator[Duty]:
-    """Give the duties of one hand-over, in the state of the moment asked about."""
-    document = state.governing(handover.at_ms).document
-    for clause in document.clauses:
-        match clause:
-            case Acknowledge():
-                yield from _within(clause.id, DutyKind.ACKNOWLEDGE, clause.within, handover)
-            case PrecedenceRule():
-                yield from _within(clause.id, DutyKind.READ, clause.read_within, handover)
-            case Retention():
-                due = _kept_until(state, document, clause, handover)
-                yield _of_report(clause.id, DutyKind.END_KEEPING, handover, handover.admitted_at, due)
-            case _:
-                continue
+def duties_of_handover(state: State, handover: Handover, above: State | None = None) -> Iterator[Duty]:
+    """Give the duties of one hand-over, in the state of the moment asked about; `above` is its umbrella's then."""
+    for text in texts_at(state, handover.at_ms, above):
+        for clause in text.document.clauses:
+            match clause:
+                case Acknowledge():
+                    yield from _within(text.written(clause), DutyKind.ACKNOWLEDGE, clause.within, handover)
+                case PrecedenceRule():
+                    yield from _within(text.written(clause), DutyKind.READ, clause.read_within, handover)
+                case _:
+                    continue
+    for text in texts_at(state, handover.admitted_at, above):
+        for clause in text.document.clauses:
+            if isinstance(clause, Retention):
+                due = _kept_until(text, clause, handover)
+                yield _of_report(text.written(clause), DutyKind.END_KEEPING, handover, handover.admitted_at, due)
 
 
 def done_by(acts: Iterable[Act], answers: Iterable[Answer], now_ms: int) -> Mapping[DoneKey, int]:
@@ -172,10 +177,10 @@ def _within(clause_id: str, kind: DutyKind, within: Mapping[str, Span], handover
         yield _of_report(clause_id, kind, handover, handover.at_ms, handover.at_ms + span.milliseconds)
 
 
-def _kept_until(state: State, document: Document, clause: Retention, handover: Handover) -> int:
+def _kept_until(text: Text, clause: Retention, handover: Handover) -> int:
     due = handover.admitted_at + clause.longest.milliseconds
-    survives = any(isinstance(one, Survives) and clause.id in one.clauses for one in document.clauses)
-    ends = (state.end, state.departures.get(handover.recipient))
+    survives = any(isinstance(one, Survives) and clause.id in one.clauses for one in text.document.clauses)
+    ends = (end for state in text.states for end in (state.end, state.departures.get(handover.recipient)))
     return due if survives else min((due, *(one.at_ms for one in ends if one is not None)))
 
 

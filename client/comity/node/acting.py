@@ -150,7 +150,9 @@ class Actor:
         await catch_up(self.connection, self.mirror, (agreement_id,))
 
     async def _take(self, agreement_id: str, kind: ActKind, *witnesses: Witness, **fields: Any) -> Act:
-        state, now = self.mirror.fold(agreement_id).state(self.now_ms()), self.now_ms()
+        fold, now = self.mirror.fold(agreement_id), self.now_ms()
+        state = fold.state(now)
+        umbrella = fold.umbrella_of(state)
         act = Act(
             kind=kind,
             agreement_id=agreement_id,
@@ -162,7 +164,9 @@ class Actor:
             **fields,
         )
         try:
-            admissible(act, state, acts_of(self.mirror, agreement_id), now)
+            admissible(
+                act, state, acts_of(self.mirror, agreement_id), now, None if umbrella is None else umbrella.state
+            )
         except TransitionError as error:
             raise _not_allowed(error) from error
         statement = self._signed(act, witnesses)

@@ -46,10 +46,12 @@ def _signed_acts(mirror: Mirror, agreement_id: str) -> list[tuple[Act, Statement
         said = _said(mirror, entry)
         if said is None:
             continue
+        state = fold.state_before(entry.log_index, said["time"])
+        umbrella = fold.umbrella_of(state, entry.log_index)
         try:
             statement = from_json(said["statement"])
             act = _verified(mirror, entry, said, statement, fold.revoked)
-            admissible(act, fold.state_before(entry.log_index, act.at_ms), taken, act.at_ms)
+            admissible(act, state, taken, act.at_ms, None if umbrella is None else umbrella.state)
         except (ComityError, TransitionError, ActError):
             # Rule 2: the broker logged what it should have refused. It allows nothing here.
             continue

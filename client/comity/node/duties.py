@@ -114,9 +114,12 @@ def duties_of(mirror: Mirror, agreement_id: str, now_ms: int) -> Owed:
     facts = Facts(mirror.directory, agreement_id)
     for entry in mirror.entries_of(agreement_id, _KINDS):
         facts.take(entry, mirror.party)
-    acts, state = acts_of(mirror, agreement_id), mirror.fold(agreement_id).state(now_ms)
+    fold = mirror.fold(agreement_id)
+    acts, state = acts_of(mirror, agreement_id), fold.state(now_ms)
+    umbrella = fold.umbrella_of(state)
+    above = None if umbrella is None else umbrella.state
     speaking = {one.log_index: facts.reports_of(one, mirror.party) for one in _disputed(mirror, agreement_id, state)}
-    found = duties(state, acts, facts.handovers, facts.answers, now_ms, speaking=speaking)
+    found = duties(state, acts, facts.handovers, facts.answers, now_ms, speaking=speaking, above=above)
     return Owed(state, acts, tuple(facts.handovers), found)
 
 

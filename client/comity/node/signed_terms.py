@@ -1,10 +1,11 @@
 """What is signed of a report besides its marking: its times, what it refers to, and the suite its keys are of.
 
-Pure; an agreement bounds each.
+Pure; an agreement bounds each, with its umbrella and the own party's caveats.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from comity.envelope.core import Reference, Relation
@@ -15,6 +16,7 @@ from comity.report import Report, milliseconds
 from comity.suites import KeyRole, Suite
 from comity_policy.clauses import Retention, Suites
 from comity_policy.facts import Times
+from comity_policy.sources import AnyClause, every_layer
 
 NO_TIMES: Final = Times(-1, -1, -1)
 DEFAULT_KEEP_MS: Final = 30 * 86_400_000
@@ -23,10 +25,10 @@ _RELATIONS: Final = {relation.name.lower().replace("_", "-"): relation for relat
 
 def suite_of(view: AgreementView, own: NodeRecord) -> Suite:
     """Give the first suite the agreement allows that our node has keys of; without a clause the default one."""
-    clauses = [clause for clause in view.document.clauses if isinstance(clause, Suites)]
+    clauses = [one for one in _binding(view) if isinstance(one, Suites)]
     allowed = clauses[0].allowed if clauses else (int(Suite.HYBRID),)
     for suite in allowed:
-        if own.key(KeyRole.NODE_SIGNING, suite) is not None:
+        if all(suite in one.allowed for one in clauses) and own.key(KeyRole.NODE_SIGNING, suite) is not None:
             return Suite(suite)
     raise KeyFault(
         f"{own.identity} has no key of a suite that {view.agreement_id} allows",
@@ -37,8 +39,13 @@ def suite_of(view: AgreementView, own: NodeRecord) -> Suite:
 
 def longest_keeping(view: AgreementView) -> int:
     """Give how long a report under an agreement may be kept, in milliseconds; without a clause 30 days."""
-    kept = [clause.longest.milliseconds for clause in view.document.clauses if isinstance(clause, Retention)]
+    kept = [one.longest.milliseconds for one in _binding(view) if isinstance(one, Retention)]
     return min([DEFAULT_KEEP_MS, *kept])
+
+
+def _binding(view: AgreementView) -> Iterator[AnyClause]:
+    """Give every clause that binds what is sent: the agreement's own first, its umbrella's, and those of own caveats."""
+    return (clause for layer in every_layer(view.compiled.source) for clause in layer.clauses)
 
 
 def times_of(report: Report, keep_ms: int, now: int) -> Times:
