@@ -215,7 +215,7 @@ class LivingWorld:
         for code, one in self.nations.items():
             for role, name in OFFICERS.items():
                 self.officers[code, name] = await self.base.enrolled(one.officer(name, [role]))
-            attested = Attestation("TOP-SECRET", f"{code}/security1", one.now + 30 * DAY)
+            attested = Attestation("TOP-SECRET", f"{code}/security1", one.now + 59 * DAY)
             self.nodes[code] = await self.base.enrolled(one.node("n1", region="xar", accreditation=attested))
 
     async def seen(self, shard: str) -> LogSeen:
