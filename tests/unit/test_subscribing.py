@@ -33,6 +33,9 @@ class Listening:
     def delivered(self, frame):
         self.told.append(frame.log_index)
 
+    async def room(self):
+        return
+
     def confirmed(self, record_digest):
         self.told.append(record_digest)
 

@@ -7,7 +7,8 @@ Rules in order:
    one that is neither is an alarm.
 3. What the broker says of entries is compared with its log when the mirror has come that far: before anything is shown where it
    has, later where it has not (`prove`). What differs is an alarm, and a delivery that the log denies is not shown.
-4. Constant memory: what waits is bounded by the credit given to the broker.
+4. Constant memory: what waits is bounded by the credit given to the broker; where one does not keep to it, nothing is read from it
+   until there is room again.
 5. Whoever leaves waits until what the application is done with is on disk, and at most 5 s until the broker confirms it, and has
    taken what is given back.
 """
@@ -41,6 +42,8 @@ from comity.node.subscribing import Subscription
 from comity.v1 import exchange_pb2
 
 CLOSE_SECONDS: Final = 5.0
+# Several times what a broker that keeps to its credit hands over before it is opened and shown.
+HELD_BYTES: Final = 64 << 20
 REFRESH_AGAIN_SECONDS: Final = 0.25
 _SLICE: Final = 32
 _LEAVING_TURNS: Final = 8
@@ -71,6 +74,8 @@ class Receiver:
         self._background = Background(self._fail)
         self._failure: Exception | None = None
         self._frames: list[deque[exchange_pb2.Delivery]] = [deque() for _ in range(URGENCIES)]
+        self._held_bytes = 0
+        self._roomy = asyncio.Event()
         self._subscription = subscription(self)
         self._acks = acknowledging(self._subscription.acknowledge)
         self._arrived = asyncio.Event()
@@ -100,6 +105,7 @@ class Receiver:
         try:
             while True:
                 delivery = await self._showing.next(self._waits)
+                self._roomy.set()
                 if delivery is not None:
                     yield delivery
                     shown += 1
@@ -150,6 +156,7 @@ class Receiver:
             await self._closed.wait()
             return
         self._closing = True
+        self._roomy.set()
         try:
             if self._failure is None:
                 await self._showing.quiet()
@@ -192,6 +199,7 @@ class Receiver:
         for urgent, frames in enumerate(self._frames):
             if frames:
                 frame = frames.popleft()
+                self._held_bytes -= frame.ByteSize()
                 opened = await self._opened(frame, urgent)
                 if opened is not None:
                     self._begin(frame, opened)
@@ -209,6 +217,7 @@ class Receiver:
                     return None
                 if urgent and self._waits(urgent - 1):
                     self._frames[urgent].appendleft(frame)
+                    self._held_bytes += frame.ByteSize()
                     return None
             segment = parsing.segment()
             try:
@@ -293,6 +302,7 @@ class Receiver:
         """Forget what a session before was handed: it comes again. Give what was not confirmed."""
         for frames in self._frames:
             frames.clear()
+        self._held_bytes = 0
         self._showing.forget()
         self._caught_up = False
         self._sessions += 1
@@ -300,9 +310,18 @@ class Receiver:
 
     def delivered(self, frame: exchange_pb2.Delivery) -> None:
         """Take a segment; its class is looked at to know what is urgent, before anything of it is checked."""
+        if self._closing:
+            return  # It comes again.
         self._opening.remember_packets(frame.key_packets)
         self._frames[urgency(stated_class(frame.segment))].append(frame)
+        self._held_bytes += frame.ByteSize()
         self._arrived.set()
+
+    async def room(self) -> None:
+        """Wait while so much waits to be opened or shown that the broker cannot have kept to its credit."""
+        while self._held_bytes + self._showing.held_bytes > HELD_BYTES and not self._closing and self._failure is None:
+            self._roomy.clear()
+            await self._roomy.wait()
 
     def confirmed(self, record_digest: bytes) -> None:
         """Take that an acknowledgement is durable."""
@@ -353,4 +372,5 @@ class Receiver:
     def _fail(self, error: Exception) -> None:
         self._failure = self._failure or error
         self._arrived.set()
+        self._roomy.set()
         self._confirmed.set()

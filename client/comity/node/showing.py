@@ -76,7 +76,10 @@ def urgency(transport_class: int) -> int:
 
 
 class Showing:
-    """The segments at hand of one consumer; takes the end of every delivery it gives (`delivery.Desk`)."""
+    """The segments at hand of one consumer; takes the end of every delivery it gives (`delivery.Desk`).
+
+    `held_bytes` is how much of them waits to be shown.
+    """
 
     def __init__(
         self,
@@ -100,6 +103,7 @@ class Showing:
         self._works: list[deque[_Work]] = [deque() for _ in range(URGENCIES)]
         self._in_hand: dict[tuple[bytes, int], _Work | None] = {}
         self._blocked: dict[InboxLane, _Blocked] = {}
+        self.held_bytes = 0
 
     @property
     def busy(self) -> bool:
@@ -115,6 +119,7 @@ class Showing:
         """Take a segment whose slots are to be shown."""
         slots = deque((one.slot, one.attempt) for one in frame.slots if one.slot < len(opened.segment.items))
         if slots:
+            self.held_bytes += len(frame.segment)
             self._works[urgency(lane.transport_class)].append(
                 _Work(opened, lane, len(frame.segment), slots, len(slots))
             )
@@ -123,6 +128,7 @@ class Showing:
         """Forget what an earlier session was handed; what the application has in hand stays with it."""
         for works in self._works:
             works.clear()
+        self.held_bytes = 0
         self._blocked.clear()
         self._in_hand = dict.fromkeys(self._in_hand)
 
@@ -149,6 +155,7 @@ class Showing:
                 found = self._take_slot(work)
                 if found is not None:
                     if not work.slots:
+                        self.held_bytes -= work.size
                         del works[place]
                     return work, *found
         return None

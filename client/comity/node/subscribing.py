@@ -36,12 +36,14 @@ CREDIT_BYTES: Final = 16 << 20
 CREDIT_STEP_REPORTS: Final = 512
 CREDIT_STEP_BYTES: Final = 2 << 20
 _HEARTBEATS_A_DEADLINE: Final = 3
+# However short a deadline a broker names.
+_LEAST_BEAT_SECONDS: Final = 0.05
 
 _Stream = Duplex[exchange_pb2.SubscribeRequest, exchange_pb2.SubscribeResponse]
 
 
 class Listener(Protocol):
-    """Who listens to a subscription. Every method is called in the event loop and does not wait."""
+    """Who listens to a subscription. Every method is called in the event loop, and none but `room` waits."""
 
     @property
     def busy(self) -> bool:
@@ -52,6 +54,9 @@ class Listener(Protocol):
 
     def delivered(self, frame: exchange_pb2.Delivery) -> None:
         """Take a segment."""
+
+    async def room(self) -> None:
+        """Wait while more was delivered than is to be held: nothing is read meanwhile, and so no more is sent."""
 
     def confirmed(self, record_digest: bytes) -> None:
         """Take that an acknowledgement is durable."""
@@ -189,6 +194,7 @@ class Subscription:
                     self._take(session, response)
                     if session.urgent is None and is_patient(response):
                         session.urgent = asyncio.create_task(self._join(session, stream))
+                    await self._listener.room()
         finally:
             self._session = None
             if session.beating is not None:
@@ -213,6 +219,7 @@ class Subscription:
                 while (response := await urgent.read()) is not None:
                     if response.WhichOneof("frame") == "delivery":
                         self._listener.delivered(response.delivery)
+                        await self._listener.room()
         finally:
             stream.cancel()
 
@@ -254,6 +261,7 @@ class Subscription:
     def _beat(self, session: _Session, seconds: float) -> None:
         if self._session is not session or seconds <= 0:
             return
+        seconds = max(seconds, _LEAST_BEAT_SECONDS)
         if self._listener.busy:
             session.heartbeat_due = True
             self._changed.set()
