@@ -12,6 +12,7 @@ from builders_every_kind import clause_text
 from builders_lifecycle import TEXT, amending, digest_of, in_force, treaty
 from builders_sdk import AGREEMENT, Shared, report, sharing
 from builders_treaty import Treaty
+from comity.node.directory import ORDER_MS
 from comity.node.duties import duties_of
 from comity.node.mirror import Mirror
 from comity.texts import agreement_digest
@@ -171,12 +172,18 @@ def keeping(mirror: Mirror, shared: Shared) -> Tracked:
     return found
 
 
+async def under_umbrella(shared: Shared) -> Treaty:
+    """Bring an umbrella and the arrangement into force; gives the umbrella."""
+    above = Treaty(shared.world, as_umbrella(shared.treaty.text), shared.treaty.officers, agreement_id=UMBRELLA)
+    await above.into_force()
+    shared.treaty.text = arranged(shared.treaty.text, above.text)
+    await shared.treaty.into_force()
+    return above
+
+
 async def test_the_ledger_tells_of_a_keeping_that_the_umbrella_ends(tmp_path):
     async with sharing(tmp_path, into_force=False) as shared:
-        above = Treaty(shared.world, as_umbrella(shared.treaty.text), shared.treaty.officers, agreement_id=UMBRELLA)
-        await above.into_force()
-        shared.treaty.text = arranged(shared.treaty.text, above.text)
-        await shared.treaty.into_force()
+        await under_umbrella(shared)
         officers, broker = await Officers(shared).accredit(), shared.world.broker
         async with shared.node("XAR") as sender, shared.node("XBO") as reader:
             receipt = await sender.send(report(), agreement=AGREEMENT)
@@ -195,3 +202,15 @@ async def test_the_ledger_tells_of_a_keeping_that_the_umbrella_ends(tmp_path):
             told = await officers.told(DutyKind.END_KEEPING)
             assert told == [("DUTY_OVERDUE", "end-keeping", "XBO"), ("DUTY_DONE", "end-keeping", "XBO")]
             assert keeping(await refreshed(sender, broker), shared).state is DutyState.DONE
+
+
+async def test_a_suspended_umbrella_stops_a_sender_though_the_arrangements_log_is_not_told(tmp_path):
+    """A node whose view of the arrangement's log does not name the umbrella's step counts it a moment later all the same."""
+    async with sharing(tmp_path, into_force=False) as shared:
+        above, clock = await under_umbrella(shared), shared.world.clock
+        async with shared.node("XAR", now_ms=clock.now_ms) as sender:
+            await above.take(StepKind.SUSPEND, shared.world.xbo, reason="consultations")
+            await sender.mirror.refresh(sender._connections[0], {UMBRELLA})
+            assert sender.preview(report(), agreement=AGREEMENT).permitted
+            clock.committed(clock.now_ms() + ORDER_MS + 2000)
+            assert not sender.preview(report(), agreement=AGREEMENT).permitted

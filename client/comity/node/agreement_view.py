@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from comity.envelope.core import LogSeen
 from comity.node.agreement_texts import OwnCaveat
@@ -12,6 +13,8 @@ from comity_policy.caveat import unread
 from comity_policy.document import Document
 from comity_policy.engine import CompiledAgreement
 from comity_policy.lifecycle import State, Step, StepKind
+
+_LOOKED_AGAIN_MS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +85,13 @@ class AgreementView:
 
     @property
     def turning_points(self) -> tuple[int, ...]:
-        """Give the moments after this one at which time alone may change what decisions need to know, ascending."""
-        above = () if self.umbrella is None else self.umbrella.state.turning_points
+        """Give the moments after this one at which time alone may change what decisions need to know, ascending.
+
+        A step of the umbrella that the arrangement's log does not name counts after a while: it is looked for once a second.
+        """
+        if self.umbrella is None:
+            return tuple(sorted(self.state.turning_points))
+        above = (*self.umbrella.state.turning_points, self.state.now_ms + _LOOKED_AGAIN_MS)
         return tuple(sorted({*self.state.turning_points, *above}))
 
     @property
