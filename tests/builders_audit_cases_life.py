@@ -98,3 +98,11 @@ def an_umbrella_of_an_agreement_that_has_none(audit: Audit, folder: Path) -> Non
     audit.events.append(changed.events[changed.find("UMBRELLA_CHANGED")])
     audit.change(len(audit.events) - 1, time=audit.tick())
     audit.write(folder)
+
+
+@case("DELIVERED")
+def a_report_delivered_while_the_agreement_was_suspended(audit: Audit, folder: Path) -> None:
+    statement = audit.statement(StepKind.SUSPEND, "XBO/lia", Role.LIAISON, reason="Consultations.")
+    audit.step(statement, StepKind.SUSPEND)
+    audit.deliver(audit.sent[0], [0])
+    audit.write(folder)

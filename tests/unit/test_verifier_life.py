@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from builders_audit import fresh_audit
 from builders_audit_cases_life import write
 from builders_audit_files import codes
 from builders_audit_life import UMBRELLA_ORIGIN, arrangement, rounds_and_caveats
@@ -90,3 +91,34 @@ def test_an_umbrellas_log_is_verified_as_any_other(tmp_path):
     audit.write(tmp_path)
     (finding, *_) = Verification(tmp_path).findings
     assert (finding.code, finding.origin, finding.log_index) == (Code.BODY, UMBRELLA_ORIGIN, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "role", "given"),
+    [
+        (StepKind.RESUME, Role.LIAISON, {}),
+        (StepKind.WITHDRAW, Role.PLENIPOTENTIARY, {"reason": "We go other ways."}),
+        (None, None, {}),
+    ],
+)
+def test_what_is_delivered_after_a_suspension_fails_unless_it_was_resumed_or_its_party_leaves(
+    kind, role, given, tmp_path
+):
+    audit = fresh_audit()
+    suspended = audit.statement(StepKind.SUSPEND, "XBO/lia", Role.LIAISON, reason="Consultations.")
+    audit.step(suspended, StepKind.SUSPEND)
+    if kind is not None:
+        officer = f"XBO/{OFFICERS[role]}"
+        audit.step(audit.statement(kind, officer, role, suspended.digest.hex(), **given), kind)
+    audit.deliver(audit.sent[0], [0])
+    audit.write(tmp_path)
+    assert codes(tmp_path) == (set() if kind is not None else {"DELIVERED"})
+
+
+def test_a_suspended_clause_says_nothing_of_what_is_delivered_by_the_others(tmp_path):
+    audit = fresh_audit()
+    statement = audit.statement(StepKind.SUSPEND, "XBO/lia", Role.LIAISON, clauses=("4",), reason="Under review.")
+    audit.step(statement, StepKind.SUSPEND)
+    audit.deliver(audit.sent[0], [0])
+    audit.write(tmp_path)
+    assert codes(tmp_path) == set()

@@ -79,7 +79,7 @@ class Versions:
 
     def __init__(self) -> None:
         self._versions: dict[str, _Version] = {}
-        self._on_its_way, self._replaced, self._logged, self._left = "", set[str](), set[str](), set[str]()
+        self._on_its_way, self._replaced, self._logged, self.left = "", set[str](), set[str](), set[str]()
 
     def take(self, word: str, fields: dict[str, Any], digest: str, at: int, document: dict[str, Any] | None) -> None:
         """Take a step of that digest and time; `document` is the text it names, where it is here."""
@@ -87,7 +87,7 @@ class Versions:
         if word in _BRINGING and not (word == "notes" and text == self._on_its_way):
             self._bring(text, document, annex=word == "notes")
         self._logged |= {party} if word == "log-opened" else set()
-        self._left |= {party} if word in _LEAVING else set()
+        self.left |= {party} if word in _LEAVING else set()
         version = self._versions.get(text)
         if version is None:
             return
@@ -116,7 +116,7 @@ class Versions:
         if one.before and before is None:
             return  # what it follows is not here
         least = len(counted) >= (2 if before else one.minimum)
-        if one.not_before is None and least and (before is None or counted >= before.bound - self._left):
+        if one.not_before is None and least and (before is None or counted >= before.bound - self.left):
             one.bound, one.not_before = counted, one.enters(counted, at)
         if one.surely_from is None and least and (before is None or counted >= before.signed):
             one.surely_from = one.enters(counted, at)

@@ -72,6 +72,7 @@ class AgreementLog:
         self._umbrella_at: int | None = None
         self._above: list[tuple[int, int]] = []
         self._versions = Versions()
+        self._suspended = set[str]()
         found = len(log.report.findings)
         with self.expect(Code.AGREEMENT):
             self._read_agreement()
@@ -314,6 +315,8 @@ class AgreementLog:
                 require(accredited and in_role, f"{name} is not accredited for this")
             self.judge(entry, key)
         require(not due, "somebody whom it names did not sign it")
+        if word in ("suspend", "resume") and not fields["clauses"]:
+            (self._suspended.add if word == "suspend" else self._suspended.discard)(fields["party"])
 
     def _take_segment(self, entry: Entry, own: dict[str, dict[str, Any]]) -> None:
         body = entry.shared
@@ -372,6 +375,8 @@ class AgreementLog:
             require(segment or self.blind, "a segment was delivered that had not been submitted")
             if segment is None:
                 continue
+            stopped = segment.entry.shared["class"] % 5 and self._suspended - self._versions.left
+            require(not stopped or self.blind, "a report was delivered while the whole agreement was suspended")
             for slot in slots:
                 require(slot in segment.admitted, f"slot {slot} was delivered and not admitted")
                 readers = segment.told.keys() & {node[0], segment.entry.shared["actor"]["party"]}
