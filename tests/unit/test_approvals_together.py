@@ -8,10 +8,15 @@ from dataclasses import replace
 
 import pytest
 
+from builders_acting import CLAUSES, HOUR, Officers, wall_ms
 from builders_approvals import TWO, approver, approving, received
-from builders_sdk import AGREEMENT, report
-from comity.errors import AccessError, RefusedError
+from builders_every_kind import clause_text
+from builders_sdk import AGREEMENT, report, sharing
+from comity.cli.approvals import standing, waiting_words
+from comity.errors import AccessError, MalformedError, RefusedError
+from comity.node.offline import OfflineNode
 from comity.node.outbox import Outbox
+from comity_policy.acts import ActKind
 
 
 async def test_several_are_sealed_at_once_each_in_a_lane_of_its_own(tmp_path):
@@ -44,6 +49,7 @@ async def test_what_the_named_officer_declines_stays_though_no_clause_asks_for_a
             other = offline.approve(one.report.report_id, approver(world.officers["release1"]))
         assert isinstance(other.refusal, RefusedError)
         assert "which officer acts" in other.refusal.message
+        assert (len(other.approved_by), other.complete, standing(other)) == (1, False, "WAITING")
         assert await sender._sender._awaiting.release_ready() == ()
         assert await received(world) == []
 
@@ -81,3 +87,24 @@ async def test_a_caller_who_gives_up_while_it_is_stored_leaves_nothing_that_nobo
             await sending
         await asyncio.wait_for(sender.settle(), 10)
         assert [text for text, _ in await received(world)] == ["given up"]
+
+
+async def test_a_declaration_that_has_ended_lets_nothing_go_that_waited_under_it(tmp_path):
+    async with sharing(tmp_path, into_force=False) as shared:
+        shared.treaty.text += "".join(clause_text(one, *fields) for one, fields in CLAUSES.items()).encode()
+        officers, clock = await Officers(shared).accredit(), shared.world.clock
+        await shared.treaty.into_force()
+        duty1 = officers.held(shared.world.xar, "duty1")
+        async with shared.node("XAR", now_ms=clock.now_ms) as sender:
+            declared, log_index = await officers.take(ActKind.DECLARE, duty1, valid_until=wall_ms() + HOUR)
+            while (pin := sender.mirror.pin(AGREEMENT)) is None or pin.size <= log_index:
+                await sender.refresh()
+            flash = report("two boats", precedence="flash", emergency=declared.digest)
+            held = await sender.await_approval(flash, agreement=AGREEMENT)
+            clock.committed(wall_ms() + HOUR)
+            place = shared.access("XAR").place
+            offline = OfflineNode(sender.mirror, sender.identity, place.outbox, now_ms=clock.now_ms)
+            late = offline.approve(held.report.report_id, approver(duty1))
+            assert isinstance(late.refusal, MalformedError)
+            assert "is not valid for XAR now" in waiting_words(late)
+            assert await sender._sender._awaiting.release_ready() == ()

@@ -186,6 +186,8 @@ def waiting_words(one: WaitingReport) -> str:
     """Give where a waiting report stands, for people."""
     if one.expired:
         return f"EXPIRED: waited for approvals until {rfc3339(one.until_ms)}"
+    if one.complete and one.refusal is not None:
+        return f"APPROVED, and kept: {one.refusal.message}"
     if one.complete:
         return "APPROVED: goes with the next sending of its node (comity send)"
     there = ", ".join(one.approved_by) or "none"

@@ -214,10 +214,15 @@ def resolved(  # noqa: PLR0917 - where, under what, who, for what, when
     return Approving(tuple(found))
 
 
-def require_acting(item: WholeItem) -> None:
-    """Refuse a report that says who acts while that officer's approval is not beside it; those that are were verified."""
+def acting_approved(item: WholeItem) -> bool:
+    """Say whether the officer that a report says acts, if any, has approved it; those beside it were verified."""
     acting = item.core.profile.originator.officer_fingerprint
-    if acting and all(one.officer_fingerprint != acting for one in item.approvals):
+    return not acting or any(one.officer_fingerprint == acting for one in item.approvals)
+
+
+def require_acting(item: WholeItem) -> None:
+    """Refuse a report that says who acts while that officer's approval is not beside it."""
+    if not acting_approved(item):
         raise RefusedError(
             "the report says which officer acts, and that officer has not approved it",
             what_to_do="Have that officer approve it, or send it anew in the name of others: comity report list.",

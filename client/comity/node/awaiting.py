@@ -21,10 +21,19 @@ from comity.envelope.checks import verified_approvals
 from comity.envelope.evidence import Approval
 from comity.envelope.profile import transport_class
 from comity.envelope.segment import WholeItem, parse_segment, with_approvals
-from comity.errors import ComityError, ConflictError, ErrorCode, RefusedError, RejectedError, StorageError
+from comity.errors import (
+    ComityError,
+    ConflictError,
+    ErrorCode,
+    MalformedError,
+    NotFoundError,
+    RefusedError,
+    RejectedError,
+    StorageError,
+)
 from comity.node.alarms import AlarmKind
 from comity.node.approved_text import FindOpener, shown_portions
-from comity.node.approving import Approver, SealedReport, ToApprove, require_cleared, resolved
+from comity.node.approving import Approver, SealedReport, ToApprove, acting_approved, require_cleared, resolved
 from comity.node.clock import NowMs
 from comity.node.collecting import Collector, Pending
 from comity.node.directory import officer_lookup
@@ -50,13 +59,14 @@ _LOG: Final = logging.getLogger(__name__)
 class WaitingReport:
     """Where a waiting report stands, for people. `refusal` says what keeps it; None where it goes with the next sending.
 
-    `approved_by` are the officers whose approvals verify; `may_approve` those who could, with their roles. `until_ms` is when it
-    has waited too long.
+    `approved_by` are the officers whose approvals verify, among whom `acts` says that the one is whom it names as acting;
+    `may_approve` those who could, with their roles. `until_ms` is when it has waited too long.
     """
 
     report: SealedReport
     approvals_required: int
     approved_by: tuple[str, ...]
+    acts: bool
     may_approve: tuple[str, ...]
     refusal: ComityError | None
     until_ms: int
@@ -67,7 +77,7 @@ class WaitingReport:
         """Say whether no approval is lacking; whatever else keeps it is in `refusal`."""
         clauses = self.refusal.clauses if self.refusal is not None else ()
         lacking = any(isinstance(one, ClauseExplanation) and one.kind in _BY_OFFICERS for one in clauses)
-        return not lacking and len(self.approved_by) >= self.approvals_required
+        return not lacking and self.acts and len(self.approved_by) >= self.approvals_required
 
 
 def sealed_report(one: Waiting, mirror: Mirror) -> SealedReport:
@@ -117,13 +127,14 @@ def described(one: Waiting, mirror: Mirror, egress: Egress, now_ms: int) -> Wait
     refusal: ComityError | None = None
     try:
         egress.check_approved(item)
-    except RefusedError as error:
+    except (RefusedError, MalformedError, NotFoundError) as error:
         refusal = error
     lookup = officer_lookup(mirror.directory, profile.agreement_id, now_ms)
     return WaitingReport(
         report=sealed_report(one, mirror),
         approvals_required=profile.approvals_required,
         approved_by=tuple(sorted(verified_approvals(item, lookup))),
+        acts=acting_approved(item),
         may_approve=egress.may_approve(profile),
         refusal=refusal,
         until_ms=one.until_ms,

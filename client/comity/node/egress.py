@@ -12,7 +12,7 @@ Rules in order:
    for dual control, which the broker decides, by the same clauses with as many approvals as there will be. Where approvals are
    awaited, both are asked when the report is released. A report asks for as many approvals as officers were named for it, and
    for that of the one it says acts, whatever the clauses ask for.
-6. An emergency declaration that a report names is one the own mirror has verified, of the own party and valid now.
+6. An emergency declaration that a report names is in the own mirror, of the own party and valid now, at its release as well.
 7. `preview` is the same decision without a connection, without sealing, and with every explanation.
 Kept between reports are parsed markings by what was written, facts until the moment they change, and the last decision for
 reports that ask the very same at the same reading of the clock.
@@ -176,7 +176,7 @@ class Egress:
         )
 
     def check_approved(self, item: WholeItem) -> None:
-        """Decide a sealed report as its approvals stand beside it now; raises RefusedError with what is lacking."""
+        """Decide a sealed report as its approvals stand beside it now; raises RefusedError with what is lacking, and as `clear`."""
         now = self._now_ms()
         profile, agreement_id = item.core.profile, item.core.profile.agreement_id
         facts = self._current(agreement_id, now)
@@ -214,8 +214,6 @@ class Egress:
                 self._mirror.directory, facts.view, self._identity.party, approved_by, report.precedence, now
             )
             approving = replace(given, awaited=awaited)
-        if report.emergency:
-            declaration_of(self._mirror, facts.view.agreement_id, report.emergency, self._identity.party, now)
         profile = facts.asking(self._profile(report, facts, self._day(now), approving), approving.least)
         if approving.officers:
             require_cleared(self._mirror.directory, facts.view, approving.officers, profile, now)
@@ -232,6 +230,8 @@ class Egress:
         return self._last_day[1]
 
     def _decided(self, facts: Facts, profile: Profile, times: Times, now: int, approving: Approving) -> _Decided:
+        if profile.emergency:
+            declaration_of(self._mirror, profile.agreement_id, profile.emergency, self._identity.party, now)
         compiled, moment = facts.view.compiled, self._moment(facts, now, approving)
         decision = decide_report(compiled, profile, times, facts.nodes, moment)
         lacking: tuple[ClauseExplanation, ...] = ()
