@@ -4,7 +4,7 @@
 order: the agreement named is the compiled one and in force (with its umbrella, where it has one), a grant of it applies, every
 requirement of both holds, no national caveat fires, every fact was there. Every rule is evaluated every time, so the whole
 set of violated clauses comes out, baseline first, then in the order of document, umbrella and caveats. Default deny: a fact that is missing or of a wrong type denies (FACT_MISSING) where the clause is
-decided. Nothing is cached but the compiled agreement.
+decided. Nothing is cached but the compiled agreement. A recall gives nothing: only the rules it is named in are asked of it.
 
     compiled = compile_agreement(document, digest, state, vocabularies)
     decision = compiled.decide(profile, times, 0, node, moment)
@@ -25,11 +25,11 @@ from comity_policy import lowering, predicates
 from comity_policy.companions import Caveat, Umbrella
 from comity_policy.decision import Decision, Reason, ReportDecision, Violation
 from comity_policy.document import Document
-from comity_policy.facts import AgreementState, Moment, NodeFacts, Point, Profile, Times
+from comity_policy.facts import AgreementState, Kind, Moment, NodeFacts, Point, Profile, Times
 from comity_policy.fused import Fused, fuse
 from comity_policy.lowering import NO_TABLE, Direction, Source
 from comity_policy.predicates import Check
-from comity_policy.rules import Test
+from comity_policy.rules import Rule, Test
 from comity_policy.sections import AgreementKind
 from comity_policy.vocabulary import Vocabularies, VocabularyError
 
@@ -72,11 +72,16 @@ class _Rules:
 
 @dataclass(frozen=True, slots=True)
 class _Program:
-    """The compiled rules of one direction under its tables, by point."""
+    """The compiled rules of one direction under its tables, by point; `recalling` are those that are asked of a recall."""
 
     begins_at: int
     ranks: Mapping[str, int]
     at: Mapping[Point, _Rules]
+    recalling: Mapping[Point, _Rules]
+
+    def rules(self, profile: Profile, point: Point) -> _Rules:
+        """Give what a report with that profile is decided by at a point."""
+        return (self.recalling if profile.kind is Kind.RECALL else self.at)[point]
 
 
 class CompiledAgreement:
@@ -103,7 +108,7 @@ class CompiledAgreement:
         portion = profile.portions[portion_index]
         program = self._program(profile.originator.party, node.party, times.created_at)
         rank = program.ranks.get(portion.label.classification)
-        rules = program.at[moment.point]
+        rules = program.rules(profile, moment.point)
         fused = rules.fused or rules.asked()
         if fused is not None:
             found = fused.run(fused.constants, rules.by_code, profile, times, portion, rank, node, moment)
@@ -131,7 +136,7 @@ class CompiledAgreement:
         portion, decided_by = profile.portions[portion_index], None
         for times in each:
             program = self._program(profile.originator.party, node.party, times.created_at)
-            rules = program.at[moment.point]
+            rules = program.rules(profile, moment.point)
             if program is not decided_by:
                 known, decided_by, rank = {}, program, program.ranks.get(portion.label.classification)
             fused = rules.fused or rules.asked()
@@ -216,15 +221,16 @@ def _check_caveats(document: Document, digest: bytes, caveats: Sequence[Caveat])
 
 
 def _compile(source: Source, direction: Direction) -> _Program:
+    lowered = {point: lowering.lower(source, direction, point) for point in Point}
     return _Program(
         direction.begins_at,
         direction.table.ranks,
-        {point: _rules(source, direction, point) for point in Point},
+        {point: _rules(source, direction, point, lowered[point]) for point in Point},
+        {point: _rules(source, direction, point, [one for one in lowered[point] if one.of_recalls]) for point in Point},
     )
 
 
-def _rules(source: Source, direction: Direction, point: Point) -> _Rules:
-    lowered = lowering.lower(source, direction, point)
+def _rules(source: Source, direction: Direction, point: Point, lowered: Sequence[Rule]) -> _Rules:
     checks = tuple((_check(rule.test), _violations(str(rule.clause_id))) for rule in lowered)
     left = lowering.deferred(source, direction.from_party, (direction.to_party,), point)
     return _Rules(checks, Decision(permit=True, deferred=left), tuple(by_code for _, by_code in checks))

@@ -16,7 +16,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from comity_policy import lowering_clauses, rules, sources
-from comity_policy.clauses import Embargo, OriginatorControl, Passage, PreApproval, Releasability, Survives
+from comity_policy.clauses import (
+    Audit,
+    Embargo,
+    OriginatorControl,
+    Passage,
+    PreApproval,
+    Releasability,
+    Suites,
+    Survives,
+)
 from comity_policy.decision import Baseline
 from comity_policy.document import Document
 from comity_policy.facts import AgreementState, Point
@@ -61,13 +70,19 @@ __all__ = [
 CREATED_AT_OLDEST = 72 * 3_600_000
 CREATED_AT_AHEAD = 2 * 60_000
 
+# What is asked of a recall: it takes back and gives nothing, so what limits giving does not stop it.
+OF_RECALLS = frozenset(
+    {Baseline.PARTIES, Baseline.AGREEMENT, Baseline.ADDRESSEE, Baseline.BROKER, Baseline.NODE, Baseline.TIMES}
+)
+CLAUSES_OF_RECALLS = (Suites, Audit)
+
 _READ_ON_AFTER = frozenset({"EXPIRED", "TERMINATED"})
 
 
 def lower(source: Source, direction: Direction, point: Point) -> tuple[Rule, ...]:
     """Give the rules of one direction at one point, in the order in which decisions list violations."""
     return (
-        *(Rule(row, test) for row, test in baseline(source, direction, point)),
+        *(Rule(row, test, row in OF_RECALLS) for row, test in baseline(source, direction, point)),
         *(
             rule
             for layer in layers(source, direction.from_party, (direction.to_party,))
@@ -93,7 +108,8 @@ def _layer_rules(source: Source, layer: Layer, direction: Direction, point: Poin
     for clause in layer.clauses:
         for test in lowering_clauses.clause_tests(setting, clause):
             same_ranks = table.ranks == direction.table.ranks
-            yield Rule(layer.written(clause), test if same_ranks else rules.ByTable(table.ranks, test))
+            asked = test if same_ranks else rules.ByTable(table.ranks, test)
+            yield Rule(layer.written(clause), asked, isinstance(clause, CLAUSES_OF_RECALLS))
 
 
 def baseline(source: Source, direction: Direction, point: Point) -> Iterator[tuple[Baseline, Test]]:

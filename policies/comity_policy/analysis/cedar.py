@@ -22,6 +22,7 @@ import cedarpy
 
 from comity_policy.analysis.attributes import CREATED_AT, Value, Values
 from comity_policy.analysis.conditions import (
+    RECALLING,
     Condition,
     Section,
     Window,
@@ -129,6 +130,9 @@ def _permits(source: Source, section: Section) -> Iterator[Policy]:
         heads = {"id": f"{_name(section)}/{grant.clause_id}/permit", "clause": grant.clause_id}
         scope = _scope(section, Point)
         yield Policy(heads["id"], f"{_heads(heads)}permit({scope}){_when(_cedar(applies(grant)))};\n", None)
+    heads = {"id": f"{_name(section)}/{Baseline.GRANT}/recall", "clause": str(Baseline.GRANT)}
+    scope = _scope(section, Point)
+    yield Policy(heads["id"], f"{_heads(heads)}permit({scope}){_when(_cedar(RECALLING))};\n", None)
 
 
 def _forbids(condition: Condition, where: Sequence[Section], windows: set[Window]) -> Iterator[Policy]:

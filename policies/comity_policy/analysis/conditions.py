@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from comity_policy import lowering
-from comity_policy.analysis.attributes import ATTRIBUTES
-from comity_policy.analysis.terms import FALSE, Attribute, Term, attributes_of, walk
+from comity_policy.analysis.attributes import ATTRIBUTES, KIND
+from comity_policy.analysis.terms import FALSE, TRUE, Among, Attribute, Term, attributes_of, every, no, walk
 from comity_policy.analysis.verdicts import verdict
 from comity_policy.decision import Baseline, Decision, Reason, Violation
-from comity_policy.facts import Point
+from comity_policy.facts import Kind, Point
 from comity_policy.lowering import NO_TABLE, Direction, Source
 
+# A recall, of which only the rules that name recalls are asked.
+RECALLING: Term = Among(KIND, frozenset({Kind.RECALL.word}))
 STRENGTH = (Reason.CLAUSE_SUSPENDED, Reason.FACT_MISSING, Reason.DENIED)
 
 
@@ -105,7 +107,9 @@ def _windows(source: Source, from_party: str, to_party: str) -> Iterator[tuple[W
 def _conditions(source: Source, direction: Direction, point: Point) -> Iterator[Condition]:
     for rule in lowering.lower(source, direction, point):
         found = verdict(rule.test, direction.table)
-        for reason, term in zip(STRENGTH, (found.suspended, found.missing, found.denied), strict=True):
+        asked = TRUE if rule.of_recalls else no(RECALLING)
+        terms = (every(asked, one) for one in (found.suspended, found.missing, found.denied))
+        for reason, term in zip(STRENGTH, terms, strict=True):
             if term != FALSE:
                 yield Condition(str(rule.clause_id), reason, term)
 

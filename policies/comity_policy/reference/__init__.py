@@ -11,6 +11,7 @@ Rules in order:
 2. Baseline rows first, then clauses in document order; every row that is decided at the point is evaluated every time.
 3. A suspended clause that can be suspended is not evaluated: it is CLAUSE_SUSPENDED for what it covers.
 4. A fact of a wrong type is a missing one (`case.py`).
+5. Of a recall six baseline rows and the clauses `suites` and `audit` are asked, and nothing else.
 
     decide(document, digest, state, vocabularies, profile, times, 0, node, moment)
 """
@@ -20,10 +21,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from comity_policy.clauses import CaveatClause, Clause, Emergency, Onward, Scope
+from comity_policy.clauses import Audit, CaveatClause, Clause, Emergency, Onward, Scope, Suites
 from comity_policy.companions import Caveat, Umbrella
-from comity_policy.decision import Decision, Reason, ReportDecision, Violation
-from comity_policy.facts import AgreementState, Moment, NodeFacts, Point, Profile, Times
+from comity_policy.decision import Baseline, Decision, Reason, ReportDecision, Violation
+from comity_policy.facts import AgreementState, Kind, Moment, NodeFacts, Point, Profile, Times
 from comity_policy.reference.baseline import BASELINE
 from comity_policy.reference.case import Case
 from comity_policy.reference.clauses import judged, points_of
@@ -32,6 +33,15 @@ from comity_policy.vocabulary import Vocabularies
 
 __all__ = ["decide", "decide_report"]
 
+# Rule 5.
+_ROWS_OF_RECALLS = (
+    Baseline.PARTIES,
+    Baseline.AGREEMENT,
+    Baseline.ADDRESSEE,
+    Baseline.BROKER,
+    Baseline.NODE,
+    Baseline.TIMES,
+)
 _NOTHING_SUSPENDED = AgreementState(in_force=True)
 
 
@@ -62,9 +72,11 @@ def decide(  # noqa: PLR0917 - the arguments of the engine, agreement first
     case = Case(document, digest, state, vocabularies, profile, times, portion, node, moment, lifting, umbrella)
     violations: list[Violation] = []
     for row, points, rule in BASELINE:
-        if moment.point.value in points:
+        if moment.point.value in points and (profile.kind != Kind.RECALL or row in _ROWS_OF_RECALLS):
             violations += _violation(row.value, rule(case))
     for name, clause, its_case in _clauses(case, caveats):
+        if profile.kind == Kind.RECALL and not isinstance(clause, Suites | Audit):
+            continue
         if moment.point.value in points_of(clause):
             violations += _violation(name, judged(its_case, clause))
     parties = (profile.originator.party, (node.party,))

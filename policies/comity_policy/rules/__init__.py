@@ -187,7 +187,8 @@ Test = (
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One clause as it is decided at one point in one direction."""
+    """One clause as it is decided at one point in one direction. `of_recalls`: it is asked of the recall of a report too."""
 
     clause_id: str
     test: Test
+    of_recalls: bool = False
