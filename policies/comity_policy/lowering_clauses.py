@@ -323,7 +323,7 @@ def exclude(setting: Setting, clause: Exclude) -> Test:
     """Give what a national caveat keeps back from the recipient."""
     descendants = setting.source.descendants
     return rules.NotExcluded(
-        kinds=frozenset(sources.KINDS[word] for word in clause.kinds) if clause.kinds else None,
+        kinds=sources.kinds_of(clause.kinds) if clause.kinds else None,
         categories=sources.below(clause.categories, descendants) if clause.categories else None,
     )
 

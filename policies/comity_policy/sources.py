@@ -160,9 +160,15 @@ def _descendants(vocabularies: Vocabularies) -> Mapping[str, frozenset[str]]:
 def _grant(clause: Scope, descendants: Mapping[str, frozenset[str]]) -> rules.Grant:
     return rules.Grant(
         clause.id,
-        kinds=frozenset(KINDS[word] for word in clause.kinds),
+        kinds=kinds_of(clause.kinds),
         categories=below(clause.categories, descendants),
     )
+
+
+def kinds_of(words: Iterable[str]) -> frozenset[Kind]:
+    """Give the kinds of message that a clause names: what supersedes a report is one."""
+    kinds = frozenset(KINDS[word] for word in words)
+    return kinds | {Kind.SUPERSEDE} if Kind.REPORT in kinds else kinds
 
 
 def below(categories: Iterable[str], descendants: Mapping[str, frozenset[str]]) -> frozenset[str]:

@@ -72,6 +72,19 @@ def test_neither_the_end_nor_a_suspension_stops_a_recall():
     assert permitted > len(SEEDS)
 
 
+@pytest.mark.parametrize("seed", SEEDS[:10])
+def test_what_supersedes_a_report_is_decided_as_a_report_is(seed):
+    made, facts = cases(seed)
+    agreement = (made.document, DIGEST, made.state, VOCABULARIES)
+    compiled = compile_agreement(*agreement, **made.beside)
+    twin, model = CedarTwin(compiled.source), Z3Model(compiled.source)
+    for one in (one for one in facts if one[0].kind is Kind.REPORT):
+        new = (replace(one[0], kind=Kind.SUPERSEDE), *one[1:])
+        expected = reference.decide(*agreement, *one, **made.beside)
+        others = (reference.decide(*agreement, *new, **made.beside), twin.decide(*new), model.judge(*new)[0])
+        assert {compiled.decide(*new), *others} == {expected}
+
+
 def test_an_engine_that_asks_a_recall_what_it_asks_of_reports_is_found(monkeypatch):
     from comity_policy import engine
 

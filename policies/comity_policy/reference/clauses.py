@@ -6,7 +6,7 @@ so that the baseline can stand in for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, assert_never
 
@@ -47,7 +47,7 @@ from comity_policy.clauses import (
     UseRule,
 )
 from comity_policy.decision import Reason
-from comity_policy.facts import PersonalData, Point, Precedence, Role, Use
+from comity_policy.facts import Kind, PersonalData, Point, Precedence, Role, Use
 from comity_policy.reference import handling
 from comity_policy.reference.case import (
     Case,
@@ -152,9 +152,15 @@ def _covers(case: Case, clause: Clause | CaveatClause) -> bool:
 def _applies(case: Case, scope: Scope) -> bool:
     if scope.from_party != case.sender or scope.to_party != case.recipient:
         return False
-    if case.profile.kind.word not in scope.kinds or not case.profile.categories:
+    if not _is_named(case, scope.kinds) or not case.profile.categories:
         return False
     return all(is_within(case, category, scope.categories) for category in case.profile.categories)
+
+
+def _is_named(case: Case, kinds: Sequence[str]) -> bool:
+    """Say whether the kind of message is one of these; a message that supersedes a report is a report."""
+    kind = case.profile.kind
+    return kind.word in kinds or (kind is Kind.SUPERSEDE and "report" in kinds)
 
 
 def granted(case: Case) -> bool:
@@ -299,7 +305,7 @@ def _suites(case: Case, clause: Suites) -> Reasons:
 def _exclude(case: Case, clause: Exclude) -> Reasons:
     if clause.to and case.recipient not in clause.to:
         return
-    if clause.kinds and case.profile.kind.word not in clause.kinds:
+    if clause.kinds and not _is_named(case, clause.kinds):
         return
     categories = case.profile.categories
     if not categories:
