@@ -227,6 +227,7 @@ class Audit:
         approve: Sequence[str] = (),
         records: Callable[[SlotRecord], SlotRecord] = lambda record: record,
         manifest: Callable[[Manifest], Manifest] | None = None,
+        given: tuple[int, ...] = (0,),
         **fields: object,
     ) -> Sent:
         """Publish a segment: SUBMIT_ACCEPTED (or _REJECTED), its records, its receipt and its envelopes."""
@@ -235,7 +236,7 @@ class Audit:
         first = first or before + 1
         shared = profile(node, **{"agreement_digest": self.digest, **fields})
         inputs = [
-            SealInput(core(node, number, shared), (portion("first"), portion("second")), ((reader.recipient, (0,)),))
+            SealInput(core(node, number, shared), (portion("first"), portion("second")), ((reader.recipient, given),))
             for number in range(first, first + count)
         ]
         sealed = node.sealer(random_bytes=Stream(b"sealing %d" % first)).seal_segment(inputs)

@@ -106,6 +106,9 @@ class MemoryStore:
     async def holds(self, shard):
         return sorted(self._of(shard, "holds"), key=lambda row: row.log_index)
 
+    async def holdings(self, shard):
+        return sorted(self._of(shard, "holdings"))
+
     async def consumers(self):
         return [row for name in self.shards for row in self._of(name, "consumers")]
 

@@ -7,7 +7,7 @@ are there; every KEM key belongs to a node of the party it is named for. Any of 
 stored and its lane does not move.
 
 Then, for a slot: approvals verify; the views of the logs that the sender signed are parts of ours; every recipient node is
-decided; a stanza gives exactly the portions that were decided for its node (`slots`). What fails here refuses the slot alone.
+decided; a stanza gives exactly the portions that were decided for its node (`slots`); what it takes back may be (`recalling`). What fails here refuses the slot alone.
 Duplicates, replays, the lane and the room in a quota are settled where it is committed (`admitting`), since only there they are
 known.
 """
@@ -46,6 +46,7 @@ from comity_broker.frames import PreparedFrame
 from comity_broker.ledger import Ledger
 from comity_broker.logs import Logs
 from comity_broker.quotas import UNUSED, QuotaRule, quota_rules
+from comity_broker.recalling import Recalling, Taking
 from comity_broker.slots import SlotDecider, SlotDecision, SlotRefused
 from comity_broker.standing import Standing
 from comity_broker.storage.protocol import KEYS, LaneKey, Reader, Reads, SegmentRow
@@ -73,6 +74,7 @@ class Admissible:
     slots: tuple[SlotDecision, ...]
     under: DecidedUnder
     deciding: SlotDecider
+    takings: Mapping[int, Taking]
     quotas: tuple[QuotaRule, ...]
     received_at: int
     decided_at: int
@@ -111,6 +113,7 @@ class Admission:
         self._decider = decider
         self._reader = reader
         self._disk = disk
+        self._recalling = Recalling(reader, keys)
 
     async def stored(self, caller: Caller, segment: Segment) -> SegmentRow | None:
         """Give the row of a parsed segment that this caller published before; None for a new one, or another node's.
@@ -169,7 +172,11 @@ class Admission:
         base = self._decider.moment(now_ms, key)
         base = self._decider.within(base, within)
         unseen = await self._unseen(standing.agreement_id, items)
-        slots = [self._slot(deciding, base, within, slot, item, unseen[slot]) for slot, item in enumerate(items)]
+        takings, wrong = await self._recalling.look(standing.agreement_id, signed_by.party, items, standing.parties)
+        slots = [
+            self._slot(deciding, base, within, slot, item, unseen[slot] or wrong.get(slot))
+            for slot, item in enumerate(items)
+        ]
         return Admissible(
             segment=segment,
             standing=standing,
@@ -185,11 +192,17 @@ class Admission:
             slots=tuple(slots),
             under=standing.decided_under(now_ms),
             deciding=deciding,
+            takings=takings,
             quotas=quotas,
             received_at=received_at,
             decided_at=now_ms,
             key_log_size=self._keys.size,
         )
+
+    def took_back(self, standing: Standing, epoch: int) -> None:
+        """Take that reports were taken back by a commit that raised the epoch: whoever hands over looks again."""
+        standing.epoch = max(standing.epoch, epoch)
+        self._ledger.changed(standing.agreement_id)
 
     # --- the segment as a whole -------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from comity_broker.deciding import Candidate
 from comity_broker.dispatch.withheld import encode_due, encode_withheld
 from comity_broker.entries import Salts, add_events
 from comity_broker.quotas import Tally
+from comity_broker.recalling import words_on
 from comity_broker.settling import settle
 from comity_broker.slots import SlotDecision, SlotRefused
 from comity_broker.storage.protocol import (
@@ -59,29 +60,30 @@ _GAP_RETRY_SECONDS: Final = 1.0
 class Admitted:
     """What a commit made of a segment: its row, which slots were refused and why, and whether it was there before.
 
-    `entry` and `bodies` (the shared part and the sender's own) are those of the entry, where it is new.
+    `took_back` says that it took reports back and raised the epoch. `entry` and `bodies` (the shared part and the sender's own) are those of the entry, where it is new.
     """
 
     row: SegmentRow
     refused: Mapping[int, SlotRefused]
     known: bool
     admitted: int
+    took_back: bool = False
     entry: EntryRow | None = None
     bodies: tuple[BodyRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """The random bytes of one admission: slot records' salts and entries' salts (for one entry, and for each of two)."""
+    """The random bytes of one admission: slot records' salts, and those of as many entries as there may be."""
 
     records: bytes
     entries: bytes
 
     @classmethod
     def draw(cls, admissible: Admissible, log: Log, random_bytes: RandomBytes) -> Draws:
-        """Draw as much as any outcome may take: each slot may add an ID_REUSED entry."""
-        slots = len(admissible.slots)
-        return cls(random_bytes(SALT * slots), random_bytes(SALT * (1 + len(log.parties)) * (1 + slots)))
+        """Draw as much as any outcome may take: a slot may add an ID_REUSED entry, or those of what it takes back."""
+        slots, told = len(admissible.slots), sum(len(one.recipients) for one in admissible.takings.values())
+        return cls(random_bytes(SALT * slots), random_bytes(SALT * (1 + len(log.parties)) * (1 + slots + told)))
 
 
 def unit_of(
@@ -109,6 +111,7 @@ def unit_of(
             lanes=[lane],
             lanes_of=[node],
             packets=list(admissible.packets),
+            holdings=words_on(admissible.takings),
             quotas=[rule.key(admissible.decided_at) for rule in admissible.quotas],
         ),
         urgency=segment.transport_class,
@@ -171,8 +174,12 @@ class _Building:
             agreement_sequence_next=first_sequence + len(admitted),
             lane_next=max(head.lane_next, lane.lane + 1),
         )
-        rows: Rows[Admitted] = Rows(grown, _NOTHING)
+        takings = [(one, self._of.takings[one.slot]) for one in admitted if one.slot in self._of.takings]
+        rows: Rows[Admitted] = Rows(grown.raised() if takings else grown, _NOTHING)
         events: list[Event] = [_bounded(submitted(admission, self._caller, decisions)), *reused]
+        for one, taking in takings:
+            rows.holdings.append(taking.word(head.leaf_next + len(events)))
+            events += taking.events(one.item, self._caller, now)
         salts = Salts(self._draws.entries[: SALT * (1 + len(self._log.parties)) * len(events)])
         add_events(rows, self._log, events, salts, {0: records})
         receipt = encode_receipt(
@@ -205,6 +212,7 @@ class _Building:
             refused,
             known=False,
             admitted=len(admitted),
+            took_back=bool(takings),
             entry=rows.entries[0],
             bodies=tuple(
                 one

@@ -22,7 +22,9 @@ from comity_broker.dispatch.floors import LaneState
 from comity_broker.dispatch.withheld import decode_due, mask_of, slots_of
 from comity_broker.storage.protocol import ExceptionRow, ExceptionState, Reader, SegmentRow
 
-_ENDED: Final = frozenset({ExceptionState.EXPIRED, ExceptionState.WITHDRAWN})
+_ENDED: Final = frozenset(
+    {ExceptionState.EXPIRED, ExceptionState.WITHDRAWN, ExceptionState.RECALLED, ExceptionState.SUPERSEDED}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,9 @@ _ENDING: Final = frozenset({EventKind.EXPIRED.value, EventKind.PARKED_DROPPED.va
 TELLING: Final = frozenset(
     one.value for one in (EventKind.DUTY_DUE, EventKind.DUTY_OVERDUE, EventKind.DUTY_DONE, EventKind.DUTY_MISSED)
 )
-FOLLOWED: Final = frozenset({EventKind.DELIVERED.value, EventKind.ACKNOWLEDGED.value, *_ENDING, *TELLING})
+# What was taken back is owed to nobody any more: that ends a waiting as an answer does.
+TAKEN_BACK: Final = frozenset({EventKind.RECALLED.value, EventKind.SUPERSEDED.value})
+FOLLOWED: Final = frozenset({EventKind.DELIVERED.value, EventKind.ACKNOWLEDGED.value, *_ENDING, *TAKEN_BACK, *TELLING})
 
 
 @dataclass(frozen=True, slots=True)

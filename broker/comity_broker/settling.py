@@ -1,8 +1,8 @@
 """What becomes of each slot of a segment where it is committed: only there is known what came before.
 
 In order, for a slot: a report known under the same leaf is a duplicate, under another ID_REUSED; a number at or below the lane's
-highest is REPLAYED; then its decision counts, which is taken once more where a quota counts the report, with what its window
-holds by then; and what enters reserves its room. Pure.
+highest is REPLAYED; what takes back a report that was taken back before is refused; then its decision counts, which is taken
+once more where a quota counts the report, with what its window holds by then; and what enters reserves its room. Pure.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def settle(  # noqa: PLR0917 - what the commit found
     """Settle every slot of a segment, in order; `tally` then holds what the admitted ones reserve."""
     settled = Settled()
     duplicates, refused, reused = settled.duplicates, settled.refused, settled.reused
+    taken = set[tuple[int, int]]()
     for one in of.slots:
         core = one.item.core
         before = known.reports.get(core.report_id)
@@ -56,6 +57,14 @@ def settle(  # noqa: PLR0917 - what the commit found
             )
         elif core.origin_sequence <= lane.last_origin_sequence:
             refused[one.slot] = SlotRefused(SlotCode.REPLAYED, _replayed(core.origin_sequence))
+        elif (taking := of.takings.get(one.slot)) is not None:
+            done = taking.after(known.holdings.get(taking.place)) or (
+                taking.after(taking.word(0)) if taking.place in taken else None
+            )
+            if done is not None:
+                refused[one.slot] = done
+            elif one.refused is None:
+                taken.add(taking.place)
     fresh = {one.slot for one in of.slots} - duplicates.keys() - refused.keys()
     settled.slots = _counted(of, fresh, tally) if of.quotas else list(of.slots)
     refused.update((one.slot, one.refused) for one in settled.slots if one.slot in fresh and one.refused is not None)

@@ -74,6 +74,7 @@ class ErrorCode(IntEnum):
     FORK = 407
     PRUNED = 408
     STATE_CHANGED = 409
+    REFERENCE_REFUSED = 410
     CONSUMER_BUSY = 450
     SUPERSEDED = 451
     FLOOR_AHEAD = 452
@@ -81,6 +82,7 @@ class ErrorCode(IntEnum):
     REPORT_UNKNOWN = 454
     REPORT_HELD = 455
     REPORT_EXPIRED = 456
+    REPORT_RECALLED = 457
     LOG_UNKNOWN = 500
     RANGE_INVALID = 501
     VERIFICATION_FAILED = 502
@@ -139,6 +141,7 @@ _EXIT_CODES: Final[dict[int, frozenset[ErrorCode]]] = {
             ErrorCode.TRANSITION_NOT_ALLOWED,
             ErrorCode.DIGEST_MISMATCH,
             ErrorCode.ID_REUSED,
+            ErrorCode.REPORT_RECALLED,
             ErrorCode.REPLAYED,
             ErrorCode.SEQUENCE_GAP,
             ErrorCode.STATE_CHANGED,
@@ -151,6 +154,7 @@ _EXIT_CODES: Final[dict[int, frozenset[ErrorCode]]] = {
     14: frozenset(
         {
             ErrorCode.MALFORMED,
+            ErrorCode.REFERENCE_REFUSED,
             ErrorCode.LIMIT_EXCEEDED,
             ErrorCode.AGREEMENT_INVALID,
             ErrorCode.PRUNED,

@@ -43,10 +43,21 @@ async def test_nothing_is_handed_over_while_an_agreement_is_suspended(world):
     await consumer.all()
     await world.suspend()
     await world.admit(2)
-    await world.admit(1, transport_class=0)
     frames = await consumer.all()
     assert [frame for frame in frames if isinstance(frame, Delivered)] == []
-    assert frames[-1] == Held(AGREEMENT, 3)
+    assert frames[-1] == Held(AGREEMENT, 2)
+
+
+async def test_a_recall_is_handed_over_while_an_agreement_is_suspended(world):
+    await world.suspend()
+    await world.admit(2)
+    await world.admit(1, transport_class=0)
+    consumer = await world.connect()
+    (frame,) = await consumer.deliveries()
+    assert frame.slots == ((0, 1),)
+    await world.suspend(party="XBO")
+    await world.admit(1, transport_class=0)
+    assert len(await consumer.deliveries()) == 1, "nor does a suspension hold one that was in flight"
 
 
 async def test_what_was_in_flight_at_a_suspension_waits_for_its_originators_word(world):

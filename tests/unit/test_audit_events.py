@@ -82,6 +82,18 @@ def every_event() -> list[tuple[LogKind, Event]]:
         _abandoned(),
         _rejected_segment(),
         *every_act(good_audit()),
+        *(
+            events.taken_back(
+                kind,
+                time=1,
+                caller=CALLER,
+                recipient=("XBO", "n1"),
+                segments=[SegmentSlots(bytes(48), [0])],
+                report_id=bytes(16),
+                leaf=bytes(48),
+            )
+            for kind in (EventKind.RECALLED, EventKind.SUPERSEDED)
+        ),
     ]
     keys = [
         *AUDIT.key_events,

@@ -13,10 +13,13 @@ import builders_audit_cases_keys  # noqa: F401 - enters its cases
 import builders_audit_cases_life  # noqa: F401 - enters its cases
 from builders_audit import good_audit
 from builders_audit_cases import CASES, Case
+from builders_audit_cases_taken_back import recall, take_back
 from builders_audit_files import codes
 from comity.verify.bundle import GAPS as GAP_CODES
 from comity.verify.bundle import Code
 from comity.verify.checks import Verification
+from comity_broker.auditlog.kinds import EventKind
+from comity_policy.facts import Kind
 
 GAPS = {code.name for code in GAP_CODES}
 
@@ -31,3 +34,13 @@ def test_exactly_one_check_fails(code: str, make: Case, tmp_path: Path) -> None:
 
 def test_every_check_has_an_audit_in_which_only_it_fails() -> None:
     assert {code for code, _ in CASES} == {code.name for code in Code}
+
+
+def test_what_is_taken_back_as_it_should_be_passes(tmp_path: Path) -> None:
+    audit = good_audit()
+    take_back(audit, audit.sent[0], [1], recall(audit))
+    audit.deliver(audit.sent[0], [0], consumer="second")
+    new = audit.submit(1, first=4, kind=Kind.SUPERSEDE)
+    take_back(audit, audit.sent[0], [0], new, EventKind.SUPERSEDED)
+    audit.write(tmp_path)
+    assert codes(tmp_path) == set()

@@ -177,6 +177,23 @@ def expired(*, time: int, originator: str, recipient: Recipient, segments: Seque
     return event_between(EventKind.EXPIRED, originator, recipient, shared={"time": time}, content={}, segments=segments)
 
 
+def taken_back(
+    kind: EventKind,
+    *,
+    time: int,
+    caller: Caller,
+    recipient: Recipient,
+    segments: Sequence[SegmentSlots],
+    report_id: bytes,
+    leaf: bytes,
+) -> Event:
+    """Build RECALLED or SUPERSEDED: the caller's party took these slots back, by the report of that id and leaf."""
+    one_of(kind, EventKind.RECALLED, EventKind.SUPERSEDED)
+    content = {**call(caller), "report_id": report_id.hex(), "leaf": leaf.hex()}
+    shared = {"time": time}
+    return event_between(kind, caller.party, recipient, shared=shared, content=content, segments=segments)
+
+
 def id_reused(
     *, time: int, caller: Caller, report_id: bytes, leaf: bytes, known_leaf: bytes, known_log_index: int
 ) -> Event:

@@ -53,6 +53,8 @@ class EventKind(StrEnum):
     PARKED_REPLAYED = "PARKED_REPLAYED"
     PARKED_DROPPED = "PARKED_DROPPED"
     EXPIRED = "EXPIRED"
+    RECALLED = "RECALLED"
+    SUPERSEDED = "SUPERSEDED"
     ID_REUSED = "ID_REUSED"
     FORK_SEEN = "FORK_SEEN"
     AGREEMENT_PROPOSED = "AGREEMENT_PROPOSED"
@@ -254,6 +256,7 @@ _DUTY_KINDS: Final = "DUTY_DUE DUTY_OVERDUE DUTY_DONE DUTY_MISSED"
 _KEY: Final = f"time {_CALL} statement"
 _PARKED: Final = f"{_CALL} recipient consumer segments reason"
 _HELD: Final = f"{_CALL} recipient segments reason"
+_TAKEN_BACK: Final = f"{_CALL} recipient segments report_id leaf"
 _FROZEN: Final = f"time {_CALL} reason"
 _FORK: Final = f"time {_CALL} object seen own"
 
@@ -274,6 +277,8 @@ _ROWS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "PARKED_REPLAYED": ("time", _PARKED),
         "PARKED_DROPPED": ("time", _PARKED),
         "EXPIRED": ("time", "recipient segments"),
+        "RECALLED": ("time", _TAKEN_BACK),
+        "SUPERSEDED": ("time", _TAKEN_BACK),
         "ID_REUSED": ("time", f"{_CALL} report_id leaf known_leaf known_log_index"),
         "FORK_SEEN": (_FORK, ""),
         **dict.fromkeys(_STEP_KINDS.split(), (f"{_STEP} statement", "")),

@@ -1,6 +1,6 @@
 """Whether reports may be handed over now: their times, suspensions with what their originator said since, and the decision anew.
 
-In order, for a slot: withdrawn by its originator while it was held; expired; held by a suspension that came before it was handed
+In order, for a slot: taken back by its originator (recalled, superseded), whether it was handed over before or not; withdrawn by its originator while it was held; expired; held by a suspension that came before it was handed
 over and after which its originator said nothing; not permitted to this node any more; not yet to be handed over (`not_before`).
 Else it may go. What was handed over once is not held by a suspension any more: its age and the decision are looked at.
 
@@ -28,6 +28,7 @@ from comity_broker.standing import Standing, Under
 from comity_broker.storage.protocol import HoldingRow, HoldingState, ReportRow, SegmentRow
 from comity_policy.facts import Profile
 
+TAKEN_BACK: Final = frozenset({HoldingState.RECALLED, HoldingState.SUPERSEDED})
 _TRUSTED_MS: Final = 3_600_000
 _SLICE: Final = 32
 
@@ -42,7 +43,7 @@ class Suspension:
 
 @dataclass(slots=True)
 class Verdicts:
-    """What may be done with slots of one item. `hold` and `withdrawn` give the log entry that says so, 0 where none does.
+    """What may be done with slots of one item. `hold` and `withdrawn` give the log entry, `taken_back` the word.
 
     From the first slot on that waits for its `not_before` nothing more is said; `until_ms` is that time, else 0.
     """
@@ -51,6 +52,7 @@ class Verdicts:
     expired: int = 0
     hold: dict[int, int] = field(default_factory=dict)
     withdrawn: dict[int, int] = field(default_factory=dict)
+    taken_back: dict[int, HoldingRow] = field(default_factory=dict)
     until_ms: int = 0
 
 
@@ -79,7 +81,9 @@ def judge(
             for one in suspensions
             if one.slots >> slot & 1 and (word is None or word.log_index < one.log_index)
         ]
-        if word is not None and word.state == HoldingState.WITHDRAWN:
+        if word is not None and word.state in TAKEN_BACK:
+            verdicts.taken_back[slot] = word
+        elif word is not None and word.state == HoldingState.WITHDRAWN:
             verdicts.withdrawn[slot] = word.log_index
         elif row.expires_at <= now_ms:
             verdicts.expired |= 1 << slot

@@ -9,11 +9,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from comity_broker.dispatch.checking import TAKEN_BACK
 from comity_broker.dispatch.floors import LaneState
 from comity_broker.dispatch.lanes import LaneCursor, Reference
 from comity_broker.dispatch.shelf import Shelf
 from comity_broker.dispatch.withheld import decode_due
-from comity_broker.storage.protocol import ExceptionRow, ExceptionState, HoldRow, InboxRow, LaneRow, Reader, Reads
+from comity_broker.storage.protocol import (
+    ExceptionRow,
+    ExceptionState,
+    HoldingRow,
+    HoldRow,
+    InboxRow,
+    LaneRow,
+    Reader,
+    Reads,
+)
 
 AHEAD_LIMIT: Final = 256
 _OPEN_LIMIT: Final = 4096
@@ -39,6 +49,7 @@ class Desk:
     consumer: str
     cursors: dict[int, LaneCursor] = field(default_factory=dict)
     holds: list[HoldRow] = field(default_factory=list)
+    taken_back: dict[int, dict[int, HoldingRow]] = field(default_factory=dict)
     parked: dict[int, dict[int, int]] = field(default_factory=dict)
     held_told: int = 0
     stale: bool = True
@@ -68,8 +79,7 @@ class Desk:
         for one in rows:
             if one.state == ExceptionState.RETRY:
                 await self._take_up_replay(reader, shelf, one, now)
-        self.holds = await reader.holds(self.agreement_id)
-        self.stale = False
+        await self.read_holds(reader)
 
     async def _take_up_replay(self, reader: Reader, shelf: Shelf, row: ExceptionRow, now: float) -> None:
         segment = await shelf.segment(self.agreement_id, row.item)
@@ -99,10 +109,13 @@ class Desk:
         return grown
 
     async def read_holds(self, reader: Reader) -> None:
-        """Read the agreement's suspensions, where they may have changed."""
+        """Read the agreement's suspensions and what its originators took back, where they may have changed."""
         if self.stale:
             self.stale = False
             self.holds = await reader.holds(self.agreement_id)
+            for row in await reader.holdings(self.agreement_id):
+                if row.state in TAKEN_BACK:
+                    self.taken_back.setdefault(row.item, {})[row.slot] = row
 
     async def read_ahead(self, reader: Reader, cursor: LaneCursor, room: int, now: float, now_ms: int) -> None:
         """Read references of a lane: all that were handed over and are open, and at most `room` that were not handed over."""

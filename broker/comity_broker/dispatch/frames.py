@@ -21,6 +21,8 @@ class SkipReason(IntEnum):
     RETRY = 8
     OTHER_FRAME = 9
     DUPLICATE = 10
+    RECALLED = 11
+    SUPERSEDED = 12
 
 
 @dataclass(frozen=True, slots=True)

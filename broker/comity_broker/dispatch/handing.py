@@ -17,7 +17,7 @@ from comity_broker.dispatch.credits import Credits
 from comity_broker.dispatch.desk import AHEAD_LIMIT, Desk
 from comity_broker.dispatch.frames import Reason, Skip, SkipReason
 from comity_broker.dispatch.handover import HandOver, ItemPlan, Logged
-from comity_broker.dispatch.lanes import LaneCursor, Reference
+from comity_broker.dispatch.lanes import CONTROL_CLASS, LaneCursor, Reference
 from comity_broker.dispatch.logged import Recipient
 from comity_broker.dispatch.planning import Draft, Round, breathe
 from comity_broker.dispatch.shared import Shared
@@ -61,13 +61,18 @@ class HandingOver:
         self._turn = 0
         self._committed = self._commit if shared.tracer is None else self._traced
 
-    def deliverable(self, desk: Desk) -> Standing | None:
-        """Give the agreement, where anything may be handed over under it now."""
+    def deliverable(self, desk: Desk, transport_class: int | None = None) -> Standing | None:
+        """Give the agreement, where anything (of that class) may be handed over under it now; a recall may be out of force too."""
         standing = self._shared.ledger.standing(desk.agreement_id)
         now_ms = self._shared.clock.now_ms()
         if standing is None or standing.stopped:
             return None
-        return standing if standing.in_force(now_ms) and standing.admits(now_ms) else None
+        binds = transport_class == CONTROL_CLASS or standing.in_force(now_ms)
+        return standing if binds and standing.admits(now_ms) else None
+
+    def _epoch(self, desk: Desk) -> int:
+        standing = self._shared.ledger.standing(desk.agreement_id)
+        return 0 if standing is None else standing.epoch
 
     def node(self) -> NodeRecord | None:
         """Give the consumer's node, where its bundle is current."""
@@ -84,11 +89,12 @@ class HandingOver:
         self._turn += 1
         start = self._turn % len(desks) if desks else 0
         for desk in desks[start:] + desks[:start]:
+            # Before anything is read: what changes meanwhile gives another epoch, and the unit is refused.
+            epoch = self._epoch(desk)
             await self._read_ahead(desk, transport_class)
-            standing = self.deliverable(desk)
+            standing = self.deliverable(desk, transport_class)
             if standing is None:
                 continue
-            epoch = standing.epoch
             planned = Round(self._shared, self._to, self._credits, self._memo, desk, standing, node, transport_class)
             try:
                 await planned.plan()
@@ -159,7 +165,7 @@ def _take(desk: Desk, draft: Draft, logged: Logged) -> Outgoing | None:
         desk.parked.setdefault(plan.item, {})[slot] = attempts
     if plan.change is None:
         again = {slot: plan.attempt(slot) for slot in slots_of(plan.again)}
-        cursor.take_replay(reference, again, plan.expired | mask_of(plan.parked))
+        cursor.take_replay(reference, again, plan.expired | mask_of(plan.parked) | mask_of(plan.taken_back))
     else:
         again = {slot: plan.attempt(slot) for slot in slots_of(plan.slots) if plan.attempt(slot) > 1}
         cursor.take(reference, plan.change, again=again, reasons=reasons, handed=draft.has_frame)
@@ -185,6 +191,8 @@ def skips(
 
 def _reasons(plan: ItemPlan, logged: Logged) -> dict[int, Reason]:
     found = {slot: Reason(SkipReason.WITHDRAWN, log_index) for slot, log_index in plan.withdrawn.items()}
+    for slot, (state, log_index) in plan.taken_back.items():
+        found[slot] = Reason(SkipReason[state.name], log_index)
     for slot in slots_of(plan.expired):
         found[slot] = Reason(SkipReason.EXPIRED, logged.places[EventKind.EXPIRED, plan.originator])
     for slot in plan.parked:

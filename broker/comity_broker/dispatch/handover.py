@@ -34,7 +34,7 @@ class ItemPlan:
     """What is to be done with one item. `change` is what its floor takes, None for a replay, which moves none.
 
     `hand` slots are handed over for the first time, `again` slots were before; `attempts` has the number of each hand-over that
-    is not the first, `before` how often the slots were handed over that end or are held now, where they were. `expired` slots, `withdrawn` (with the entry that says so) and `parked` (with their attempts) are those the
+    is not the first, `before` how often the slots were handed over that end or are held now, where they were. `expired` slots, `withdrawn` (with the entry that says so), `taken_back` (with the state and the entry) and `parked` (with their attempts) are those the
     change settles, for a replay those that end.
     """
 
@@ -50,6 +50,7 @@ class ItemPlan:
     expired: int = 0
     hold: int = 0
     withdrawn: Mapping[int, int] = field(default_factory=dict)
+    taken_back: Mapping[int, tuple[ExceptionState, int]] = field(default_factory=dict)
     parked: Mapping[int, int] = field(default_factory=dict)
 
     @property
@@ -164,3 +165,5 @@ def _exceptions(to: Recipient, one: ItemPlan, logged: Logged) -> Iterator[Except
     for slot, log_index in one.withdrawn.items():
         attempts = one.before.get(slot, 0)
         yield ExceptionRow(to.node, to.consumer, one.item, slot, ExceptionState.WITHDRAWN, attempts, 0, "", log_index)
+    for slot, (state, log_index) in one.taken_back.items():
+        yield ExceptionRow(to.node, to.consumer, one.item, slot, state, one.before.get(slot, 0), 0, "", log_index)

@@ -34,6 +34,8 @@ _REASONS: Final = {
     ExceptionState.DROPPED: SkipReason.PARKED,
     ExceptionState.EXPIRED: SkipReason.EXPIRED,
     ExceptionState.WITHDRAWN: SkipReason.WITHDRAWN,
+    ExceptionState.RECALLED: SkipReason.RECALLED,
+    ExceptionState.SUPERSEDED: SkipReason.SUPERSEDED,
 }
 
 

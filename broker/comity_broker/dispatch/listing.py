@@ -2,7 +2,8 @@
 
 A party sees what it sent, with the consumers of every node that has it due, and what its own nodes have due, with its own
 consumers. A report that was refused at admission is shown to its originator's party alone, by its leaf. States, in order: what an
-exception says (parked, dropped, expired, withdrawn, waiting for another try); settled; withdrawn; expired; handed over; held; due.
+exception says (parked, dropped, expired, withdrawn, waiting for another try) unless it was recalled since; settled; withdrawn,
+recalled or superseded; expired; handed over; held; due.
 """
 
 from __future__ import annotations
@@ -49,14 +50,25 @@ class ReportState(IntEnum):
     WITHDRAWN = 8
     DROPPED = 9
     REFUSED = 10
+    RECALLED = 11
+    SUPERSEDED = 12
 
 
+_TAKEN_BACK: Final = frozenset({ReportState.RECALLED, ReportState.SUPERSEDED})
+_OPEN: Final = frozenset({ExceptionState.RETRY, ExceptionState.PARKED})
 _EXCEPTIONS: Final = {
     ExceptionState.RETRY: ReportState.RETRY,
     ExceptionState.PARKED: ReportState.PARKED,
     ExceptionState.DROPPED: ReportState.DROPPED,
     ExceptionState.EXPIRED: ReportState.EXPIRED,
     ExceptionState.WITHDRAWN: ReportState.WITHDRAWN,
+    ExceptionState.RECALLED: ReportState.RECALLED,
+    ExceptionState.SUPERSEDED: ReportState.SUPERSEDED,
+}
+_WORDS: Final = {
+    HoldingState.WITHDRAWN: ReportState.WITHDRAWN,
+    HoldingState.RECALLED: ReportState.RECALLED,
+    HoldingState.SUPERSEDED: ReportState.SUPERSEDED,
 }
 
 
@@ -158,7 +170,10 @@ def report_state(
     """Say where a report that a consumer has due stands; node and consumer are left empty."""
     row = place.exceptions.get((item, slot))
     bit = 1 << slot
+    ended = None if word is None else _WORDS.get(HoldingState(word.state))
     if row is not None:
+        if ended in _TAKEN_BACK and row.state in _OPEN:
+            return ConsumerLine("", "", ended, row.attempts)
         out = row.state == ExceptionState.RETRY and row.attempts > 0 and row.not_before <= now_ms
         if out and place.state.held(item) & bit:
             return ConsumerLine("", "", ReportState.HELD, row.attempts)
@@ -166,8 +181,8 @@ def report_state(
         return ConsumerLine("", "", state, row.attempts, row.reason)
     if place.state.settled(item, bit):
         return ConsumerLine("", "", ReportState.DONE)
-    if word is not None and word.state == HoldingState.WITHDRAWN:
-        return ConsumerLine("", "", ReportState.WITHDRAWN)
+    if ended is not None:
+        return ConsumerLine("", "", ended)
     if expires_at <= now_ms:
         return ConsumerLine("", "", ReportState.EXPIRED)
     if not place.state.waiting(item, bit):
@@ -267,10 +282,8 @@ class Listing:
     ) -> tuple[ConsumerLine, ...]:
         agreement_id = view.standing.agreement_id
         below = any(row.item < one.item_next and not one.clauses for one in view.holds)
-        word = None
-        if any(row.item < one.item_next for one in view.holds):
-            known = await self._shared.reader.known(agreement_id, Reads(holdings=[(row.item, slot)]))
-            word = known.holdings.get((row.item, slot))
+        known = await self._shared.reader.known(agreement_id, Reads(holdings=[(row.item, slot)]))
+        word = known.holdings.get((row.item, slot))
         spoken = word is not None and all(
             word.log_index > one.log_index for one in view.holds if row.item < one.item_next
         )

@@ -20,13 +20,13 @@ from comity_broker.dispatch.credits import Credits
 from comity_broker.dispatch.desk import Desk
 from comity_broker.dispatch.floors import Change
 from comity_broker.dispatch.handover import ItemPlan
-from comity_broker.dispatch.lanes import LaneCursor, Pending, Reference
+from comity_broker.dispatch.lanes import CONTROL_CLASS, LaneCursor, Pending, Reference
 from comity_broker.dispatch.logged import Recipient
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.withheld import mask_of, slots_of
-from comity_broker.dispatch.words import withdrawal_of
+from comity_broker.dispatch.words import taking_back_of, withdrawal_of
 from comity_broker.standing import Standing
-from comity_broker.storage.protocol import Reads, ReportRow, SegmentRow
+from comity_broker.storage.protocol import ExceptionState, HoldingState, Reads, ReportRow, SegmentRow
 
 BATCH_SEGMENTS: Final = 16
 BATCH_BYTES: Final = 2 << 20
@@ -58,7 +58,11 @@ class Draft:
         """Say whether the store changes by it."""
         plan = self.plan
         told = plan.change is not None and plan.change.told
-        return bool(plan.slots or plan.expired or plan.hold or plan.withdrawn or plan.parked) or self.first or told
+        return (
+            bool(plan.slots or plan.expired or plan.hold or plan.withdrawn or plan.parked or plan.taken_back)
+            or self.first
+            or told
+        )
 
 
 @dataclass(slots=True)
@@ -141,8 +145,8 @@ class Round:
         row, reports = await self._rows(reference, pending.slots)
         verdicts = await self._judge(row, reports, pending.slots, first_time=True)
         hand = mask_of(list(slots_of(verdicts.hand))[:free])
-        withdrawn = await self._withdrawn(row, verdicts)
-        settle = verdicts.expired | mask_of(withdrawn)
+        withdrawn, taken_back = await self._withdrawn(row, verdicts), await self._taken_back(row, verdicts)
+        settle = verdicts.expired | mask_of(withdrawn) | mask_of(taken_back)
         hold = mask_of(verdicts.hold) & ~cursor.state.held(reference.item)
         first = reference.item > cursor.state.handed and bool(hand | settle | hold or not reference.due)
         plan = self._item(
@@ -155,6 +159,7 @@ class Round:
             expired=verdicts.expired,
             hold=hold,
             withdrawn=withdrawn,
+            taken_back=taken_back,
         )
         self._take_in(Draft(cursor, reference, row, reports, plan, verdicts.hold, first=first))
         return verdicts.until_ms, hand == verdicts.hand
@@ -165,6 +170,8 @@ class Round:
         row, reports = await self._rows(reference, pending.slots)
         verdicts = await self._judge(row, reports, pending.slots, first_time=False)
         again = mask_of(list(slots_of(verdicts.hand))[:free])
+        taken_back = await self._taken_back(row, verdicts)
+        settle = verdicts.expired | mask_of(taken_back)
         hold = 0 if is_replay else mask_of(verdicts.hold)
         if is_replay:
             for slot in verdicts.hold:
@@ -172,13 +179,14 @@ class Round:
         plan = self._item(
             cursor,
             row,
-            None if is_replay else reference.change(settle=verdicts.expired, hold=hold, owes=bool(verdicts.expired)),
+            None if is_replay else reference.change(settle=settle, hold=hold, owes=bool(settle)),
             again=again,
             attempts={slot: reference.attempts.get(slot, 1) + 1 for slot in slots_of(again)},
             # A replay counts anew from 0, but what was parked had been handed over.
             before={slot: max(1, reference.attempt(slot)) for slot in slots_of(pending.slots)},
             expired=verdicts.expired,
             hold=hold,
+            taken_back=taken_back,
         )
         self._take_in(Draft(cursor, reference, row, reports, plan, verdicts.hold, explained=not pending.slots))
 
@@ -208,6 +216,7 @@ class Round:
         hold: int = 0,
         withdrawn: Mapping[int, int] | None = None,
         parked: Mapping[int, int] | None = None,
+        taken_back: Mapping[int, tuple[ExceptionState, int]] | None = None,
     ) -> ItemPlan:
         return ItemPlan(
             lane=cursor.row.lane,
@@ -223,6 +232,7 @@ class Round:
             hold=hold,
             withdrawn=withdrawn or {},
             parked=parked or {},
+            taken_back=taken_back or {},
         )
 
     async def _withdrawn(self, row: SegmentRow, verdicts: Verdicts) -> dict[int, int]:
@@ -232,6 +242,14 @@ class Round:
             for first in set(verdicts.withdrawn.values())
         }
         return {slot: entries[first] for slot, first in verdicts.withdrawn.items()}
+
+    async def _taken_back(self, row: SegmentRow, verdicts: Verdicts) -> dict[int, tuple[ExceptionState, int]]:
+        found: dict[int, tuple[ExceptionState, int]] = {}
+        for slot, word in verdicts.taken_back.items():
+            state, segment_id = ExceptionState[HoldingState(word.state).name], row.segment_id
+            reader, agreement_id = self.shared.reader, self.desk.agreement_id
+            found[slot] = state, await taking_back_of(reader, agreement_id, self.to, segment_id, word.log_index, state)
+        return found
 
     async def _breathe(self) -> None:
         await breathe(self.transport_class)
@@ -257,9 +275,12 @@ class Round:
             segment = parse_segment(row.data, self.memo)
             under = self.standing.compiled_before(now_ms)
             denied = await rechecker.denied(under, segment, slots, self.node, now_ms, breathe=self._breathe)
-        holds = [one for one in self.desk.holds if row.item < one.item_next] if first_time and slots else []
+        taken_back = self.desk.taken_back.get(row.item, {})
+        # What takes back is itself held by nothing.
+        may_hold = first_time and slots and self.transport_class != CONTROL_CLASS
+        holds = [one for one in self.desk.holds if row.item < one.item_next] if may_hold else []
         if not holds:
-            return judge(slots, reports, now_ms, denied=denied)
+            return judge(slots, reports, now_ms, denied=denied, words=taken_back)
         keys = [(row.item, slot) for slot in slots_of(slots)]
         words = (await self.shared.reader.known(self.desk.agreement_id, Reads(holdings=keys))).holdings
         suspensions: list[Suspension] = []
@@ -270,7 +291,7 @@ class Round:
                 suspended = self.standing.while_suspended(hold.clauses, now_ms)
                 held = await rechecker.denied(suspended, segment, slots, self.node, now_ms, breathe=self._breathe)
             suspensions.append(Suspension(hold.log_index, held))
-        by_slot = {slot: word for (_, slot), word in words.items()}
+        by_slot = {slot: word for (_, slot), word in words.items()} | taken_back
         return judge(slots, reports, now_ms, denied=denied, suspensions=suspensions, words=by_slot)
 
 

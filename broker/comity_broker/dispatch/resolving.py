@@ -138,8 +138,10 @@ class Resolving:
             rows = Rows(replace(head, broker_time=at), head.leaf_next)
             for key in keys:
                 before = known.holdings.get(key)
-                if before is not None and before.state == HoldingState.WITHDRAWN:
-                    raise ConflictError("a report that is named was withdrawn", code=ErrorCode.TRANSITION_NOT_ALLOWED)
+                if before is not None and before.state != HoldingState.CONFIRMED:
+                    raise ConflictError(
+                        "a report that is named was withdrawn or recalled", code=ErrorCode.TRANSITION_NOT_ALLOWED
+                    )
                 rows.holdings.append(HoldingRow(*key, state, head.leaf_next))
             events = [
                 held(

@@ -235,7 +235,7 @@ class Publishing:
         as_logged = log_caller(who, self._random_bytes(16))
         unit = unit_of(admissible, log, as_logged, draws, lanes_per_node=self._settings.lanes_per_node)
         waiting = asyncio.ensure_future(self._journal.submit(unit))
-        waiting.add_done_callback(self._wake(admissible.segment.agreement_id))
+        waiting.add_done_callback(self._wake(admissible))
         await asyncio.sleep(0)
         turn.pass_on()
         # A sender that goes away must not take its commit with it.
@@ -293,10 +293,15 @@ class Publishing:
                 leaf = admissible.slots[slot].item.leaf
                 self._operations.rejected(who, agreement_id, leaf, refused.error, (slot,))
 
-    def _wake(self, agreement_id: str) -> Callable[[asyncio.Future[Outcome[Admitted]]], None]:
+    def _wake(self, admissible: Admissible) -> Callable[[asyncio.Future[Outcome[Admitted]]], None]:
         def committed(done: asyncio.Future[Outcome[Admitted]]) -> None:
-            if not done.cancelled() and done.exception() is None and isinstance(done.result(), Committed):
-                self._admitted(agreement_id)
+            if done.cancelled() or done.exception() is not None:
+                return
+            outcome = done.result()
+            if isinstance(outcome, Committed):
+                if outcome.result.took_back:
+                    self._admission.took_back(admissible.standing, outcome.head.state_epoch)
+                self._admitted(admissible.segment.agreement_id)
 
         return committed
 

@@ -300,7 +300,7 @@ class Reader(Protocol):
         """Give the suspensions of an agreement, ascending."""
 
     async def holdings(self, shard: str) -> list[HoldingRow]:
-        """Give the words on held reports, ascending by (item, slot)."""
+        """Give the originators' words on reports, ascending by (item, slot)."""
 
     async def quotas(self, shard: str) -> list[QuotaRow]:
         """Give what the windows of an agreement's quotas hold, ascending by key."""

@@ -204,6 +204,8 @@ class ExceptionState(IntEnum):
     DROPPED = 3
     EXPIRED = 4
     WITHDRAWN = 5
+    RECALLED = 6
+    SUPERSEDED = 7
 
 
 class ExceptionRow(NamedTuple):
@@ -239,14 +241,16 @@ class UmbrellaRow(NamedTuple):
 
 
 class HoldingState(IntEnum):
-    """The originator's word on a held report."""
+    """The originator's word on a report: on a held one, or that takes any report back."""
 
     CONFIRMED = 1
     WITHDRAWN = 2
+    RECALLED = 3
+    SUPERSEDED = 4
 
 
 class HoldingRow(NamedTuple):
-    """The originator's word on one held report."""
+    """The originator's newest word on one report."""
 
     item: int
     slot: int

@@ -59,6 +59,8 @@ class SlotCode(IntEnum):
     MALFORMED = 11
     # Its decision permits something, and a stanza gives a node other portions than that.
     STANZAS = 12
+    # It takes a report back that is not there, not its originator's, or taken back before; or it is not formed as a recall.
+    REFERENCE = 13
 
 
 # --- batch signature ------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from comity.node.claims import Claim, Said, over
 from comity.v1 import exchange_pb2
 
 # Reasons after which a slot needs nothing more from this consumer.
-FINAL: Final = frozenset({Said.REFUSED, Said.NOT_ADDRESSED, Said.EXPIRED, Said.PARKED, Said.WITHDRAWN, Said.DUPLICATE})
+FINAL: Final = frozenset(Said) - {Said.DELIVERED}
 # A duplicate's entry is that of the segment in which it stood first, which this node need not have seen.
 _CLAIMED: Final = FINAL - {Said.DUPLICATE}
 # A sender chooses its numbers, so that a gap may be as long as a number is large.

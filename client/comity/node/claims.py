@@ -23,6 +23,8 @@ _ENDED: Final = {
     "EXPIRED": frozenset({"EXPIRED"}),
     "PARKED": frozenset({"PARKED", "PARKED_DROPPED"}),
     "WITHDRAWN": frozenset({"HELD_WITHDRAWN"}),
+    "RECALLED": frozenset({"RECALLED"}),
+    "SUPERSEDED": frozenset({"SUPERSEDED"}),
 }
 
 
@@ -36,6 +38,8 @@ class Said(IntEnum):
     PARKED = 4
     WITHDRAWN = 5
     DUPLICATE = 10
+    RECALLED = 11
+    SUPERSEDED = 12
 
 
 _OUTCOMES: Final = {

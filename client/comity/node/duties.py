@@ -30,7 +30,9 @@ from comity_policy.obligations import Answer, Handover, Tracked, duties
 from comity_policy.state import State
 
 _ENDING: Final = frozenset({"EXPIRED", "PARKED_DROPPED"})
-_KINDS: Final = frozenset({"SUBMIT_ACCEPTED", "DELIVERED", "ACKNOWLEDGED", *_ENDING})
+# What its originator took back is owed to nobody any more: that ends a waiting as an answer does.
+_TAKEN_BACK: Final = frozenset({"RECALLED", "SUPERSEDED"})
+_KINDS: Final = frozenset({"SUBMIT_ACCEPTED", "DELIVERED", "ACKNOWLEDGED", *_ENDING, *_TAKEN_BACK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Facts:
             self.segments[shared["segment_id"]] = _admitted(entry, shared)
             return
         own = entry.own(party)
-        if not own or (entry.kind == "ACKNOWLEDGED" and not self._is_signed(shared, own)):
+        if not own or (entry.kind == "ACKNOWLEDGED" and not self.is_signed(shared, own)):
             return
         recipient, at_ms = own["recipient"]["party"], shared["time"]
         for admitted, report, leaf in self._reports(_slots(entry.kind, own)):
@@ -88,7 +90,7 @@ class Facts:
         slots = ((segment_id.hex(), slot) for segment_id, slot in spoken.slots)
         return spoken.reports.union(report for _, report, _ in self._reports(slots))
 
-    def _is_signed(self, shared: dict[str, Any], own: dict[str, Any]) -> bool:
+    def is_signed(self, shared: dict[str, Any], own: dict[str, Any]) -> bool:
         """Say whether the node that an acknowledgement is said to be of signed it, with a key that counted then."""
         signed = SignedAck(bytes.fromhex(own["ack"]), bytes.fromhex(own["signature"]))
         try:

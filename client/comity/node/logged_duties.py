@@ -28,8 +28,10 @@ from comity_policy.obligations import DutyKind, Handover, duties_of_handover, st
 from comity_policy.recorded import Difference, Gap, Missing, Recorded, What
 
 _ENDING: Final = frozenset({"EXPIRED", "PARKED_DROPPED"})
-_FOLLOWED: Final = frozenset({"DELIVERED", "ACKNOWLEDGED", *_ENDING})
 _NONE: Final = frozenset[str]()
+# What its originator took back is owed to nobody any more.
+_TAKEN_BACK: Final = frozenset({"RECALLED", "SUPERSEDED"})
+_FOLLOWED: Final = frozenset({"DELIVERED", "ACKNOWLEDGED", *_ENDING, *_TAKEN_BACK})
 # A report at a party: (party, segment id in hex, slot).
 Report = tuple[str, str, int]
 Late = tuple[str, str]

@@ -147,5 +147,6 @@ def _unexplained(code: SlotCode) -> ComityError:
         SlotCode.CLOCK_WINDOW: ErrorCode.CLOCK_WINDOW,
         SlotCode.NOT_IN_FORCE: ErrorCode.AGREEMENT_NOT_IN_FORCE,
         SlotCode.SUITE: ErrorCode.SUITE_NOT_ALLOWED,
+        SlotCode.REFERENCE: ErrorCode.REFERENCE_REFUSED,
     }
     return RefusedError(f"the broker refused it: {code.name}", code=codes.get(code, ErrorCode.POLICY_DENIED))

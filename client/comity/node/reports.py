@@ -20,6 +20,8 @@ class ReportState(IntEnum):
     WITHDRAWN = 8
     DROPPED = 9
     REFUSED = 10
+    RECALLED = 11
+    SUPERSEDED = 12
 
 
 class ParkedAction(IntEnum):

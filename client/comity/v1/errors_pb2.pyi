@@ -139,6 +139,8 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """The slot came without its content."""
     ERROR_CODE_STATE_CHANGED: _ErrorCode.ValueType  # 409
     """The agreement changed between decision and commit; decided again."""
+    ERROR_CODE_REFERENCE_REFUSED: _ErrorCode.ValueType  # 410
+    """A recall or a replacement names no report that its originator may take back, or is not formed as one."""
     ERROR_CODE_CONSUMER_BUSY: _ErrorCode.ValueType  # 450
     """Block: subscribe.
 
@@ -156,6 +158,8 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """The report is held until the agreement is in force again."""
     ERROR_CODE_REPORT_EXPIRED: _ErrorCode.ValueType  # 456
     """The report has expired."""
+    ERROR_CODE_REPORT_RECALLED: _ErrorCode.ValueType  # 457
+    """The report was recalled or superseded by its originator."""
     ERROR_CODE_LOG_UNKNOWN: _ErrorCode.ValueType  # 500
     """Block: audit.
 
@@ -295,6 +299,8 @@ ERROR_CODE_PRUNED: ErrorCode.ValueType  # 408
 """The slot came without its content."""
 ERROR_CODE_STATE_CHANGED: ErrorCode.ValueType  # 409
 """The agreement changed between decision and commit; decided again."""
+ERROR_CODE_REFERENCE_REFUSED: ErrorCode.ValueType  # 410
+"""A recall or a replacement names no report that its originator may take back, or is not formed as one."""
 ERROR_CODE_CONSUMER_BUSY: ErrorCode.ValueType  # 450
 """Block: subscribe.
 
@@ -312,6 +318,8 @@ ERROR_CODE_REPORT_HELD: ErrorCode.ValueType  # 455
 """The report is held until the agreement is in force again."""
 ERROR_CODE_REPORT_EXPIRED: ErrorCode.ValueType  # 456
 """The report has expired."""
+ERROR_CODE_REPORT_RECALLED: ErrorCode.ValueType  # 457
+"""The report was recalled or superseded by its originator."""
 ERROR_CODE_LOG_UNKNOWN: ErrorCode.ValueType  # 500
 """Block: audit.
 

@@ -53,6 +53,10 @@ class _SkipReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SkipReason
     """Not with this frame: its turn has not come (credit, not_before), or an earlier frame of this stream brought it."""
     SKIP_REASON_DUPLICATE: _SkipReason.ValueType  # 10
     """The same report stands in an earlier segment."""
+    SKIP_REASON_RECALLED: _SkipReason.ValueType  # 11
+    """Recalled by its originator before it was answered; the recall itself comes in the control lane."""
+    SKIP_REASON_SUPERSEDED: _SkipReason.ValueType  # 12
+    """Superseded by its originator before it was answered; what stands in its place comes in its own lane."""
 
 class SkipReason(_SkipReason, metaclass=_SkipReasonEnumTypeWrapper):
     """SkipReason says why a recipient gets a reason instead of a report."""
@@ -79,6 +83,10 @@ SKIP_REASON_OTHER_FRAME: SkipReason.ValueType  # 9
 """Not with this frame: its turn has not come (credit, not_before), or an earlier frame of this stream brought it."""
 SKIP_REASON_DUPLICATE: SkipReason.ValueType  # 10
 """The same report stands in an earlier segment."""
+SKIP_REASON_RECALLED: SkipReason.ValueType  # 11
+"""Recalled by its originator before it was answered; the recall itself comes in the control lane."""
+SKIP_REASON_SUPERSEDED: SkipReason.ValueType  # 12
+"""Superseded by its originator before it was answered; what stands in its place comes in its own lane."""
 Global___SkipReason: _TypeAlias = SkipReason  # noqa: Y015
 
 class _ReportState:
@@ -109,6 +117,10 @@ class _ReportStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportSta
     """A parked report that was dropped."""
     REPORT_STATE_REFUSED: _ReportState.ValueType  # 10
     """Refused at admission: there is nothing to hand over."""
+    REPORT_STATE_RECALLED: _ReportState.ValueType  # 11
+    """Recalled by its originator before it was answered: it is not handed over any more."""
+    REPORT_STATE_SUPERSEDED: _ReportState.ValueType  # 12
+    """Superseded by its originator before it was answered: it is not handed over any more."""
 
 class ReportState(_ReportState, metaclass=_ReportStateEnumTypeWrapper):
     """ReportState is where a report stands for one consumer."""
@@ -135,6 +147,10 @@ REPORT_STATE_DROPPED: ReportState.ValueType  # 9
 """A parked report that was dropped."""
 REPORT_STATE_REFUSED: ReportState.ValueType  # 10
 """Refused at admission: there is nothing to hand over."""
+REPORT_STATE_RECALLED: ReportState.ValueType  # 11
+"""Recalled by its originator before it was answered: it is not handed over any more."""
+REPORT_STATE_SUPERSEDED: ReportState.ValueType  # 12
+"""Superseded by its originator before it was answered: it is not handed over any more."""
 Global___ReportState: _TypeAlias = ReportState  # noqa: Y015
 
 class _ParkedAction:

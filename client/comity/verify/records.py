@@ -40,11 +40,11 @@ exported   version:v1 origin_epoch:16 class:u8 first:u64 leaves:c256 slot:u32 pa
 outcomes   segment_id:48 outcomes:b256
 ack        suite:u16 agreement:text key_set:48 consumer:text time:u64 agreement_log_seen:seen segments:outcomes+64^segment_id
 duplicate  slot:u32 log_index:u64
-refusal    slot:u32 code:e12
+refusal    slot:u32 code:e13
 receipt    version:v1 origin:text255 agreement:text segment_id:48 first_agreement_sequence:u64 count:u32 log_index:u64 leaf_hash:32
            received_at:u64 admitted_at:u64 duplicates:duplicate*256^slot refusals:refusal*256^slot
 signed     record:b16384 slot:u32 path:48*6 signature:b4627
-slot       slot:u32 outcome:e4 leaf:48 report_id:16? code:e12? decision:u32
+slot       slot:u32 outcome:e4 leaf:48 report_id:16? code:e13? decision:u32
 """
 _LIMITS: Final = {
     "core": 69952,

@@ -30,6 +30,7 @@ agreement  PARKED PARKED_REPLAYED PARKED_DROPPED: time | actor certificate reque
 agreement  DELIVERED: time | certificate request recipient consumer session segments
 agreement  ACKNOWLEDGED: time key_log_size | certificate request recipient consumer ack signature
 agreement  EXPIRED: time | recipient segments
+agreement  RECALLED SUPERSEDED: time | actor certificate request recipient segments report_id leaf
 agreement  ID_REUSED: time | actor certificate request report_id leaf known_leaf known_log_index
 agreement  EMERGENCY_DECLARED REVIEWED BREACH_OPENED BREACH_UPDATED BREACH_CLOSED MEASURES_ATTESTED CONTACT_SET: STEP statement |
 agreement  SHREDDED RETURNED HOLDER_RELEASED CORRECTION_ASKED DATA_CORRECTED: time key_log_size | actor certificate request agreement agreement_digest statement

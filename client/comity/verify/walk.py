@@ -20,6 +20,7 @@ from comity.verify.keys import Key, KeyLog, Listing, Statement
 from comity.verify.records import read, require
 from comity.verify.steps import STEPS, Versions
 from comity.verify.table import ACTS, SHARED, read_json
+from comity.verify.taken_back import TakenBack, slots_of
 from comity.verify.texts import STEP_TYPES, Texts
 
 Node = tuple[str, str]
@@ -27,15 +28,6 @@ _TERMS: Final = ("agreement", "origin", "log_vkeys", "anchor_slot", "anchor_key"
 _LANE: Final = ("origin_epoch", "class", "first_origin_sequence")
 _SUBMITS: Final = ("SUBMIT_ACCEPTED", "SUBMIT_REJECTED")
 _POLICY, _REPLAYED, _GAP, _STANZAS, _CAME_PRUNED, _GRACE_MS, _LATE_MS = 2, 3, 9, 12, 6, 30_000, 60_000
-
-
-def slots_of(ranges: Iterable[list[int]]) -> list[int]:
-    """Give the slots that ascending, disjoint [first, last] ranges name; raises FormError."""
-    slots: list[int] = []
-    for first, last in ranges:
-        require((slots[-1] + 1 if slots else 0) <= first <= last < 256, "ranges of slots do not ascend")
-        slots += range(first, last + 1)
-    return slots
 
 
 @dataclass(slots=True)
@@ -71,7 +63,7 @@ class AgreementLog:
         self._logs = tuple(logs)
         self._umbrella_at: int | None = None
         self._above: list[tuple[int, int]] = []
-        self._versions = Versions()
+        self._versions, self._taken_back = Versions(), TakenBack()
         self._suspended = set[str]()
         found = len(log.report.findings)
         with self.expect(Code.AGREEMENT):
@@ -193,9 +185,12 @@ class AgreementLog:
         elif own:
             with self.expect(Code.PARTS, entry):
                 require(all(one == told for one in own.values()), "two parties were told different things")
+        if own and entry.kind in {"RECALLED", "SUPERSEDED"}:
+            with self.expect(Code.TAKEN_BACK, entry):
+                self._taken_back.take(entry.kind, told, self.segments)
         if own and entry.kind == "DELIVERED":
             with self.expect(Code.DELIVERED, entry):
-                self._check_delivered(told)
+                self._check_delivered(entry, told)
         if own and entry.kind == "ACKNOWLEDGED":
             with self.expect(Code.ACKNOWLEDGED, entry):
                 self._check_acknowledged(entry, told)
@@ -368,7 +363,7 @@ class AgreementLog:
                 due |= {slot for slot, code in codes.items() if code == _POLICY}
                 require(all(times[slot] == 1 for slot in due), "a slot has not exactly one decision")
 
-    def _check_delivered(self, told: dict[str, Any]) -> None:
+    def _check_delivered(self, entry: Entry, told: dict[str, Any]) -> None:
         node = told["recipient"]["party"], told["recipient"]["node"]
         for one in told["segments"]:
             segment, slots = self.segments.get(one["segment_id"]), slots_of(one["slots"])
@@ -383,6 +378,8 @@ class AgreementLog:
                 some = all(segment.permitted(slot, reader).get(node) for reader in readers)
                 require(some, f"slot {slot} was delivered and nothing of it permitted")
             self._delivered.setdefault((node, told["consumer"], one["segment_id"]), set()).update(slots)
+            with self.expect(Code.TAKEN_BACK, entry):
+                self._taken_back.check(node, one["segment_id"], slots)
 
     def _check_acknowledged(self, entry: Entry, told: dict[str, Any]) -> None:
         record = bytes.fromhex(told["ack"])
