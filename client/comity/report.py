@@ -220,7 +220,7 @@ class Report:
 class ReceivedReport:
     """A report as its reader may have it: the portions that opened, and which ones stay withheld.
 
-    `profile` and `times` are what was signed. `levels` are those of the originator's policy, for the banner. `refused` says why
+    `profile`, `times` and `refers_to` (relation, report, leaf) are what was signed. `levels` are those of the originator's policy, for the banner. `refused` says why
     portions stay closed; those in `waiting` open to another reader, for another purpose, or once their caveats are acknowledged.
     """
 
@@ -233,6 +233,21 @@ class ReceivedReport:
     viewer: str
     waiting: tuple[int, ...] = ()
     refused: tuple[ClauseExplanation, ...] = ()
+    refers_to: tuple[tuple[str, UUID, bytes], ...] = ()
+
+    @property
+    def recalls(self) -> UUID | None:
+        """Give the report that this one recalls: nothing of that is to be kept or shown any more; None where it is no recall."""
+        return self._named("recalls", Kind.RECALL)
+
+    @property
+    def supersedes(self) -> UUID | None:
+        """Give the report that this one takes the place of; None where it takes none's."""
+        return self._named("supersedes", Kind.SUPERSEDE)
+
+    def _named(self, relation: str, kind: Kind) -> UUID | None:
+        named = (report_id for word, report_id, _ in self.refers_to if word == relation)
+        return next(named, None) if self.profile.kind is kind else None
 
     @property
     def portions(self) -> tuple[Portion, ...]:

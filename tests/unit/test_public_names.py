@@ -52,7 +52,7 @@ def test_building_a_report_loads_no_network_and_no_database():
 
 
 def public(kind: type) -> set[str]:
-    return {name for name in vars(kind) if not name.startswith("_")}
+    return {name for one in kind.__mro__[:-1] for name in vars(one) if not name.startswith("_")}
 
 
 def test_the_blocking_face_has_the_same_names():

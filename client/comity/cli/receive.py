@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
@@ -14,11 +15,14 @@ from comity.cli.alarms import telling_alarms
 from comity.cli.base import Invocation, command, first_of, until_stopped
 from comity.cli.output import clause_json, safe
 from comity.cli.reading import acknowledging, reader_of, reading_options, tell_closed, tell_waiting
+from comity.cli.taken_back import tell_taken_back
 from comity.errors import ComityError
 from comity.identity.names import IdentityKind
+from comity.node.filed_back import FiledBack, file_back
 from comity.node.filing import file_report
 from comity.node.reader import ReadingOfficer
 from comity.node.reading import Acknowledge, Waiting
+from comity.node.taken_back import is_held
 from comity_policy.facts import Use
 
 
@@ -53,6 +57,9 @@ comity receive --into inbox --as XBO/n1 --purpose counter-terrorism --reader XBO
     "--use", default=Use.READ.value, show_default=True, type=click.Choice([one.value for one in Use]), help="For what."
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many reports.")
+@click.option(
+    "--remove-recalled", is_flag=True, help="Remove the files here of what is recalled or superseded, unless disputed."
+)
 @click.option("--take-over", is_flag=True, help="Take the consumer from the process that holds it.")
 def receive(
     run: Invocation,
@@ -66,6 +73,7 @@ def receive(
     reader_passphrase_file: str | None,
     accept_caveats: bool,
     limit: int | None,
+    remove_recalled: bool,
     take_over: bool,
 ) -> None:
     """Receive reports as files.
@@ -79,15 +87,18 @@ def receive(
     says so (or COMITY_PURPOSE): the sender's word is not the reader's. A use caveat is shown before the report and acknowledged on
     the terminal, or with --accept-caveats. What lacks one of these is not opened and not lost: it waits, and comes again when
     somebody receives who brings it.
+
+    A recall comes ahead of everything else. What it recalls is not written any more; files of it that are here already are flagged
+    by ID.recalled.json, and with --remove-recalled removed. That all copies are gone an officer certifies: comity report destroy.
     """
     place = run.acting(IdentityKind.NODE)
     passphrase = run.passphrase(str(place.identity))
     until_stopped(
         _receive(
             run,
-            Path(into),
             identity=str(place.identity),
             passphrase=passphrase,
+            filing=_Filing(run, Path(into), remove_recalled=remove_recalled),
             limit=limit,
             wanted={
                 "follow": follow,
@@ -103,10 +114,19 @@ def receive(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Filing:
+    """Where files are written, and whether those of what was taken back are removed."""
+
+    run: Invocation
+    directory: Path
+    remove_recalled: bool
+
+
 async def _receive(
     run: Invocation,
-    directory: Path,
     *,
+    filing: _Filing,
     identity: str,
     passphrase: bytes,
     limit: int | None,
@@ -122,12 +142,12 @@ async def _receive(
         before = asyncio.Event()
         before.set()
         try:
-            async with asyncio.TaskGroup() as filing:
+            async with asyncio.TaskGroup() as tasks:
                 # Leaving the connection closes what still receives: acknowledgements that were given go out first.
                 async for delivery in deliveries:
                     await room.acquire()
                     after = asyncio.Event()
-                    filing.create_task(_file(run, directory, delivery, room, before, after))
+                    tasks.create_task(_file(filing, node, delivery, room, before, after))
                     before = after
                     count += 1
                     if count == limit:
@@ -138,8 +158,8 @@ async def _receive(
 
 
 async def _file(  # noqa: PLR0917 - one task of the group above
-    run: Invocation,
-    directory: Path,
+    filing: _Filing,
+    node: comity.Node,
     delivery: comity.Delivery,
     room: asyncio.Semaphore,
     before: asyncio.Event,
@@ -148,20 +168,46 @@ async def _file(  # noqa: PLR0917 - one task of the group above
     """Write a report's files, then acknowledge it and say so, after the one before: several wait for the disk at once."""
     try:
         async with delivery as report:
-            filed = await asyncio.to_thread(
-                file_report,
-                directory,
-                report,
-                agreement_id=delivery.agreement_id,
-                originator=delivery.origin,
-                admitted_at=delivery.admitted_at,
-                log_index=delivery.log_index,
-            )
+            back = await _file_back(filing, node, delivery, report)
+            filed = None
+            if back is None or back.how != "recalled":
+                filed = await asyncio.to_thread(
+                    file_report,
+                    filing.directory,
+                    report,
+                    agreement_id=delivery.agreement_id,
+                    originator=delivery.origin,
+                    admitted_at=delivery.admitted_at,
+                    log_index=delivery.log_index,
+                )
             await before.wait()
-        _tell(run, report, filed.description, delivery, new=filed.new)
+        if back is not None:
+            tell_taken_back(filing.run, report, back, delivery)
+        if filed is not None:
+            _tell(filing.run, report, filed.description, delivery, new=filed.new)
     finally:
         after.set()
         room.release()
+
+
+async def _file_back(
+    filing: _Filing, node: comity.Node, delivery: comity.Delivery, report: comity.ReceivedReport
+) -> FiledBack | None:
+    """Flag (and remove) the files of what a report takes back; None where it takes nothing."""
+    named = report.recalls or report.supersedes
+    if named is None:
+        return None
+    leaf = next(leaf for _, report_id, leaf in report.refers_to if report_id == named)
+    holds = node.agreement(delivery.agreement_id).state.holds()
+    return await asyncio.to_thread(
+        file_back,
+        filing.directory,
+        report,
+        agreement_id=delivery.agreement_id,
+        received_at=delivery.admitted_at,
+        remove=filing.remove_recalled,
+        held=is_held(holds, named.bytes, leaf),
+    )
 
 
 def _tell(

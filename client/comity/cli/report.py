@@ -9,7 +9,7 @@ from uuid import UUID
 import click
 
 import comity
-from comity.cli import report_copies, report_end
+from comity.cli import report_copies, report_end, report_recall
 from comity.cli.approvals import YES, Asking, approve_here, approvers, waiting_facts, waiting_here, waiting_words
 from comity.cli.base import Group, Invocation
 from comity.cli.connected import with_node
@@ -148,6 +148,7 @@ def withdraw(run: Invocation, *, report_ids: tuple[UUID, ...]) -> None:
     _held(run, report_ids, HeldAction.WITHDRAW)
 
 
+report_recall.add_to(report)
 report_end.add_to(report)
 
 

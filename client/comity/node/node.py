@@ -52,6 +52,7 @@ from comity.node.reading import Acknowledge, Terms, Waiting
 from comity.node.receipts import Receipt, Sent
 from comity.node.reports import HeldAction, ParkedAction, ReportRow, ReportState, SlotRef
 from comity.node.sending import PATIENCE_SECONDS, Sender
+from comity.node.taking_back import TakesBack
 from comity.report import ReceivedReport, Report
 from comity.suites import RandomBytes
 from comity_policy.facts import Use
@@ -61,7 +62,7 @@ DEFAULT_CONSUMER: Final = "default"
 _LOG: Final = logging.getLogger(__name__)
 
 
-class Node:
+class Node(TakesBack):
     """A node that is connected. `connect` makes one; its methods may be used by several tasks of one event loop."""
 
     def __init__(

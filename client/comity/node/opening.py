@@ -46,6 +46,7 @@ from comity.node.opened import OpenSegment, OpenSlot, Placed, Present, Question,
 from comity.node.permitting import Occasion, Opened, Permitted, permitted
 from comity.node.reader import ProvedReader
 from comity.node.revoked_since import is_hidden, verdict_of
+from comity.node.signed_terms import words_of
 from comity.portion import Portion
 from comity.report import ReceivedReport
 from comity.v1 import exchange_pb2
@@ -157,8 +158,7 @@ class Opening:
         forked: Mapping[int, str],
         where: tuple[BatchSignature, int, tuple[bytes, ...]],
     ) -> OpenSegment:
-        record, key = signer
-        admission = self._time_of_admission(fold, verified.segment, place)
+        (record, key), admission = signer, self._time_of_admission(fold, verified.segment, place)
         return OpenSegment(
             verified=verified,
             fold=fold,
@@ -304,6 +304,7 @@ class Opening:
             viewer=self._identity.party,
             waiting=tuple(decided.waiting),
             refused=decided.refused,
+            refers_to=words_of(report.core.refers_to),
         )
         return OpenSlot(
             report=received if shown else None,

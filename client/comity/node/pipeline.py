@@ -23,6 +23,7 @@ from comity.envelope.evidence import encode_batch_signature, sign_batch
 from comity.envelope.profile import is_urgent
 from comity.keys.signer import Signer
 from comity.node.background import Background, to_its_end
+from comity.node.delivery import CLASSES
 from comity.node.outbox import Lane, Outbox, StoredBatch, StoredReceipt
 from comity.node.publishing import Outgoing, Publisher
 from comity.node.sealing import KeySet, Sealed, Sealing
@@ -142,7 +143,8 @@ class Pipeline:
             return []
         group: list[Sealed] = []
         left: deque[Sealed] = deque()
-        for one in sealing.sealed:
+        # Recalls stand first under a signature that is urgent; within a lane the order stays.
+        for one in sorted(sealing.sealed, key=lambda one: one.stored.lane.transport_class % CLASSES > 0):
             if one.stored.lane in self.broken:
                 self._handed_back(one)
             elif (

@@ -7,7 +7,9 @@ Rules in order:
    closed. A caveat that the same reader acknowledged for the same report in the same words is not shown again.
 3. A report of which something waits for another opening is entered as waiting and then parked: nothing is lost, and its lane
    goes on. It is asked for again when somebody opens who brings what some portion lacked (`to_ask_again`), once by each terms.
-4. A report is acknowledged once every portion that somebody may open was opened, in one opening or in several: what an
+4. What takes a report back is entered before it is shown, and the envelope of the report dropped unless an open dispute holds it;
+   from then on the report is opened no more.
+5. A report is acknowledged once every portion that somebody may open was opened, in one opening or in several: what an
    application has taken is entered when it is done with it, and waits for nobody any more at that consumer.
 """
 
@@ -21,6 +23,7 @@ from uuid import UUID
 
 from comity.envelope.exported import encode_exported
 from comity.envelope.segment import WholeItem
+from comity.errors import ErrorCode, RefusedError
 from comity.identity.names import Identity
 from comity.node.clock import NowMs
 from comity.node.opened import OpenSegment, OpenSlot, Refusal
@@ -29,6 +32,8 @@ from comity.node.permitting import Opened
 from comity.node.reader import ProvedReader
 from comity.node.register import AcknowledgedLine, KeptEnvelope, OpenedLine, Register, WaitingLine
 from comity.node.reports import SlotRef
+from comity.node.taken_back import How, TakenBack, is_held
+from comity.report import ReceivedReport
 from comity_policy.explanation import ClauseExplanation
 from comity_policy.facts import Use
 from comity_policy.readers import Lack, UseCaveat
@@ -122,10 +127,54 @@ class Reading:
         if result.caveats and await self.ask(opened, item, result):
             result = self._opening.open_slot(opened, slot, self.known(item))
         if isinstance(result, OpenSlot):
+            if result.report is not None and result.report.refers_to:
+                self._take_back(opened, result.report, result.expires_at)
             if registered and result.report is not None:
                 await self.enter_opened(opened, item, result, _kept(opened, slot, result))
             result = await self._waits(opened, slot, result)
         return result
+
+    def look(self) -> None:
+        """See what other consumers of this node learned to be taken back."""
+        self._register.taken_back.look()
+
+    def taken_back(self, item: WholeItem) -> TakenBack | None:
+        """Give how its originator took a report back; None where it did not."""
+        core = item.core
+        return self._register.taken_back.find(core.report_id, item.leaf, core.profile.originator.party)
+
+    def refuse_taken_back(self, report_id: bytes) -> None:
+        """Raise RefusedError REPORT_RECALLED for a report that its originator took back."""
+        self.look()
+        line = self._register.taken_back.of_report(report_id)
+        if line is not None:
+            raise RefusedError(
+                f"{line.words}: it is not opened any more",
+                what_to_do="What is left of it is to be destroyed: comity report destroy certifies that.",
+                code=ErrorCode.REPORT_RECALLED,
+            )
+
+    def _take_back(self, opened: OpenSegment, report: ReceivedReport, expires_at: int) -> None:
+        how, named = How.RECALLED, report.recalls
+        if named is None:
+            how, named = How.SUPERSEDED, report.supersedes
+        if named is None:
+            return
+        leaf = next(leaf for _, report_id, leaf in report.refers_to if report_id == named)
+        self._register.taken_back.add(
+            TakenBack(
+                report_id=named.bytes,
+                leaf=leaf,
+                party=report.profile.originator.party,
+                how=how,
+                by=report.report_id.bytes,
+                agreement_id=opened.segment.agreement_id,
+                at=self.now_ms(),
+                expires_at=expires_at,
+            )
+        )
+        if not is_held(opened.fold.state(self.now_ms()).holds(), named.bytes, leaf):
+            self._register.drop_report(named.bytes, leaf)
 
     def to_ask_again(self) -> tuple[WaitingLine, ...]:
         """Give what waits and may open now: to others than tried it, or with its caveats shown."""

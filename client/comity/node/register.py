@@ -9,6 +9,7 @@ Rules in order:
 4. Who opened a waiting report in vain, and which portions whom an opening gave were taken, is kept until it expires.
 5. A number of the register is one copy or translation: it is taken once, by whoever made it.
 6. Several processes of a node may write; each write is one transaction.
+7. Of a report that its originator took back (`taken_back`) no envelope is kept and nothing waits, unless a dispute holds it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Final
 
 from comity.errors import ErrorCode, NotFoundError
 from comity.node.database import open_database, rows_of, storing
+from comity.node.taken_back import FILE, TakenBackReports
 from comity_policy.facts import Use
 from comity_policy.readers import Lack
 
@@ -115,9 +117,11 @@ class Register:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._db = open_database(path, schema=_SCHEMA, version=_VERSION)
+        self.taken_back = TakenBackReports(path.with_name(FILE))
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
+        self.taken_back.close()
         with storing(self._path):
             self._db.close()
 
@@ -264,8 +268,16 @@ class Register:
             )
         return KeptEnvelope(*rows[0])
 
+    def drop_report(self, report_id: bytes, leaf: bytes) -> None:
+        """Drop the envelope of a report that was taken back, and what waits of it at any consumer; its lines stay."""
+        with storing(self._path), self._db:
+            rows_of(self._db, "DELETE FROM envelope WHERE report_id = ?", (report_id,))
+            rows_of(self._db, "DELETE FROM waiting WHERE report_id = ? AND leaf = ?", (report_id, leaf))
+            rows_of(self._db, "DELETE FROM tried WHERE leaf = ?", (leaf,))
+
     def drop_expired(self, now_ms: int) -> None:
         """Drop envelopes of reports that have expired, and who tried to open them: nobody may any more."""
+        self.taken_back.drop_expired(now_ms)
         with storing(self._path), self._db:
             for table in ("envelope", "tried"):
                 rows_of(self._db, f"DELETE FROM {table} WHERE expires_at <= ?", (now_ms,))  # noqa: S608 - our own tables

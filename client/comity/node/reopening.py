@@ -49,6 +49,7 @@ class Reopening:
         `copied`: it is written down, whatever it is for. Raises NotFoundError for a report that is not kept, UsageError where several portions could be meant, RefusedError with
         the clauses, ConflictError where another process took the registered number first.
         """
+        self._reading.refuse_taken_back(report_id.bytes)
         kept = self._register.envelope(report_id.bytes)
         reading, use = self._reading, self._reading.use
         copying = use if use in COPYING else Use.COPY if copied else None
@@ -76,6 +77,7 @@ class Reopening:
                 f"{use.value} is not registered",
                 what_to_do=f"One of {', '.join(sorted(one.value for one in COPYING))}.",
             )
+        self._reading.refuse_taken_back(report_id.bytes)
         kept = self._register.envelope(report_id.bytes)
         _, _, result = await self._decided(kept, use, registered=True)
         _shown(result, kept, use)

@@ -6,7 +6,8 @@ Rules in order:
 2. A lane waits behind a report that was given back until it comes again and ends, or its time and some grace have passed (it
    was parked after its last attempt). Other lanes do not wait.
 3. A report the inbox has as acknowledged is acknowledged again and not shown, whatever number it comes under. A report id under
-   another leaf, or another report under an acknowledged number, is quarantined and an alarm.
+   another leaf, or another report under an acknowledged number, is quarantined and an alarm. One that its originator took back is
+   not shown, whether that came before it or after.
 4. A report that comes again while the application still has it is not shown twice: its end counts for both.
 5. A report that waits whole for another opening is parked (`reading`); of one that waits in part, what is open is shown, and once
    the application has taken that, it is entered and the report parked. A recall is never parked: it comes again after a while.
@@ -117,6 +118,7 @@ class Showing:
 
     def take(self, opened: OpenSegment, lane: InboxLane, frame: exchange_pb2.Delivery) -> None:
         """Take a segment whose slots are to be shown."""
+        self._reading.look()
         slots = deque((one.slot, one.attempt) for one in frame.slots if one.slot < len(opened.segment.items))
         if slots:
             self.held_bytes += len(frame.segment)
@@ -201,6 +203,10 @@ class Showing:
                     slot,
                     Settlement(work.lane, number, AckOutcome.ACKNOWLEDGED, core.report_id, item.leaf, core.expires_at),
                 )
+                return None
+            taken_back = self._reading.taken_back(item)
+            if taken_back is not None:
+                self._refuse(work, slot, Refusal(AckOutcome.REFUSED, taken_back.words))
                 return None
         # In hand from here on: whoever reads may be asked, and meanwhile the session may end or hand it over again.
         self._in_hand[key] = work

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
+from uuid import UUID
 
 from comity.envelope.core import Reference, Relation
 from comity.errors import ErrorCode, KeyFault, MalformedError
@@ -20,7 +21,8 @@ from comity_policy.sources import AnyClause, every_layer
 
 NO_TIMES: Final = Times(-1, -1, -1)
 DEFAULT_KEEP_MS: Final = 30 * 86_400_000
-_RELATIONS: Final = {relation.name.lower().replace("_", "-"): relation for relation in Relation}
+_WORDS: Final = {relation: relation.name.lower().replace("_", "-") for relation in Relation}
+_RELATIONS: Final = {word: relation for relation, word in _WORDS.items()}
 
 
 def suite_of(view: AgreementView, own: NodeRecord) -> Suite:
@@ -68,3 +70,8 @@ def references_of(report: Report) -> tuple[Reference, ...]:
             raise MalformedError(f"{word!r} is not one of: {', '.join(_RELATIONS)}")
         found.append(Reference(_RELATIONS[word], report_id.bytes, leaf))
     return tuple(found)
+
+
+def words_of(references: tuple[Reference, ...]) -> tuple[tuple[str, UUID, bytes], ...]:
+    """Give references as reports hold them."""
+    return tuple((_WORDS[one.relation], UUID(bytes=one.report_id), one.leaf) for one in references)

@@ -28,6 +28,7 @@ from comity.node.agreement_view import AgreementView
 from comity.node.alarms import Alarm
 from comity.node.approving import Approver
 from comity.node.awaiting import WaitingReport
+from comity.node.holders import Holding
 from comity.node.previews import Preview
 from comity.node.reader import ReadingOfficer
 from comity.node.reading import Acknowledge, CaveatShown, Waiting
@@ -231,6 +232,21 @@ class Node:
     ) -> Iterator[Sent]:
         """Send reports in constant memory; gives what became of each, in their order. They are read in the loop's thread."""
         return self._loop.each(self._node.send_many(reports, agreement=agreement, approved_by=approved_by))
+
+    def recall(self, report_id: UUID, *, agreement: str = "", reason: str = "") -> Receipt:
+        """Take a report back (see `comity.node.node.Node.recall`)."""
+        return self._loop.run(self._node.recall(report_id, agreement=agreement, reason=reason))
+
+    def supersede(
+        self, report_id: UUID, report: Report, *, agreement: str = "", approved_by: Sequence[Approver] = ()
+    ) -> Receipt:
+        """Put a report in the place of another (see `comity.node.node.Node.supersede`)."""
+        return self._loop.run(self._node.supersede(report_id, report, agreement=agreement, approved_by=approved_by))
+
+    def holders(self, report_id: UUID, *, agreement: str = "") -> Holding:
+        """Say who holds a report of this party (see `comity.node.node.Node.holders`)."""
+        found: Holding = self._loop.call(self._node.holders, report_id, agreement=agreement)
+        return found
 
     @property
     def released(self) -> tuple[UUID, ...]:
