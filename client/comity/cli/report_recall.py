@@ -30,8 +30,7 @@ def add_to(group: Group) -> None:
 
 @_BACK.does(
     "recall",
-    example="""comity report recall 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --reason 'the source was wrong' --as XAR/n1
-comity report holders 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --as XAR/n1""",
+    example="comity report recall 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --reason 'the source was wrong' --as XAR/n1",
 )
 @_REPORT
 @_AGREEMENT
