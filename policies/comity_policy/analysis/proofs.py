@@ -4,7 +4,7 @@ Rules in order:
 
 1. A proof is about what is decided: it asks, for every direction, point and time of making, whether the conditions of a
    permit hold together with what must never be. What must never be is said here from the agreement's own clauses, not
-   from how they were lowered.
+   from how they were lowered. It is about messages that give something: a recall, which takes back, is not asked about.
 2. There is no such case: PROVED. There is one: REFUTED, with the case, which the engine was asked too (`witness`).
 3. Suspension only subtracts: what is permitted while a clause (or the whole agreement) is suspended was permitted before.
    So does a national caveat. An emergency lifts what it may lift and nothing else; an arrangement permits nothing that a
@@ -24,7 +24,7 @@ from enum import StrEnum
 from comity_policy.analysis import attributes as of
 from comity_policy.analysis.agreed import promises
 from comity_policy.analysis.concrete import wishes, within, witness
-from comity_policy.analysis.conditions import Section, directions, sections
+from comity_policy.analysis.conditions import RECALLING, Section, directions, sections
 from comity_policy.analysis.relaxations import newly_permitted
 from comity_policy.analysis.solver import find
 from comity_policy.analysis.terms import (
@@ -230,10 +230,9 @@ def _permitted(source: Source, never: Never) -> Witness | None:
     """Give a permitted case of what must never be."""
     for pair in directions(source):
         for section in sections(source, *pair):
-            example = find(
-                (within(section.window), never(source, section), *(no(one.term) for one in section.conditions)),
-                wishes(pair, section.window),
-            )
+            permit = (no(one.term) for one in section.conditions)
+            wanted = (within(section.window), no(RECALLING), never(source, section), *permit)
+            example = find(wanted, wishes(pair, section.window))
             if example is not None:
                 return witness(example, pair, section.point, source).permitted_by(source)
     return None
