@@ -61,9 +61,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     @property
     def full_at(self) -> dict[int, float]:
-        """Give by class from how full a disk on it is not written any more."""
+        """Give by class from how full a disk on it is not written any more: recalls are, as acknowledgements, until it is full."""
         urgent = self.urgent_full
-        return {0: urgent, 1: urgent, 2: urgent, 3: self.priority_full, 4: self.routine_full}
+        return {0: 1.0, 1: urgent, 2: urgent, 3: self.priority_full, 4: self.routine_full}
 
 
 def read_settings(

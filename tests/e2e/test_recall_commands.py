@@ -36,7 +36,7 @@ def test_a_recalled_report_is_flagged_no_more_opened_and_at_last_certified_gone(
     assert (flagged["report_id"], flagged["reason"]) == (report_id, "the source was wrong")
     assert (sorted(flagged["files_left"]), flagged["files_removed"]) == (sorted(kept), [])
     flag = json.loads((into / f"{report_id}.recalled.json").read_text())
-    assert (flag["by"], flag["reason"], flag["held_by_a_dispute"]) == ("XAR", "the source was wrong", False)
+    assert (flag["by"], flag["reason"], flag["held_by_disputes"]) == ("XAR", "the source was wrong", [])
     export = ("report", "export", report_id, "--use", "copy", "--into", str(tmp_path / "copy"), "--as", "XBO/n1")
     refused = world.bohemund.run(*export, *USES, "--json")
     assert (refused.code, refused.error["code"]) == (13, "REPORT_RECALLED")

@@ -22,7 +22,7 @@ from comity.node.filed_back import FiledBack, file_back
 from comity.node.filing import file_report
 from comity.node.reader import ReadingOfficer
 from comity.node.reading import Acknowledge, Waiting
-from comity.node.taken_back import is_held
+from comity.node.taken_back import held_by
 from comity_policy.facts import Use
 
 
@@ -198,7 +198,7 @@ async def _file_back(
     if named is None:
         return None
     leaf = next(leaf for _, report_id, leaf in report.refers_to if report_id == named)
-    holds = node.agreement(delivery.agreement_id).state.holds()
+    state = node.agreement(delivery.agreement_id).state
     return await asyncio.to_thread(
         file_back,
         filing.directory,
@@ -206,7 +206,7 @@ async def _file_back(
         agreement_id=delivery.agreement_id,
         received_at=delivery.admitted_at,
         remove=filing.remove_recalled,
-        held=is_held(holds, named.bytes, leaf),
+        held_by=held_by(state, named.bytes, leaf),
     )
 
 

@@ -112,7 +112,7 @@ def holders(run: Invocation, *, report_id: UUID, agreement_id: str) -> None:
             portions=[index + 1 for index in one.portions],
             standing=one.standing,
             outstanding=one.outstanding,
-            held=one.held,
+            held_by_disputes=list(one.held_by),
             taken_back_how=one.taken_back_how,
             **{name: _proof(getattr(one, name)) for name in _PROOFS},
         )

@@ -16,7 +16,7 @@ def tell_taken_back(run: Invocation, report: comity.ReceivedReport, back: FiledB
         **{back.how: str(report.report_id)},
         originator=delivery.origin,
         reason=report.text if back.how == "recalled" else "",
-        held_by_a_dispute=back.held,
+        held_by_disputes=list(back.held_by),
         flag=back.flag.name,
         files_left=[one.name for one in back.left],
         files_removed=[one.name for one in back.removed],
@@ -27,8 +27,9 @@ def tell_taken_back(run: Invocation, report: comity.ReceivedReport, back: FiledB
     run.output.say(f"Report {back.report_id} is {back.how.upper()} by {safe(delivery.origin)}{reason}")
     for one in back.removed:
         run.output.say(f"  removed: {one.name}")
-    if back.held:
-        run.output.say("  An open dispute holds it: keep what is here, show it to nobody.")
+    if back.held_by:
+        which = ", ".join(one[:16] for one in back.held_by)
+        run.output.say(f"  An open dispute holds it ({which}): keep what is here, show it to nobody.")
         return
     for one in back.left:
         run.output.say(f"  to be destroyed: {one.name}")

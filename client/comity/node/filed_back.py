@@ -36,11 +36,17 @@ class FiledBack:
     flag: Path
     left: tuple[Path, ...]
     removed: tuple[Path, ...]
-    held: bool
+    held_by: tuple[str, ...]
 
 
 def file_back(
-    directory: Path, taking: ReceivedReport, *, agreement_id: str, received_at: int, remove: bool, held: bool
+    directory: Path,
+    taking: ReceivedReport,
+    *,
+    agreement_id: str,
+    received_at: int,
+    remove: bool,
+    held_by: tuple[str, ...],
 ) -> FiledBack:
     """Flag the files of what `taking` recalls or supersedes, and remove them by rule 3. Raises StorageError."""
     how, report_id = ("recalled", taking.recalls) if taking.recalls else ("superseded", taking.supersedes)
@@ -48,7 +54,7 @@ def file_back(
         raise ValueError("a report that takes nothing back")
     flag = directory / f"{report_id}.{how}.json"
     files = sorted(_files_of(directory, report_id))
-    gone = files if remove and not held else []
+    gone = files if remove and not held_by else []
     left = [one for one in files if one not in gone]
     said = {
         "report_id": str(report_id),
@@ -57,7 +63,7 @@ def file_back(
         "by": taking.profile.originator.party,
         "reason": taking.text if how == "recalled" else "",
         "received_at": rfc3339(received_at),
-        "held_by_a_dispute": held,
+        "held_by_disputes": list(held_by),
         "files_left": [one.name for one in left],
         "files_removed": [one.name for one in gone],
     }
@@ -67,7 +73,7 @@ def file_back(
             one.unlink(missing_ok=True)
         if gone:
             _flush(directory)
-    return FiledBack(report_id, how, flag, tuple(left), tuple(gone), held)
+    return FiledBack(report_id, how, flag, tuple(left), tuple(gone), held_by)
 
 
 def _files_of(directory: Path, report_id: UUID) -> Iterator[Path]:

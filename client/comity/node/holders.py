@@ -23,7 +23,7 @@ from comity.node.duties import Facts
 from comity.node.entries import SHARED, MirroredEntry
 from comity.node.logged_entries import slots_in
 from comity.node.mirror import Mirror
-from comity.node.taken_back import is_held
+from comity.node.taken_back import held_by
 from comity.statement import from_json
 from comity_policy.acts import ActKind
 
@@ -41,7 +41,10 @@ class Proof:
 
 @dataclass(slots=True)
 class Holder:
-    """One node that was to get the report; `node` is PARTY/NODE, `portions` count from 0. What is None has no proof."""
+    """One node that was to get the report; `node` is PARTY/NODE, `portions` count from 0. What is None has no proof.
+
+    `held_by` are the open disputes that forbid destroying it.
+    """
 
     node: str
     portions: tuple[int, ...]
@@ -53,7 +56,7 @@ class Holder:
     told: Proof | None = None
     acknowledged: Proof | None = None
     destroyed: Proof | None = None
-    held: bool = False
+    held_by: tuple[str, ...] = ()
 
     @property
     def party(self) -> str:
@@ -73,7 +76,7 @@ class Holder:
         if self.sent is None:
             return "not sent" if self.taken_back is None else "never sent"
         if self.taken_back is not None:
-            if self.held:
+            if self.held_by:
                 return "held"
             return "outstanding" if self.acknowledged is None else "recall acknowledged"
         if self.read is not None:
@@ -186,9 +189,9 @@ class _Reading:
                 for holder in self.holders.values():
                     if holder.party == act.party:
                         holder.destroyed = holder.destroyed or Proof(act.at_ms, act.log_index)
-        holds = self.mirror.agreement(self.agreement_id).state.holds()
+        disputes = held_by(self.mirror.agreement(self.agreement_id).state, self.report_id, self.leaf)
         for holder in self.holders.values():
-            holder.held = is_held(holds, self.report_id, self.leaf)
+            holder.held_by = disputes
 
 
 def holders_of(mirror: Mirror, report_id: UUID, agreement_id: str = "") -> Holding:

@@ -32,7 +32,7 @@ from comity.node.permitting import Opened
 from comity.node.reader import ProvedReader
 from comity.node.register import AcknowledgedLine, KeptEnvelope, OpenedLine, Register, WaitingLine
 from comity.node.reports import SlotRef
-from comity.node.taken_back import How, TakenBack, is_held
+from comity.node.taken_back import How, TakenBack, held_by
 from comity.report import ReceivedReport
 from comity_policy.explanation import ClauseExplanation
 from comity_policy.facts import Use
@@ -173,7 +173,7 @@ class Reading:
                 expires_at=expires_at,
             )
         )
-        if not is_held(opened.fold.state(self.now_ms()).holds(), named.bytes, leaf):
+        if not held_by(opened.fold.state(self.now_ms()), named.bytes, leaf):
             self._register.drop_report(named.bytes, leaf)
 
     def to_ask_again(self) -> tuple[WaitingLine, ...]:

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from comity.node.database import open_database, rows_of, storing
 from comity_policy.holds import Holds
+from comity_policy.state import State
 
 FILE: Final = "taken-back.sqlite"
 KEPT_AFTER_EXPIRY_MS: Final = 72 * 3_600_000
@@ -113,6 +114,14 @@ class TakenBackReports:
         self._lines.setdefault(line.report_id, {})[line.leaf, line.party] = line
 
 
-def is_held(holds: Holds, report_id: bytes, leaf: bytes) -> bool:
-    """Say whether an open dispute keeps a report from being destroyed; one on an entry, of which this node reads no more, may."""
-    return bool(holds.entries) or holds.on(report_id.hex(), leaf.hex())
+def held_by(state: State, report_id: bytes, leaf: bytes) -> tuple[str, ...]:
+    """Give the open disputes that keep a report from being destroyed, by the digests that name them.
+
+    One on an entry may speak of it: which reports an entry speaks of is not looked up here, and a hold rather keeps too much.
+    """
+    found: list[str] = []
+    for one in state.open_disputes:
+        holds = Holds.of([(one.opened.subject, one.opened.subject_id)])
+        if holds.entries or holds.on(report_id.hex(), leaf.hex()):
+            found.append(one.opened.digest)
+    return tuple(found)
