@@ -25,7 +25,7 @@ TABLE = {
     "/comity.v1.DirectoryService/PublishStatement": "nlrgdspao",
     "/comity.v1.AgreementService/Propose": "lp",
     "/comity.v1.AgreementService/SubmitStep": "lrgsp",
-    "/comity.v1.AgreementService/SubmitAct": "lrgdsp",
+    "/comity.v1.AgreementService/SubmitAct": "nlrgdsp",
     "/comity.v1.AgreementService/ListAgreements": "nlrgdspa",
     "/comity.v1.AgreementService/GetAgreement": "nlrgdspa",
     "/comity.v1.AuditService/GetCheckpoint": "nlrgdspao",

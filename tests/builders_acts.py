@@ -73,6 +73,13 @@ FIELDS: dict[ActKind, dict[str, Any]] = {
     ActKind.BREACH_CLOSE: {"names": "ab" * 48, "reason": "Mended."},
     ActKind.ATTEST: {"reason": "As every year."},
     ActKind.CONTACT: {"contact_role": "duty desk", "name": "The desk", "contact": "+000 2"},
+    ActKind.READ: {"originator": "XBO", "reports": ("01" * 16,), "leaves": ("01" * 48,)},
+    ActKind.ACTION: {
+        "originator": "XBO",
+        "reports": ("01" * 16,),
+        "leaves": ("01" * 48,),
+        "note": "Two boats are under way.",
+    },
 }
 OFFICER = {
     Role.DUTY_OFFICER: "duty1",
@@ -157,6 +164,11 @@ class Case:
         answered = Answer(handed.report, handed.recipient, self.now, given)
         self.answers.append(answered)
         return answered
+
+    def read(self, handed: Handover, kind: ActKind = ActKind.READ) -> Act:
+        """Let an officer of the recipient say that it read a report, or acted on it."""
+        about = {"originator": handed.originator, "reports": (handed.report,), "leaves": (handed.leaf,)}
+        return self.take(kind, handed.recipient, **about)
 
     def owed(self, *of: DutyKind, at: int | None = None) -> list[Tracked]:
         """Give the duties of some kinds at a moment, now unless said."""

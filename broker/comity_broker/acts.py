@@ -1,11 +1,13 @@
 """Taking officers' acts into agreements' logs: declarations, reviews, certificates, cases, attestations, contacts.
 
-In order, for an act: its officer is the caller, who holds its role for this agreement; everybody it names as a signer, and nobody
+In order, for an act: its officer is the caller, or signed what a node of its party brings of reading and acting, and holds its role for
+this agreement; everybody it names as a signer, and nobody
 else, signed it with a key that counts and is accredited for this agreement; the rules admit it (`comity_policy.act_rules`); what it says of reports is so: they were
 admitted from that originator and handed to that holder. Then it is one entry and one statement in one transaction, at the time that
 the rules were asked about or later. An act raises no epoch: what a declaration allows is a fact of each decision.
 
-The acts of each agreement are kept in memory, by the log's order; `read_back` reads them at a start.
+The acts of each agreement are kept in memory, by the log's order; `read_back` reads them at a start. Of what officers said of reading
+and acting only what `handlings` keeps is: there may be as many as reports.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from comity.errors import AccessError, ComityError, ErrorCode, KeyFault, MalformedError, NotFoundError, StorageError
+from comity.identity.names import IdentityKind
 from comity.identity.offices import in_office
 from comity.statement import Statement, decode, encode, verify_signature_of
 from comity.suites import KeyRole, RandomBytes
@@ -26,6 +29,7 @@ from comity_broker.clock import BrokerClock
 from comity_broker.directory import Directory
 from comity_broker.entries import Salts, add_events
 from comity_broker.evidence import EvidenceView
+from comity_broker.handlings import Handlings
 from comity_broker.journal import Journal
 from comity_broker.ledger import Ledger, transition_error
 from comity_broker.log_facts import LogFacts
@@ -64,9 +68,10 @@ class Acts:
     _writing: dict[str, asyncio.Lock] = field(default_factory=dict)
     _listeners: list[Callable[[Act], None]] = field(default_factory=list)
     _declared_with: dict[str, bytes] = field(default_factory=dict)
+    _handlings: Handlings = field(default_factory=Handlings)
 
     def of(self, agreement_id: str) -> Sequence[Act]:
-        """Give the acts under an agreement, in the log's order."""
+        """Give the acts under an agreement, in the log's order, without those of reading and acting."""
         return self._taken.get(agreement_id, ())
 
     def on_act(self, listener: Callable[[Act], None]) -> None:
@@ -87,15 +92,28 @@ class Acts:
         standing = self.ledger.require(agreement_id, caller.party)
         act = read_act(statement)
         async with self._writing.setdefault(agreement_id, asyncio.Lock()):
-            for before in self.of(agreement_id):
-                if before.digest == act.digest:
-                    return before.log_index
-            check_pace(agreement_id, caller.party, self.of(agreement_id), self.clock.now_ms())
+            before = self._entry_of(act)
+            if before is not None:
+                return before
+            self._check_pace(act, caller)
             placed = await self._checked_and_committed(standing, statement, act, caller, by)
-        self._take(placed, statement)
-        for listener in self._listeners:
+            self._take(placed, statement)
+        # What was read is followed with the next beat: as many say so as reports come.
+        for listener in () if act.kind.of_handling else self._listeners:
             listener(placed)
         return placed.log_index
+
+    def _entry_of(self, act: Act) -> int | None:
+        if act.kind.of_handling:
+            return self._handlings.entry(act)
+        return next((one.log_index for one in self.of(act.agreement_id) if one.digest == act.digest), None)
+
+    def _check_pace(self, act: Act, caller: Caller) -> None:
+        now = self.clock.now_ms()
+        if act.kind.of_handling:
+            self._handlings.check_pace(act, now)
+        else:
+            check_pace(act.agreement_id, caller.party, self.of(act.agreement_id), now)
 
     async def _checked_and_committed(
         self, standing: Standing, statement: Statement, act: Act, caller: Caller, by: LogCaller
@@ -120,6 +138,9 @@ class Acts:
         return in_office(self.directory.keys, *office, now_ms=now_ms)
 
     def _take(self, act: Act, statement: Statement) -> None:
+        if act.kind.of_handling:
+            self._handlings.take(act, self.clock.now_ms())
+            return
         self._taken.setdefault(act.agreement_id, []).append(act)
         if act.kind is ActKind.DECLARE:
             self._declared_with[act.digest] = statement.signatures[0].key
@@ -127,7 +148,10 @@ class Acts:
     # --- checks -----------------------------------------------------------------------------------------------------
 
     def _check_signers(self, statement: Statement, act: Act, caller: Caller, now_ms: int) -> None:
-        if act.officer != str(caller.identity) or act.party != caller.party:
+        brings = act.officer == str(caller.identity) or (
+            act.kind.of_handling and caller.identity.kind is IdentityKind.NODE
+        )
+        if not brings or act.party != caller.party:
             raise AccessError(
                 f"{caller.identity} brings an act of {act.officer}",
                 what_to_do="Each officer submits what it signed itself.",
@@ -225,8 +249,8 @@ class Acts:
             rows.statements.append(StatementRow(head.leaf_next, at, statement.body, encode(statement)))
             return rows
 
-        # Urgent as a step is: what an emergency needs does not wait behind what is routine.
-        unit = Unit(standing.agreement_id, build, urgency=0, expected_epoch=epoch)
+        # Urgent as a step is: what an emergency needs does not wait behind what is routine. What was read is not.
+        unit = Unit(standing.agreement_id, build, urgency=3 if act.kind.of_handling else 0, expected_epoch=epoch)
         log_index, at = settled(await self.journal.submit(unit)).result
         self.clock.committed(at)
         return replace(act, log_index=log_index, at_ms=at)

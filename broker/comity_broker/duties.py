@@ -6,8 +6,9 @@ Rules in order:
 2. What decisions ask (`emergency`, `overdue`) is answered from memory in a time that does not grow with what is owed. A declaration
    counts from its commit as long as its officer and key do; an answer counts once it was followed, a beat later: the later the stricter.
 3. A hand-over owes once per party. That it was answered is remembered until the report expired: nothing is handed over later.
-4. The end of a keeping is looked at when it is due, by reading the entry of the hand-over again: a million reports that are kept cost
-   one line of memory for each time they were handed over together.
+4. The end of a keeping, and of the time to read, is looked at when it is due, by reading the entry of the hand-over again: a million
+   reports that are kept, or that nobody has read, cost one line of memory for each time they were handed over together. That
+   something was not read is told within 30 days, and not of what expired 30 days ago.
 5. Each duty is told of at most once each way: DUTY_DUE when people have something to do (not for answers and keepings, which
    their reports' entries say), DUTY_OVERDUE when its time is over, DUTY_DONE when one that was told of was done, DUTY_MISSED when
    its report expired or was given up without an answer: it stops nothing then, since nothing could be given any more.
@@ -23,7 +24,7 @@ from typing import Final
 from comity.errors import ComityError
 from comity_broker.acts import Acts
 from comity_broker.auditlog.kinds import EventKind
-from comity_broker.duty_book import ENDED, Book, ToldOf, keeps
+from comity_broker.duty_book import ENDED, TELLING_MS, Book, ToldOf, keeps
 from comity_broker.ledger import Ledger
 from comity_broker.log_facts import FOLLOWED, TELLING, Followed, LogFacts
 from comity_broker.standing import Standing
@@ -51,6 +52,7 @@ _PAGE: Final = 4
 _WINDOW: Final = 512
 _HELD_AGAIN_MS: Final = 3_600_000
 _KEEPINGS_A_LOOK: Final = 256
+_ENTRIES_A_LOOK: Final = 64
 Change = tuple[EventKind, Tracked]
 
 
@@ -112,6 +114,7 @@ class Duties:
             book.note(told)
         for one in followed.ended:
             book.answer(followed.party, one.numbered, followed.at_ms, given=followed.given)
+        book.read(followed.party, followed.read, followed.at_ms)
         if not followed.handed:
             return
         state, above = standing.state(followed.at_ms), standing.umbrella_state(followed.at_ms)
@@ -122,9 +125,10 @@ class Duties:
                 handover = followed.handover(one)
                 owed = [duty for duty in duties_of_handover(state, handover, above) if not keeps(duty)]
                 book.owe(document, handover.report, owed)
-        dues = [duty.due_ms for one in followed.of_each_segment() for duty in _keepings(state, above, one)]
-        if dues:
-            heapq.heappush(book.keeping, (min(dues), followed.log_index))
+        for lines, asked in ((book.keeping, _keepings), (book.unread, _readings)):
+            dues = [duty.due_ms for one in followed.of_each_segment() for duty in asked(state, above, one)]
+            if dues:
+                heapq.heappush(lines, (min(dues), followed.log_index))
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
@@ -142,6 +146,7 @@ class Duties:
         found += [(ENDED[one.state], one) for one in book.ended]
         if time_counts:
             found += [(EventKind.DUTY_OVERDUE, one) for one in book.late_answers(state.now_ms)]
+            found += [(EventKind.DUTY_OVERDUE, one) for one in await self._unread(book, state, above)]
             found += [(EventKind.DUTY_OVERDUE, one) for one in await self._ended_keepings(book, state, above, known)]
         found += [(EventKind.DUTY_DONE, one) for one in _ended_late(book, state, known)]
         return tuple(one for one in found if time_counts or one[0] is not EventKind.DUTY_OVERDUE)
@@ -151,6 +156,34 @@ class Duties:
         book = self._books[agreement_id]
         for kind, one in changes:
             book.note(ToldOf(kind, one.duty))
+
+    async def _unread(self, book: Book, state: State, above: State | None) -> list[Tracked]:
+        """Give what was to be read by now and was not; it is given again until the log was told."""
+        ready: list[tuple[int, int]] = []
+        while book.unread and book.unread[0][0] < state.now_ms and len(ready) < _ENTRIES_A_LOOK:
+            ready.append(heapq.heappop(book.unread))
+        facts = LogFacts(self.reader, state.document.id, sorted(state.document.parties))
+        try:
+            read = await facts.read(dict.fromkeys((index for _, index in ready), EventKind.DELIVERED.value))
+        except ComityError:
+            for line in ready:
+                heapq.heappush(book.unread, line)
+            raise
+        found: dict[str, Tracked] = {}
+        for followed in read:
+            waiting: list[int] = []
+            for place in followed.handed:
+                if book.was_read(followed.party, place.numbered) or place.row.expires_at + TELLING_MS < state.now_ms:
+                    continue
+                for duty in _readings(state, above, followed.handover(place)):
+                    if duty.id in book.told or duty.due_ms + TELLING_MS < state.now_ms:
+                        continue
+                    waiting.append(duty.due_ms)
+                    if duty.due_ms < state.now_ms:
+                        found[duty.id] = Tracked(duty, DutyState.OVERDUE)
+            if waiting:
+                heapq.heappush(book.unread, (min(waiting), followed.log_index))
+        return list(found.values())
 
     async def _ended_keepings(
         self, book: Book, state: State, above: State | None, acts: Sequence[Act]
@@ -234,3 +267,7 @@ def _keepings(state: State, above: State | None, handover: Handover) -> Iterator
 def _over(state: State) -> frozenset[str]:
     """Give the parties for which an agreement is over."""
     return frozenset(state.document.parties if state.ended else state.departed)
+
+
+def _readings(state: State, above: State | None, handover: Handover) -> Iterator[Duty]:
+    return (duty for duty in duties_of_handover(state, handover, above) if duty.kind is DutyKind.READ)

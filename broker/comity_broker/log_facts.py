@@ -1,4 +1,4 @@
-"""Facts for the ledger of duties as an agreement's log has them: hand-overs, answers and what ends their waiting, and what it was told of duties.
+"""Facts for the ledger of duties as an agreement's log has them: hand-overs, answers, readings, ends, and what it was told of duties.
 
 A log names segments and slots; which reports these are, the store says. Bodies are read by the closed table they were written by.
 """
@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from comity.envelope.answering import answered, precedence_of
+from comity.envelope.answering import answered, is_control, precedence_of
 from comity.envelope.evidence import decode_ack
 from comity.envelope.speaking import spoken_of
+from comity.statement import from_json
 from comity_broker.auditlog.kinds import SHARED, EventKind, LogKind, read_body
 from comity_broker.duty_book import Numbered, ToldOf
 from comity_broker.storage.protocol import Reader, Reads, ReportRow, SegmentRow
+from comity_policy.acts import Act
 from comity_policy.obligations import Duty, DutyKind, Handover
 
 _ENDING: Final = frozenset({EventKind.EXPIRED.value, EventKind.PARKED_DROPPED.value})
@@ -23,7 +25,9 @@ TELLING: Final = frozenset(
 )
 # What was taken back is owed to nobody any more: that ends a waiting as an answer does.
 TAKEN_BACK: Final = frozenset({EventKind.RECALLED.value, EventKind.SUPERSEDED.value})
-FOLLOWED: Final = frozenset({EventKind.DELIVERED.value, EventKind.ACKNOWLEDGED.value, *_ENDING, *TAKEN_BACK, *TELLING})
+_HANDLING: Final = frozenset({EventKind.READ.value, EventKind.ACTIONED.value})
+_HANDED: Final = frozenset({EventKind.DELIVERED.value, EventKind.ACKNOWLEDGED.value})
+FOLLOWED: Final = _HANDED | _ENDING | TAKEN_BACK | _HANDLING | TELLING
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +41,12 @@ class Spoken:
     @property
     def numbered(self) -> Numbered:
         """Give it by its number."""
-        return Numbered(self.row.report_id.hex(), self.row.agreement_sequence, self.row.expires_at)
+        return _numbered(self.row)
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What one entry says: `handed` to a party, `ended` its waiting (with `given` by its answer), `told` of duties."""
+    """What one entry says: `handed` to a party, `ended` its waiting (with `given` by its answer), `read` by it, `told` of duties."""
 
     log_index: int
     at_ms: int
@@ -51,6 +55,7 @@ class Followed:
     ended: tuple[Spoken, ...] = ()
     given: bool = True
     told: tuple[ToldOf, ...] = ()
+    read: tuple[Numbered, ...] = ()
 
     def handover(self, one: Spoken) -> Handover:
         """Give the hand-over of one of `handed`, as duties follow from it."""
@@ -63,6 +68,7 @@ class Followed:
             recipient=self.party,
             precedence=precedence_of(one.segment.transport_class),
             at_ms=self.at_ms,
+            control=is_control(one.segment.transport_class),
         )
 
     def of_each_segment(self) -> Iterator[Handover]:
@@ -78,6 +84,7 @@ class _Segments:
     rows: Mapping[bytes, SegmentRow]
     reports: Mapping[tuple[int, int], ReportRow]
     originators: Mapping[int, str]
+    named: Mapping[bytes, ReportRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,9 @@ class LogFacts:
         """Give what entries of `FOLLOWED` kinds say, by their indices, ascending; raises StorageError."""
         bodies = await self._bodies(kinds)
         named = {one for index, kind in kinds.items() for one, _ in _slots(kind, bodies[index])}
-        segments = await self._segments(named)
+        segments = await self._segments(
+            named, {one for index, kind in kinds.items() for one in _read(kind, bodies[index])[1]}
+        )
         return [self._followed(index, kinds[index], bodies[index], segments) for index in sorted(kinds)]
 
     async def speaking(self, indices: Iterable[int]) -> dict[int, frozenset[str]]:
@@ -115,14 +124,15 @@ class LogFacts:
                 found[row.log_index][row.part] = body
         return found
 
-    async def _segments(self, named: set[bytes]) -> _Segments:
-        known = await self.reader.known(self.agreement_id, Reads(segment_ids=sorted(named)))
+    async def _segments(self, named: set[bytes], reports: Iterable[bytes] = ()) -> _Segments:
+        known = await self.reader.known(self.agreement_id, Reads(segment_ids=sorted(named), report_ids=sorted(reports)))
         rows = await self.reader.reports_of(self.agreement_id, [row.item for row in known.segments.values()])
         lanes = await self.reader.lanes(self.agreement_id) if named else []
         return _Segments(
             known.segments,
             {(row.item, row.slot): row for found in rows.values() for row in found},
             {lane.lane: lane.key.node.partition("/")[0] for lane in lanes},
+            known.reports,
         )
 
     def _followed(
@@ -131,6 +141,14 @@ class LogFacts:
         at_ms: int = bodies[SHARED]["time"]
         if kind in TELLING:
             return Followed(log_index, at_ms, told=tuple(_told(EventKind(kind), bodies)))
+        if kind in _HANDLING:
+            party, ids = _read(kind, bodies)
+            return Followed(
+                log_index,
+                at_ms,
+                party,
+                read=tuple(_numbered(segments.named[one]) for one in ids if one in segments.named),
+            )
         recipient: str = _own(bodies)["recipient"]["party"]
         there = tuple(
             Spoken(segment, row, segments.originators[segment.lane])
@@ -148,7 +166,7 @@ def _own(bodies: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
 
 def _slots(kind: str, bodies: Mapping[str, dict[str, Any]]) -> Iterator[tuple[bytes, int]]:
     """Give the segments and slots an entry speaks of; of an acknowledgement those that it answers."""
-    if kind in TELLING:
+    if kind in TELLING or kind in _HANDLING:
         return
     own = _own(bodies)
     if kind == EventKind.ACKNOWLEDGED:
@@ -158,6 +176,18 @@ def _slots(kind: str, bodies: Mapping[str, dict[str, Any]]) -> Iterator[tuple[by
     for one in own["segments"]:
         for first, last in one["slots"]:
             yield from ((bytes.fromhex(one["segment_id"]), slot) for slot in range(first, last + 1))
+
+
+def _read(kind: str, bodies: Mapping[str, dict[str, Any]]) -> tuple[str, list[bytes]]:
+    """Give whose officer says that it read which reports, or acted on them; nothing for an entry of another kind."""
+    if kind not in _HANDLING:
+        return "", []
+    act = Act.from_body(from_json(_own(bodies)["statement"]).fields)
+    return act.party, [bytes.fromhex(report) for report in act.reports]
+
+
+def _numbered(row: ReportRow) -> Numbered:
+    return Numbered(row.report_id.hex(), row.agreement_sequence, row.expires_at)
 
 
 def _reports(slots: Iterator[tuple[bytes, int]], segments: _Segments) -> Iterator[tuple[SegmentRow, ReportRow]]:

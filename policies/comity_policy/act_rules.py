@@ -13,6 +13,9 @@ Signatures and the officer's authority were verified before, as with steps. Rule
 5. A certificate has as many witnesses of the same party as its retention clauses ask for, its officer not among them; one of
    destruction in an emergency needs a clause that allows it, of the agreement and of its umbrella where each has any. What an open dispute names is not destroyed.
 6. A holder is released, or asked to correct personal data, by another party; it corrects another party's reports. A breach's steps name an open one of their own party; its initial report comes once and
+   destruction in an emergency needs a clause that allows it. What an open dispute names is not destroyed.
+6. A holder is released, or asked to correct personal data, by another party; it corrects another party's reports, and says of
+   those that it read them or acted on them. A breach's steps name an open one of their own party; its initial report comes once and
    before its measures, which come before its close. A breach was not discovered after the log's time.
 7. An act that these rules do not admit has no effect: what it would have allowed stays denied.
 """
@@ -53,6 +56,8 @@ def admissible(act: Act, state: State, before: Iterable[Act], now_ms: int, above
             _other(act, act.holder, state, "it is said to the holder, which is another one than the originator's party")
         case ActKind.CORRECTED:
             _other(act, act.originator, state, "another party's reports are corrected for it")
+        case ActKind.READ | ActKind.ACTION:
+            _other(act, act.originator, state, "another party is told that its report was read, or what was done on it")
         case ActKind.BREACH_OPEN:
             require(act.discovered_at <= now_ms, "a breach is not discovered after it is notified")
         case ActKind.BREACH_UPDATE | ActKind.BREACH_CLOSE:

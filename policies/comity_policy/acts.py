@@ -21,8 +21,11 @@ governs then; ``made_at`` (Unix ms) is when the officer signed, so that the same
 | breach-close | names (the opening), reason | breach |
 | measures-attest | reason | security-measures |
 | contact-set | contact_role, name, contact | authorities |
+| report-read | originator, reports, leaves | precedence |
+| report-actioned | originator, reports, leaves, note | precedence |
 
-``reports`` and ``leaves`` are as long as one another: report ids and the leaves of their envelopes, pair by pair. When each act
+``reports`` and ``leaves`` are as long as one another: report ids and the leaves of their envelopes, pair by pair. ``note`` may be
+empty; what a report says does not belong there. When each act
 may be taken is `act_rules.py`; what follows from them is `obligations.py`.
 """
 
@@ -75,6 +78,8 @@ class ActKind(StrEnum):
     BREACH_CLOSE = "breach-close"
     ATTEST = "measures-attest"
     CONTACT = "contact-set"
+    READ = "report-read"
+    ACTION = "report-actioned"
 
     @property
     def roles(self) -> frozenset[Role]:
@@ -89,16 +94,23 @@ class ActKind(StrEnum):
     @property
     def between(self) -> bool:
         """Say whether it names reports: then only their originator's party and their holder's may read it."""
-        return self in {ActKind.CERTIFY, ActKind.RELEASE, ActKind.ASK_CORRECTION, ActKind.CORRECTED}
+        return self in {ActKind.RELEASE, ActKind.ASK_CORRECTION} or self.by_holder
 
     @property
     def by_holder(self) -> bool:
         """Say whether, of those that name reports, it is their holder's act, about another party's reports."""
-        return self in {ActKind.CERTIFY, ActKind.CORRECTED}
+        return self in {ActKind.CERTIFY, ActKind.CORRECTED} or self.of_handling
+
+    @property
+    def of_handling(self) -> bool:
+        """Say whether it says what became of reports after their delivery: as many may come as there are reports."""
+        return self in {ActKind.READ, ActKind.ACTION}
 
 
 _CASES = frozenset({Role.LIAISON, Role.SECURITY_AUTHORITY, Role.PLENIPOTENTIARY})
 _CORRECTING = frozenset({Role.LIAISON, Role.LEGAL_REVIEWER, Role.RELEASE_AUTHORITY})
+# Whoever acts for a party may read for it and act on what it reads; an auditor's reading is oversight and stops no clock.
+_HANDLING = frozenset(Role) - {Role.NODE, Role.AUDITOR, Role.OPERATOR}
 _ROLES: Final[Mapping[ActKind, frozenset[Role]]] = {
     ActKind.DECLARE: frozenset({Role.DUTY_OFFICER}),
     ActKind.REVIEW: frozenset({Role.LIAISON, Role.RELEASE_AUTHORITY, Role.PLENIPOTENTIARY}),
@@ -112,6 +124,8 @@ _ROLES: Final[Mapping[ActKind, frozenset[Role]]] = {
     ActKind.BREACH_CLOSE: _CASES,
     ActKind.ATTEST: frozenset({Role.SECURITY_AUTHORITY}),
     ActKind.CONTACT: _CASES,
+    ActKind.READ: _HANDLING,
+    ActKind.ACTION: _HANDLING,
 }
 _CLAUSES: Final[Mapping[ActKind, type[kinds.Clause]]] = {
     ActKind.DECLARE: kinds.Emergency,
@@ -126,6 +140,8 @@ _CLAUSES: Final[Mapping[ActKind, type[kinds.Clause]]] = {
     ActKind.BREACH_CLOSE: kinds.Breach,
     ActKind.ATTEST: kinds.SecurityMeasures,
     ActKind.CONTACT: kinds.Authorities,
+    ActKind.READ: kinds.PrecedenceRule,
+    ActKind.ACTION: kinds.PrecedenceRule,
 }
 _COMMON: Final = ("type", "agreement", "agreement_digest", "party", "officer", "role", "made_at")
 _FURTHER: Final[Mapping[ActKind, tuple[str, ...]]] = {
@@ -141,6 +157,8 @@ _FURTHER: Final[Mapping[ActKind, tuple[str, ...]]] = {
     ActKind.BREACH_CLOSE: ("names", "reason"),
     ActKind.ATTEST: ("reason",),
     ActKind.CONTACT: ("contact_role", "name", "contact"),
+    ActKind.READ: ("originator", "reports", "leaves"),
+    ActKind.ACTION: ("originator", "reports", "leaves", "note"),
 }
 _REPORT = re.compile(r"[0-9a-f]{32}")
 _FOR_PEOPLE = for_people(200)
@@ -161,7 +179,9 @@ _TEXTS: Final[Mapping[str, re.Pattern[str]]] = {
     "name": _FOR_PEOPLE,
     "contact": _FOR_PEOPLE,
     "reason": _REASON,
+    "note": _REASON,
 }
+_MAY_BE_EMPTY: Final = frozenset({"note"})
 _LISTS: Final[Mapping[str, tuple[re.Pattern[str], int]]] = {
     "reports": (_REPORT, REPORTS_LIMIT),
     "leaves": (DIGEST, REPORTS_LIMIT),
@@ -204,6 +224,7 @@ class Act:
     contact_role: str = ""
     name: str = ""
     contact: str = ""
+    note: str = ""
     digest: str = ""
     log_index: int = 0
     at_ms: int = 0
@@ -251,7 +272,7 @@ class Act:
             officer=read.text("officer", OFFICER),
             role=read.role(kind.value),
             made_at=_moment(read, "made_at"),
-            **{key: read.text(key, _TEXTS[key]) for key in has if key in _TEXTS},  # type: ignore[arg-type]  # by their names
+            **{key: _text(read, key) for key in has if key in _TEXTS},  # type: ignore[arg-type]  # by their names
             **{key: _moment(read, key) for key in has if key in _NUMBERS},  # type: ignore[arg-type]  # by their names
             **{key: read.texts(key, *_LISTS[key]) for key in has if key in _LISTS},  # type: ignore[arg-type]  # by their names
             digest=digest,
@@ -276,6 +297,10 @@ def _kind(body: Mapping[str, object]) -> ActKind:
     if kind is None:
         raise ActError("unknown type of act")
     return kind
+
+
+def _text(body: Body, key: str) -> str:
+    return body.text(key, _TEXTS[key], may_be_empty=key in _MAY_BE_EMPTY)
 
 
 def _moment(body: Body, key: str) -> int:

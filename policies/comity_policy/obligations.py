@@ -8,9 +8,10 @@ order:
 2. A duty's id says all of it: kind, clause, owner, subject. The same facts give the same ids, and nothing is due twice.
 3. In time is until the very millisecond of `due_ms`; one later is OVERDUE. What was done late is DONE and `late`. What nothing can
    be done about any more without having been done is MISSED: a report that expired, or was given up, was not acknowledged.
-4. From a hand-over: the recipient party acknowledges and reads within the time of its precedence (a recall's is FLASH's), both
-   done by its first answer; what ends its waiting otherwise leaves both MISSED, until it answers all the same; and it ends its keeping at the admission's time and `longest`: by a certificate, or by the
-   originator's release. Where the agreement ends, or the recipient leaves it, and no surviving clause keeps the retention alive,
+4. From a hand-over: the recipient party acknowledges and reads within the time of its precedence (a recall's is FLASH's, and
+   nobody has to read one). Its node's first answer acknowledges; an officer's word that it was read, or acted on, reads. What ends its waiting otherwise leaves
+   both MISSED, until it answers or reads all the same. And it ends its keeping at the admission's time and `longest`: by a
+   certificate, or by the originator's release. Where the agreement ends, or the recipient leaves it, and no surviving clause keeps the retention alive,
    keeping ends with it.
 5. A version's clauses give the duties of what happened while it governed; how long a report is kept is of its admission. What
    an umbrella says of reports is owed under its arrangements as well (`texts.py`).
@@ -56,7 +57,8 @@ __all__ = [
 ]
 
 DoneKey = tuple[DutyKind, str, str]
-_ANSWERED: Final = (DutyKind.ACKNOWLEDGE, DutyKind.READ)
+# What is missed where a report expired before it was answered for, or was given up.
+_WAITING: Final = (DutyKind.ACKNOWLEDGE, DutyKind.READ)
 
 
 def duties(
@@ -205,6 +207,9 @@ def _by_acts(acts: Iterable[Act]) -> Iterator[tuple[DoneKey, int]]:
             holder, originator = act.party, act.originator
         elif act.kind is ActKind.RELEASE:
             holder, originator = act.holder, act.party
+        elif act.kind.of_handling:
+            yield from (((DutyKind.READ, act.party, report), act.at_ms) for report in act.reports)
+            continue
         else:
             continue
         for leaf in act.leaves:
@@ -213,10 +218,13 @@ def _by_acts(acts: Iterable[Act]) -> Iterator[tuple[DoneKey, int]]:
 
 def _by_answers(answers: Iterable[Answer]) -> Iterator[tuple[DoneKey, int]]:
     for one in answers:
-        for kind in _ANSWERED if one.given else ():
-            yield (kind, one.party, one.report), one.at_ms
+        if one.given:
+            yield (DutyKind.ACKNOWLEDGE, one.party, one.report), one.at_ms
 
 
 def _missed_by(answers: Iterable[Answer], now_ms: int) -> frozenset[DoneKey]:
-    ended = (one for one in answers if not one.given and one.at_ms <= now_ms)
-    return frozenset((kind, one.party, one.report) for one in ended for kind in _ANSWERED)
+    """Give what nobody can do any more: who gave an answer has the report, and may read it still."""
+    known = [one for one in answers if one.at_ms <= now_ms]
+    has = {(one.party, one.report) for one in known if one.given}
+    ended = {(one.party, one.report) for one in known if not one.given} - has
+    return frozenset((kind, *line) for line in ended for kind in _WAITING)

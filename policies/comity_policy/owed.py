@@ -77,7 +77,10 @@ class Tracked:
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """A report was handed to a node of a party: its id (32 hex digits), leaf, admission, and when."""
+    """A report was handed to a node of a party: its id (32 hex digits), leaf, admission, and when.
+
+    `control` says that it is an instruction to nodes, such as a recall, which no person has to read.
+    """
 
     report: str
     leaf: str
@@ -87,6 +90,7 @@ class Handover:
     recipient: str
     precedence: Precedence
     at_ms: int
+    control: bool = False
 
 
 @dataclass(frozen=True, slots=True)

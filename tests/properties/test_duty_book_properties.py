@@ -29,8 +29,8 @@ def numbered(number: int) -> Numbered:
 
 
 def duty(party: str, number: int, due_ms: int) -> Duty:
-    name = duty_id(DutyKind.READ, "9", party, f"leaf {number}")
-    return Duty(due_ms, name, DutyKind.READ, "9", party, numbered(number).report, 0)
+    name = duty_id(DutyKind.ACKNOWLEDGE, "9", party, f"leaf {number}")
+    return Duty(due_ms, name, DutyKind.ACKNOWLEDGE, "9", party, numbered(number).report, 0)
 
 
 @given(EVENTS)

@@ -37,7 +37,7 @@ def test_a_recipient_answers_until_the_last_millisecond_of_its_time(precedence, 
     assert only(case.owed(kind, at=due)).state is OPEN
     assert only(case.owed(kind, at=due + 1)).state is OVERDUE
     case.wait(within)
-    case.answer(handed)
+    (case.read if kind is DutyKind.READ else case.answer)(handed)
     assert (only(case.owed(kind, at=due - 1)).state, only(case.owed(kind, at=due)).state) == (OPEN, DONE)
     assert not only(case.owed(kind)).late
 
@@ -63,8 +63,49 @@ def test_what_expired_or_was_given_up_was_not_acknowledged(waited):
     assert stopped_by(case.life.state(), found, "XBO") == frozenset()
     case.wait(HOUR)
     case.answer(handed)
-    late = case.owed(DutyKind.ACKNOWLEDGE, DutyKind.READ)
-    assert {(one.state, one.done_at, one.late) for one in late} == {(DONE, case.now, True)}
+    late = only(case.owed(DutyKind.ACKNOWLEDGE))
+    assert (late.state, late.done_at, late.late) == (DONE, case.now, True)
+    # Whoever answers has the report after all, and may read it.
+    assert only(case.owed(DutyKind.READ)).state is OVERDUE
+    case.read(handed)
+    assert only(case.owed(DutyKind.READ)).state is DONE
+
+
+def test_a_machines_answer_is_no_reading_and_an_officers_word_no_answer():
+    case = living()
+    handed = case.hand(precedence=Precedence.FLASH)
+    case.answer(handed)
+    states = [(one.duty.kind, one.state) for one in case.owed(DutyKind.ACKNOWLEDGE, DutyKind.READ)]
+    assert states == [(DutyKind.READ, OPEN), (DutyKind.ACKNOWLEDGE, DONE)]
+    case.wait(5 * MINUTE + 1)
+    assert only(case.owed(DutyKind.READ)).state is OVERDUE
+    case.hand(2, precedence=Precedence.FLASH)
+    case.read(handed)
+    late = next(one for one in case.owed(DutyKind.READ) if one.duty.subject == handed.report)
+    assert (late.state, late.late) == (DONE, True)
+    assert {one.state for one in case.owed(DutyKind.READ)} == {DONE, OPEN}
+
+
+def test_nobody_has_to_read_an_instruction_to_nodes():
+    case = living()
+    case.hand(precedence=Precedence.FLASH, control=True)
+    assert [one.duty.kind for one in case.owed(DutyKind.ACKNOWLEDGE, DutyKind.READ)] == [DutyKind.ACKNOWLEDGE]
+
+
+def test_whoever_acted_on_a_report_has_read_it():
+    case = living()
+    handed = case.hand(precedence=Precedence.FLASH)
+    case.read(handed, ActKind.ACTION)
+    assert only(case.owed(DutyKind.READ)).state is DONE
+
+
+def test_the_reading_of_another_party_or_of_another_report_ends_nothing():
+    case = living()
+    handed = case.hand(precedence=Precedence.FLASH)
+    about = {"reports": (handed.report,), "leaves": (handed.leaf,)}
+    case.take(ActKind.READ, "XAR", originator="XBO", **about)
+    case.take(ActKind.READ, "XBO", originator="XAR", reports=(f"{9:032x}",), leaves=(handed.leaf,))
+    assert only(case.owed(DutyKind.READ)).state is OPEN
 
 
 def test_what_was_acknowledged_before_it_expired_is_done():

@@ -28,6 +28,8 @@ _EVENTS: Final[Mapping[ActKind, EventKind]] = {
     ActKind.BREACH_CLOSE: EventKind.BREACH_CLOSED,
     ActKind.ATTEST: EventKind.MEASURES_ATTESTED,
     ActKind.CONTACT: EventKind.CONTACT_SET,
+    ActKind.READ: EventKind.READ,
+    ActKind.ACTION: EventKind.ACTIONED,
 }
 
 

@@ -20,6 +20,11 @@ def precedence_of(transport_class: int) -> Precedence:
     return Precedence(max(transport_class % _URGENCIES, Precedence.FLASH))
 
 
+def is_control(transport_class: int) -> bool:
+    """Say whether the reports of a class are instructions to nodes."""
+    return transport_class % _URGENCIES == 0
+
+
 def answered(outcomes: bytes) -> tuple[int, ...]:
     """Give the slots of a segment for which an acknowledgement's outcomes end the waiting."""
     return tuple(slot for slot, outcome in enumerate(outcomes) if outcome in ANSWERS)

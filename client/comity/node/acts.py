@@ -9,13 +9,16 @@ Rules in order:
 3. A declaration allows something as long as its officer is in office and its key counts: at each use, as of its moment.
 4. What was verified of an act's very bytes is remembered (`verified`); whether its keys count is asked each time.
 5. An act about reports stands in the bodies of their originator's party and their holder's: others know nothing of it.
+6. What was read and acted on is given apart: there may be as many such acts as reports, none of them bears on another, and one that
+   is there twice says nothing more.
 
     acts_of(mirror, "XAR-XBO-1")
+    handlings_of(mirror, "XAR-XBO-1")
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from comity.errors import ComityError, ErrorCode, MalformedError, NotFoundError, VerificationError
@@ -30,12 +33,41 @@ from comity_policy.act_rules import admissible, valid_declaration
 from comity_policy.acts import Act, ActError, ActKind
 from comity_policy.transitions import TransitionError
 
-KINDS: Final = frozenset(table.ACTS)
+HANDLED: Final = frozenset({"READ", "ACTIONED"})
+KINDS: Final = frozenset(table.ACTS) - HANDLED
 
 
 def acts_of(mirror: Mirror, agreement_id: str) -> tuple[Act, ...]:
-    """Give the acts under an agreement that count and have their effect, in the log's order; raises as `Mirror.agreement`."""
+    """Give the acts under an agreement that count and have their effect, in the log's order; raises as `Mirror.agreement`.
+
+    Those of reading and acting are in `handlings_of`.
+    """
     return tuple(act for act, _ in _signed_acts(mirror, agreement_id))
+
+
+def handlings_of(mirror: Mirror, agreement_id: str, reports: Collection[str] | None = None) -> tuple[Act, ...]:
+    """Give what officers say that they read or acted on, as far as it counts, in the log's order; of some reports (ids in hex) only.
+
+    Raises as `Mirror.agreement`.
+    """
+    fold = mirror.fold(agreement_id)
+    found: dict[str, Act] = {}
+    for entry in mirror.entries_of(agreement_id, HANDLED):
+        said = _said(mirror, entry)
+        if said is None:
+            continue
+        try:
+            statement = from_json(said["statement"])
+            named = statement.fields.get("reports")
+            if reports is not None and not (isinstance(named, list) and set(reports).intersection(map(str, named))):
+                continue
+            act = _verified(mirror, entry, said, statement, fold.revoked)
+            admissible(act, fold.state_before(entry.log_index, act.at_ms), (), act.at_ms)
+        except (ComityError, TransitionError, ActError):
+            # Rule 2, as for every act.
+            continue
+        found.setdefault(act.digest, act)
+    return tuple(found.values())
 
 
 def _signed_acts(mirror: Mirror, agreement_id: str) -> list[tuple[Act, Statement]]:

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from comity.envelope import limits
-from comity.envelope.answering import answered, precedence_of
+from comity.envelope.answering import answered, is_control, precedence_of
 from comity.envelope.evidence import SignedAck, decode_ack, verify_ack
 from comity.envelope.receipts import SlotOutcome, decode_slot_record
 from comity.envelope.speaking import spoken_of
 from comity.errors import KeyFault, MalformedError, RejectedError
 from comity.identity.directory import KeyDirectory
-from comity.node.acts import acts_of
+from comity.node.acts import acts_of, handlings_of
 from comity.node.entries import SHARED, MirroredEntry
 from comity.node.mirror import Mirror
 from comity_policy.acts import Act
@@ -50,7 +50,9 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Admitted:
+class Admitted:
+    """What an entry admitted: `reports` has the id and leaf in hex of each slot."""
+
     entry: int
     at_ms: int
     originator: str
@@ -64,7 +66,7 @@ class Facts:
 
     directory: KeyDirectory
     agreement_id: str
-    segments: dict[str, _Admitted] = field(default_factory=dict)
+    segments: dict[str, Admitted] = field(default_factory=dict)
     handovers: list[Handover] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
 
@@ -72,15 +74,15 @@ class Facts:
         """Take one entry."""
         shared = entry.shared()
         if entry.kind == "SUBMIT_ACCEPTED":
-            self.segments[shared["segment_id"]] = _admitted(entry, shared)
+            self.segments[shared["segment_id"]] = admitted_in(entry, shared)
             return
         own = entry.own(party)
         if not own or (entry.kind == "ACKNOWLEDGED" and not self.is_signed(shared, own)):
             return
         recipient, at_ms = own["recipient"]["party"], shared["time"]
-        for admitted, report, leaf in self._reports(_slots(entry.kind, own)):
+        for admitted, report, leaf in self._reports(slots_in(entry.kind, own)):
             if entry.kind == "DELIVERED":
-                self.handovers.append(_handover(admitted, report, leaf, recipient, at_ms))
+                self.handovers.append(handover_of(admitted, report, leaf, recipient, at_ms))
             else:
                 self.answers.append(Answer(report, recipient, at_ms, given=entry.kind not in _ENDING))
 
@@ -103,7 +105,7 @@ class Facts:
         named = (own["recipient"]["party"], own["recipient"]["node"], own["consumer"], self.agreement_id)
         return (record.party, record.node, said.consumer, said.agreement_id) == named
 
-    def _reports(self, slots: Iterable[tuple[str, int]]) -> Iterator[tuple[_Admitted, str, str]]:
+    def _reports(self, slots: Iterable[tuple[str, int]]) -> Iterator[tuple[Admitted, str, str]]:
         for segment_id, slot in slots:
             admitted = self.segments.get(segment_id)
             named = None if admitted is None else admitted.reports.get(slot)
@@ -121,7 +123,8 @@ def duties_of(mirror: Mirror, agreement_id: str, now_ms: int) -> Owed:
     umbrella = fold.umbrella_of(state)
     above = None if umbrella is None else umbrella.state
     speaking = {one.log_index: facts.reports_of(one, mirror.party) for one in _disputed(mirror, agreement_id, state)}
-    found = duties(state, acts, facts.handovers, facts.answers, now_ms, speaking=speaking, above=above)
+    known = (*acts, *handlings_of(mirror, agreement_id))
+    found = duties(state, known, facts.handovers, facts.answers, now_ms, speaking=speaking, above=above)
     return Owed(state, acts, tuple(facts.handovers), found)
 
 
@@ -130,15 +133,17 @@ def _disputed(mirror: Mirror, agreement_id: str, state: State) -> Iterator[Mirro
         yield from mirror.entry_at(agreement_id, index)
 
 
-def _admitted(entry: MirroredEntry, shared: dict[str, Any]) -> _Admitted:
+def admitted_in(entry: MirroredEntry, shared: dict[str, Any]) -> Admitted:
+    """Give what an entry admitted, from its shared body."""
     records = (decode_slot_record(record) for _, record in entry.parts[SHARED].records)
     reports = {
         one.slot: (one.report_id.hex(), one.leaf.hex()) for one in records if one.outcome is SlotOutcome.ADMITTED
     }
-    return _Admitted(entry.log_index, shared["time"], shared["actor"]["party"], shared["class"], reports)
+    return Admitted(entry.log_index, shared["time"], shared["actor"]["party"], shared["class"], reports)
 
 
-def _slots(kind: str, own: dict[str, Any]) -> Iterator[tuple[str, int]]:
+def slots_in(kind: str, own: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Give the segments and slots that an own body of such an entry speaks of; of an acknowledgement those that it answers."""
     if kind == "ACKNOWLEDGED":
         for segment_id, outcomes in decode_ack(bytes.fromhex(own["ack"])).segments:
             yield from ((segment_id.hex(), slot) for slot in answered(outcomes))
@@ -148,7 +153,8 @@ def _slots(kind: str, own: dict[str, Any]) -> Iterator[tuple[str, int]]:
             yield from ((one["segment_id"], slot) for slot in range(first, min(last + 1, limits.SLOTS)))
 
 
-def _handover(admitted: _Admitted, report: str, leaf: str, recipient: str, at_ms: int) -> Handover:
+def handover_of(admitted: Admitted, report: str, leaf: str, recipient: str, at_ms: int) -> Handover:
+    """Give the hand-over of an admitted report, as duties follow from it."""
     return Handover(
         report=report,
         leaf=leaf,
@@ -158,4 +164,5 @@ def _handover(admitted: _Admitted, report: str, leaf: str, recipient: str, at_ms
         recipient=recipient,
         precedence=precedence_of(admitted.transport_class),
         at_ms=at_ms,
+        control=is_control(admitted.transport_class),
     )

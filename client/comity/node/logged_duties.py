@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from comity.envelope.answering import answered, precedence_of
+from comity.envelope.answering import answered, is_control, precedence_of
 from comity.envelope.evidence import decode_ack
 from comity.node.directory import ORDER_MS
 from comity.node.logged_entries import SUBMISSIONS, LoggedEntry, slots_in
@@ -128,6 +128,7 @@ class LoggedDuties:
             recipient=party,
             precedence=precedence_of(transport_class),
             at_ms=at_ms,
+            control=is_control(transport_class),
         )
         owed = [one for one in duties_of_handover(state, handover) if one.kind is not DutyKind.END_KEEPING]
         document = state.governing(at_ms).document

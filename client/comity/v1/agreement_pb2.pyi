@@ -291,7 +291,7 @@ class SubmitActRequest(_message.Message):
     """The agreement."""
     @_builtins.property
     def act(self) -> _identity_pb2.Statement:
-        """The act, signed by the caller and by every witness that it names."""
+        """The act, signed by the officer it names, who is the caller unless a node brings it, and by every witness that it names."""
 
     def __init__(
         self,

@@ -96,8 +96,8 @@ class AgreementServiceServicer:
 
     def SubmitAct(self, request, context):
         """SubmitAct brings an act of an officer that is no step of the agreement's life: an emergency declaration, its review, a
-        certificate of destruction, a step of a breach's case, an attestation, a contact. One that is there already is answered
-        with its entry.
+        certificate of destruction, a step of a breach's case, an attestation, a contact, that reports were read or acted on. One that
+        is there already is answered with its entry. A node brings nothing but what officers of its party signed of reading and acting.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

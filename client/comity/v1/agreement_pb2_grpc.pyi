@@ -28,8 +28,8 @@ class AgreementServiceStub:
     """GetAgreement gives the exact text of one agreement of the caller's party."""
     SubmitAct: _aio.UnaryUnaryMultiCallable[_agreement_pb2.SubmitActRequest, _agreement_pb2.SubmitActResponse]
     """SubmitAct brings an act of an officer that is no step of the agreement's life: an emergency declaration, its review, a
-    certificate of destruction, a step of a breach's case, an attestation, a contact. One that is there already is answered
-    with its entry.
+    certificate of destruction, a step of a breach's case, an attestation, a contact, that reports were read or acted on. One that
+    is there already is answered with its entry. A node brings nothing but what officers of its party signed of reading and acting.
     """
 
 class AgreementServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -74,8 +74,8 @@ class AgreementServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_agreement_pb2.SubmitActRequest, _abc.Awaitable[_agreement_pb2.SubmitActResponse]],
     ) -> _abc.Awaitable[_agreement_pb2.SubmitActResponse]:
         """SubmitAct brings an act of an officer that is no step of the agreement's life: an emergency declaration, its review, a
-        certificate of destruction, a step of a breach's case, an attestation, a contact. One that is there already is answered
-        with its entry.
+        certificate of destruction, a step of a breach's case, an attestation, a contact, that reports were read or acted on. One that
+        is there already is answered with its entry. A node brings nothing but what officers of its party signed of reading and acting.
         """
 
 def add_AgreementServiceServicer_to_server(servicer: AgreementServiceServicer, server: _aio.Server) -> None: ...

@@ -33,7 +33,7 @@ agreement  EXPIRED: time | recipient segments
 agreement  RECALLED SUPERSEDED: time | actor certificate request recipient segments report_id leaf
 agreement  ID_REUSED: time | actor certificate request report_id leaf known_leaf known_log_index
 agreement  EMERGENCY_DECLARED REVIEWED BREACH_OPENED BREACH_UPDATED BREACH_CLOSED MEASURES_ATTESTED CONTACT_SET: STEP statement |
-agreement  SHREDDED RETURNED HOLDER_RELEASED CORRECTION_ASKED DATA_CORRECTED: time key_log_size | actor certificate request agreement agreement_digest statement
+agreement  SHREDDED RETURNED HOLDER_RELEASED CORRECTION_ASKED DATA_CORRECTED READ ACTIONED: time key_log_size | actor certificate request agreement agreement_digest statement
 agreement  DUTY_DUE DUTY_OVERDUE DUTY_DONE DUTY_MISSED: time | duties
 agreement  KEY_REVOKED: CALL statement state_epoch key_log_index |
 keys       KEY_ENROLLED KEY_ROTATED KEY_REVOKED: CALL statement |
@@ -49,6 +49,14 @@ agreement keys operations AUDIT_FAILURE: time reason |
 """
 SHARED: Final = "shared"
 _CASES: Final = ("liaison", "security-authority", "plenipotentiary")
+_HANDLING: Final = (
+    "liaison",
+    "release-authority",
+    "legal-reviewer",
+    "duty-officer",
+    "security-authority",
+    "plenipotentiary",
+)
 _CORRECTING: Final = ("liaison", "legal-reviewer", "release-authority")
 # Per kind of entry that holds an act: the types of statement it may hold, with the roles of officers who may take each.
 ACTS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
@@ -67,6 +75,8 @@ ACTS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "BREACH_CLOSED": {"breach-close": _CASES},
     "MEASURES_ATTESTED": {"measures-attest": ("security-authority",)},
     "CONTACT_SET": {"contact-set": _CASES},
+    "READ": {"report-read": _HANDLING},
+    "ACTIONED": {"report-actioned": _HANDLING},
 }
 TABLE: Final[dict[str, dict[str, tuple[frozenset[str], ...]]]] = {"agreement": {}, "keys": {}, "operations": {}}
 for _kinds, _keys in re.findall(r"^(\w[^:]*):((?:.|\n )*)$", _TABLE, re.MULTILINE):
