@@ -11,9 +11,8 @@ Signatures and the officer's authority were verified before, as with steps. Rule
    ``valid_until``, which is no later than the shortest time in which such a clause wants it reviewed.
 4. A review names a declaration of its own party that nobody reviewed, and is by another officer than declared.
 5. A certificate has as many witnesses of the same party as its retention clauses ask for, its officer not among them; one of
-   destruction in an emergency needs a clause that allows it, of the agreement and of its umbrella where each has any. What an open dispute names is not destroyed.
-6. A holder is released, or asked to correct personal data, by another party; it corrects another party's reports. A breach's steps name an open one of their own party; its initial report comes once and
-   destruction in an emergency needs a clause that allows it. What an open dispute names is not destroyed.
+   destruction in an emergency needs a clause that allows it, of the agreement and of its umbrella where each has any. What an open dispute
+   names is not destroyed.
 6. A holder is released, or asked to correct personal data, by another party; it corrects another party's reports, and says of
    those that it read them or acted on them. A breach's steps name an open one of their own party; its initial report comes once and
    before its measures, which come before its close. A breach was not discovered after the log's time.

@@ -9,10 +9,10 @@ order:
 3. In time is until the very millisecond of `due_ms`; one later is OVERDUE. What was done late is DONE and `late`. What nothing can
    be done about any more without having been done is MISSED: a report that expired, or was given up, was not acknowledged.
 4. From a hand-over: the recipient party acknowledges and reads within the time of its precedence (a recall's is FLASH's, and
-   nobody has to read one). Its node's first answer acknowledges; an officer's word that it was read, or acted on, reads. What ends its waiting otherwise leaves
-   both MISSED, until it answers or reads all the same. And it ends its keeping at the admission's time and `longest`: by a
-   certificate, or by the originator's release. Where the agreement ends, or the recipient leaves it, and no surviving clause keeps the retention alive,
-   keeping ends with it.
+   nobody has to read one). Its node's first answer acknowledges; an officer's word that it was read, or acted on, reads. What ends
+   its waiting otherwise leaves both MISSED, until it answers or reads all the same. And it ends its keeping at the admission's time
+   and `longest`: by a certificate, or by the originator's release. Where the agreement ends, or the recipient leaves it, and no
+   surviving clause keeps the retention alive, keeping ends with it.
 5. A version's clauses give the duties of what happened while it governed; how long a report is kept is of its admission. What
    an umbrella says of reports is owed under its arrangements as well (`texts.py`).
 6. From acts: a declaration is reviewed; a breach is notified (from its discovery), reported and answered with measures; personal
@@ -100,7 +100,7 @@ def duties_of_handover(state: State, handover: Handover, above: State | None = N
             match clause:
                 case Acknowledge():
                     yield from _within(text.written(clause), DutyKind.ACKNOWLEDGE, clause.within, handover)
-                case PrecedenceRule():
+                case PrecedenceRule() if not handover.control:
                     yield from _within(text.written(clause), DutyKind.READ, clause.read_within, handover)
                 case _:
                     continue

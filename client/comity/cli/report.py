@@ -1,22 +1,24 @@
-"""`comity report`: the reports of a party as the broker lists them, and what becomes of those parked or held."""
+"""`comity report`: the reports of a party as the broker lists them, whether they were read, and what becomes of those parked or held."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 import click
 
 import comity
-from comity.cli import report_copies, report_end, report_recall
+from comity.cli import report_copies, report_end, report_read, report_recall
 from comity.cli.approvals import YES, Asking, approve_here, approvers, waiting_facts, waiting_here, waiting_words
 from comity.cli.base import Group, Invocation
 from comity.cli.connected import with_node
+from comity.cli.handling import action_words, handled_facts, handled_of, handled_words
 from comity.cli.output import safe
 from comity.errors import ErrorCode, NotFoundError, UsageError
 from comity.identity.names import IdentityKind
 from comity.node.awaiting import WaitingReport
+from comity.node.handled import Handled
 from comity.node.reports import HeldAction, ParkedAction, ReportRow, ReportState
 from comity.node.times import rfc3339
 
@@ -47,20 +49,21 @@ comity report list --agreement XAR-XBO-1 --state parked --as XBO/n1""",
 def list_(run: Invocation, *, agreement_id: str | None, states: tuple[str, ...], limit: int) -> None:
     """List the reports that this party sent or may receive, the newest last, and those that wait for approvals here.
 
-    What the node noticed and cannot mend (its alarms) is told on standard error.
+    Whether an officer has read what was handed over, and until when it is to be read, is by the own verified mirror. What the node
+    noticed and cannot mend (its alarms) is told on standard error.
     """
     wanted = _Wanted(agreement_id or "", tuple(_STATES[word] for word in states), limit=limit)
-    rows = _rows(run, wanted)
+    rows, known = _rows(run, wanted)
     held = [] if states else waiting_here(run, run.acting(), agreement_id or "")
     for row in rows:
-        run.output.record(**_facts(row))
+        run.output.record(**_facts(row), handling=[handled_facts(one) for one in known.get(row.report_id, ())])
     for _, one in held:
         run.output.record(**waiting_facts(one))
     run.output.table(
         ("REPORT", "AGREEMENT", "FROM", "ADMITTED", "WHERE IT STANDS"),
         (
             *(
-                (str(row.report_id), row.agreement_id, row.originator, rfc3339(row.admitted_at), _standing(row))
+                (str(row.report_id), row.agreement_id, row.originator, rfc3339(row.admitted_at), _standing(row, known))
                 for row in rows
             ),
             *(
@@ -75,14 +78,19 @@ def list_(run: Invocation, *, agreement_id: str | None, states: tuple[str, ...],
 @report.does("show", example="comity report show 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --as XAR/n1")
 @click.argument("report_id", type=click.UUID)
 def show(run: Invocation, *, report_id: UUID) -> None:
-    """Show where one report stands, for every consumer this party may know of, or what it waits for here."""
+    """Show where one report stands, for every consumer this party may know of, or what it waits for here.
+
+    Of each party that was handed it: when, who read it, what was done; and while nobody has, until when it is to be read and which
+    of its contacts it alerts by the agreement's clock. That is by the own verified mirror.
+    """
     for _, waiting in waiting_here(run, run.acting()):
         if waiting.report.report_id == report_id:
             _show_waiting(run, waiting)
             return
-    row = _one(_rows(run, _Wanted(report_id=report_id)), report_id)
-    facts = _facts(row)
-    run.output.record(**facts)
+    rows, known = _rows(run, _Wanted(report_id=report_id))
+    row = _one(rows, report_id)
+    facts, handling = _facts(row), known.get(report_id, ())
+    run.output.record(**facts, handling=[handled_facts(one) for one in handling])
     for name, value in facts.items():
         if name != "consumers":
             run.output.show(f"{name.replace('_', ' '):17}{value}")
@@ -90,6 +98,10 @@ def show(run: Invocation, *, report_id: UUID) -> None:
         reason = f": {safe(one.reason)}" if one.reason else ""
         attempts = f", handed over {one.attempts} times" if one.attempts else ""
         run.output.show(f"{one.node} ({one.consumer}): {one.state.name}{attempts}{reason}")
+    for at_party in handling:
+        run.output.show(handled_words(at_party))
+        for said in at_party.actions:
+            run.output.show(f"  {action_words(said)}")
 
 
 @report.does("approve", example="comity report approve 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --as XAR/officer2")
@@ -150,6 +162,7 @@ def withdraw(run: Invocation, *, report_ids: tuple[UUID, ...]) -> None:
 
 report_recall.add_to(report)
 report_end.add_to(report)
+report_read.add_to(report)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,14 +206,17 @@ def _resolve(
         run.output.say(f"Report {row.report_id} {words}: entry {log_index} of the log of {row.agreement_id}.")
 
 
-def _rows(run: Invocation, wanted: _Wanted) -> list[ReportRow]:
-    async def ask(node: comity.Node) -> list[ReportRow]:
+_Known = Mapping[UUID, Sequence[Handled]]
+
+
+def _rows(run: Invocation, wanted: _Wanted) -> tuple[list[ReportRow], _Known]:
+    async def ask(node: comity.Node) -> tuple[list[ReportRow], _Known]:
         found: list[ReportRow] = []
         async for row in node.reports(wanted.agreement_id, states=wanted.states, report_id=wanted.report_id):
             found.append(row)
             if len(found) == wanted.limit:
                 break
-        return found
+        return found, handled_of(node, found)
 
     return with_node(run, run.acting(), ask)
 
@@ -216,8 +232,12 @@ def _one(rows: list[ReportRow], report_id: UUID) -> ReportRow:
     )
 
 
-def _standing(row: ReportRow) -> str:
-    return ", ".join(f"{one.node} {one.state.name}" for one in row.consumers) or "-"
+def _standing(row: ReportRow, known: _Known) -> str:
+    states = ", ".join(f"{one.node} {one.state.name}" for one in row.consumers) or "-"
+    said = [
+        handled_words(one) for one in known.get(row.report_id, ()) if one.read is not None or one.due_ms is not None
+    ]
+    return "; ".join((states, *said))
 
 
 def _facts(row: ReportRow) -> dict[str, object]:

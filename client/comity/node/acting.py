@@ -119,6 +119,13 @@ class Actor:
         originator = held[0].originator
         return await self._take(agreement_id, ActKind.CORRECTED, originator=originator, reason=reason, **named)
 
+    async def handled(self, agreement_id: str, reports: Sequence[str], kind: ActKind, **note: str) -> Act:
+        """Say that the officer read reports of one originator, or acted on them with a note."""
+        await self._fetch(agreement_id)
+        held = self._held(agreement_id, reports, self.officer.party)
+        named = {"reports": tuple(one.report for one in held), "leaves": tuple(one.leaf for one in held)}
+        return await self._take(agreement_id, kind, originator=held[0].originator, **named, **note)
+
     async def open_breach(
         self, agreement_id: str, reason: str, *, subject: str, subject_id: str, discovered_at: int
     ) -> Act:

@@ -24,6 +24,7 @@ class AlarmKind(StrEnum):
     INCOMPLETE = "INCOMPLETE"
     NOT_TAKEN = "NOT_TAKEN"
     CAVEAT_UNREAD = "CAVEAT_UNREAD"
+    READING_REFUSED = "READING_REFUSED"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 Rules in order:
 1. A program receives for a consumer once; a second iteration waits until the first has closed.
 2. A reader's key is proved before anything is asked for; one that does not count raises.
-3. What waited for an opening like this one is asked for again first (`asking_again`). Where it cannot be asked for now, receiving
+3. Where an officer reads, that it was read is said before it is acknowledged (`read_first`).
+4. What waited for an opening like this one is asked for again first (`asking_again`). Where it cannot be asked for now, receiving
    goes on without it. What this node's people drop waits for nobody any more.
 """
 
@@ -25,8 +26,11 @@ from comity.node.home import Place
 from comity.node.inbox import Inbox
 from comity.node.listing import resolve_parked
 from comity.node.mirror import Mirror
+from comity.node.officer_says import OfficerSays
 from comity.node.opening import Opening
 from comity.node.own_keys import OwnKeys
+from comity.node.read_first import ReadFirst
+from comity.node.reader import ProvedReader
 from comity.node.reading import Reading, Terms
 from comity.node.receiving import Receiver
 from comity.node.register import Register
@@ -80,14 +84,21 @@ class Consuming:
             terms.reader.require(self._now_ms())
         receiver, reading, asking = await self._receiver(consumer, terms, take_over=take_over)
         self._receivers[consumer] = receiver
+        said = None if terms.reader is None else ReadFirst(self.says(terms.reader), self._mirror)
         try:
+            if said is not None:
+                said.start()
             await asking.ask(reading)
             async for delivery in receiver.deliveries(follow=follow):
-                yield delivery
+                yield delivery if said is None else said.take(delivery)
         finally:
-            await receiver.close()
-            if self._receivers.get(consumer) is receiver:
-                del self._receivers[consumer]
+            try:
+                if said is not None:
+                    await said.close()
+            finally:
+                await receiver.close()
+                if self._receivers.get(consumer) is receiver:
+                    del self._receivers[consumer]
 
     def reopening(self, terms: Terms) -> Reopening:
         """Give what opens kept envelopes by these terms; whoever asks closes it. Raises as `deliveries` for its reader."""
@@ -96,6 +107,10 @@ class Consuming:
         opening, register = self._opening(terms), Register(self._place.register)
         reading = Reading(opening, register, terms, identity=self._place.identity, consumer="", now_ms=self._now_ms)
         return Reopening(lambda use: self._opening(replace(terms, use=use)), register, reading)
+
+    def says(self, reader: ProvedReader) -> OfficerSays:
+        """Give what says what a reader read and did, over this node's connection."""
+        return OfficerSays(self._mirror, self._connection, reader, self._now_ms)
 
     async def resolve_parked(self, refs: Sequence[SlotRef], action: ParkedAction, consumer: str) -> int:
         """Replay or drop parked reports of one agreement; gives the log entry that says so."""

@@ -139,9 +139,7 @@ class Node(TakesBack):
     async def send(self, report: Report, *, agreement: str, approved_by: Sequence[Approver] = ()) -> Receipt:
         """Send a report; the receipt means that it is durable at the broker and in the agreement's log.
 
-        `approved_by` are the officers who approve it, each of whom is shown what is sealed; the first of them is who acts.
-
-        Raises RefusedError, whose `clauses` explain, UnreachableError when the broker does not take it in time (it stays in
+        `approved_by` are the officers who approve it, each of whom is shown what is sealed; the first of them is who acts. Raises RefusedError, whose `clauses` explain, UnreachableError when the broker does not take it in time (it stays in
         the outbox then), and what else the tree of errors has.
         """
         return await (await self._sending()).send(report, agreement, approved_by)
@@ -160,10 +158,7 @@ class Node(TakesBack):
     async def await_approval(
         self, report: Report, *, agreement: str, approved_by: Sequence[Approver] = ()
     ) -> WaitingReport:
-        """Seal a report and let it wait on disk until enough officers have approved it; whoever sends next then sends it.
-
-        Those named are asked at once. It waits at most 72 hours. Raises as `send` for what approvals do not mend.
-        """
+        """Seal a report and let it wait on disk, 72 hours at most, until enough officers have approved it; whoever sends next sends it."""
         return await (await self._sending()).await_approval(report, agreement, approved_by)
 
     @property
@@ -273,11 +268,18 @@ class Node(TakesBack):
         waiting: Callable[[Waiting], None] | None = None,
     ) -> Terms:
         self._require_node()
-        proved = None
-        if reader is not None:
-            proved = ProvedReader(reader, self.identity, lambda: self.mirror.directory, self._random_bytes)
+        proved = None if reader is None else self._proved(reader)
         purposes = (purpose,) if isinstance(purpose, str) else tuple(purpose)
         return Terms(purposes, use, proved, acknowledge, waiting)
+
+    def _proved(self, reader: ReadingOfficer) -> ProvedReader:
+        return ProvedReader(reader, self.identity, lambda: self.mirror.directory, self._random_bytes)
+
+    async def action(
+        self, report_ids: Sequence[UUID], *, agreement: str, reader: ReadingOfficer, note: str = ""
+    ) -> int:
+        """Have the log say, signed by an officer, that it acted on reports of one originator, who reads the note; gives the entry."""
+        return await self._consuming.says(self._proved(reader)).action(agreement, report_ids, note)
 
     async def resolve_parked(
         self, refs: Iterable[SlotRef], action: ParkedAction, *, consumer: str = DEFAULT_CONSUMER

@@ -98,6 +98,13 @@ class ProvedReader:
 
     def require(self, now_ms: int) -> None:
         """Check that the officer counts now and controls a listed key; raises KeyFault that says what is wrong."""
+        self._counting(now_ms)
+
+    def signer(self, now_ms: int) -> Signer:
+        """Give what signs for the officer; raises KeyFault as `require`."""
+        return self._signers[self._counting(now_ms).fingerprint]
+
+    def _counting(self, now_ms: int) -> RecordedKey:
         key = self._key()
         if key is None:
             raise KeyFault(
@@ -105,6 +112,7 @@ class ProvedReader:
                 what_to_do=f"Have it accredited and enrolled: comity officer accredit {self.identity}",
             )
         self._directory().officer_by_key(key.fingerprint, now_ms)
+        return key
 
     def facts(self, agreement_id: str, now_ms: int) -> Reader | None:
         """Give what is attested of the reader for an agreement now; None where nobody may be taken to read."""

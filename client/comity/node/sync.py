@@ -326,6 +326,10 @@ class Node:
             self._node.register_copy(report_id, use=use, purpose=purpose, reader=reader, acknowledge=asked)
         )
 
+    def action(self, report_ids: Sequence[UUID], *, agreement: str, reader: ReadingOfficer, note: str = "") -> int:
+        """Have the log say that an officer acted on reports; gives the entry."""
+        return self._loop.run(self._node.action(report_ids, agreement=agreement, reader=reader, note=note))
+
     def resolve_parked(
         self, refs: Iterable[SlotRef], action: ParkedAction, *, consumer: str = nodes.DEFAULT_CONSUMER
     ) -> int:
