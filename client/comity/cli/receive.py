@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -12,18 +13,20 @@ import click
 
 import comity
 from comity.cli.alarms import telling_alarms
-from comity.cli.base import Invocation, command, first_of, until_stopped
+from comity.cli.base import Invocation, command, first_of, now_ms, until_stopped
 from comity.cli.output import clause_json, safe
 from comity.cli.reading import acknowledging, reader_of, reading_options, tell_closed, tell_waiting
 from comity.cli.taken_back import tell_taken_back
-from comity.errors import ComityError
+from comity.errors import ComityError, UsageError
 from comity.identity.names import IdentityKind
+from comity.node.alerting import Alerted, Alerting
+from comity.node.contacting import Contact, contact_of
 from comity.node.filed_back import FiledBack, file_back
 from comity.node.filing import file_report
 from comity.node.reader import ReadingOfficer
 from comity.node.reading import Acknowledge, Waiting
 from comity.node.taken_back import held_by
-from comity_policy.facts import Use
+from comity_policy.facts import Precedence, Use
 
 
 class _Wanted(TypedDict):
@@ -35,10 +38,18 @@ class _Wanted(TypedDict):
     use: Use
     reader: ReadingOfficer | None
     acknowledge: Acknowledge | None
-    waiting: Callable[[Waiting], None]
     take_over: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Waking:
+    """Whom to wake, and for what."""
+
+    contacts: tuple[Contact, ...]
+    precedences: frozenset[Precedence]
+
+
+_URGENT = frozenset({Precedence.FLASH})
 # Reports that are written at the same time: their waits for the disk become one.
 AT_ONCE = 32
 
@@ -47,7 +58,9 @@ AT_ONCE = 32
     "receive",
     example="""comity receive --into inbox --as XBO/n1 --purpose counter-terrorism
 comity receive --follow --into inbox --as XBO/n1 --purpose counter-terrorism --purpose threat-to-life
-comity receive --into inbox --as XBO/n1 --purpose counter-terrorism --reader XBO/analyst1""",
+comity receive --into inbox --as XBO/n1 --purpose counter-terrorism --reader XBO/analyst1
+comity receive --follow --into inbox --as XBO/n1 --on-flash '/usr/local/bin/page duty-desk' \
+    --on-flash https://desk.xbo.example/alerts""",
 )
 @click.option("--into", required=True, metavar="DIR", help="Where the files are written.")
 @click.option("--follow", is_flag=True, help="Go on waiting for new reports, until interrupted.")
@@ -60,6 +73,15 @@ comity receive --into inbox --as XBO/n1 --purpose counter-terrorism --reader XBO
 @click.option(
     "--remove-recalled", is_flag=True, help="Remove the files here of what is recalled or superseded, unless disputed."
 )
+@click.option(
+    "--on-flash",
+    "--webhook",
+    "contacts",
+    multiple=True,
+    metavar="CMD|URL",
+    help="Whom to wake for a FLASH report: a command, run without a shell, or an https address; may be repeated, in their order.",
+)
+@click.option("--on-immediate", is_flag=True, help="Wake them for IMMEDIATE reports too.")
 @click.option("--take-over", is_flag=True, help="Take the consumer from the process that holds it.")
 def receive(
     run: Invocation,
@@ -74,6 +96,8 @@ def receive(
     accept_caveats: bool,
     limit: int | None,
     remove_recalled: bool,
+    contacts: tuple[str, ...],
+    on_immediate: bool,
     take_over: bool,
 ) -> None:
     """Receive reports as files.
@@ -86,11 +110,18 @@ def receive(
     Where an agreement asks who reads, --reader names an officer whose keys are on this machine; where it asks what for, --purpose
     says so (or COMITY_PURPOSE): the sender's word is not the reader's. A use caveat is shown before the report and acknowledged on
     the terminal, or with --accept-caveats. What lacks one of these is not opened and not lost: it waits, and comes again when
-    somebody receives who brings it.
+    somebody receives who brings it. Under an agreement with a clause on precedence the originator is told that the officer read it.
 
     A recall comes ahead of everything else. What it recalls is not written any more; files of it that are here already are flagged
     by ID.recalled.json, and with --remove-recalled removed. That all copies are gone an officer certifies: comity report destroy.
+
+    --on-flash (or --webhook) wakes people: the first contact when the report arrives, the next after half of the time that is left to read
+    it, while no officer has. A command finds the facts in COMITY_ALERT_REPORT_ID, _AGREEMENT_ID, _ORIGINATOR, _PRECEDENCE,
+    _READING_DUE, _CONTACT and _CONTACTS, an address gets them as JSON: never what the report says.
     """
+    waking = tuple(contact_of(words) for words in contacts)
+    if on_immediate and not waking:
+        raise UsageError("--on-immediate wakes nobody", what_to_do="Say whom: --on-flash CMD, or --webhook URL.")
     place = run.acting(IdentityKind.NODE)
     passphrase = run.passphrase(str(place.identity))
     until_stopped(
@@ -100,6 +131,7 @@ def receive(
             passphrase=passphrase,
             filing=_Filing(run, Path(into), remove_recalled=remove_recalled),
             limit=limit,
+            waking=_Waking(waking, _URGENT | ({Precedence.IMMEDIATE} if on_immediate else set())),
             wanted={
                 "follow": follow,
                 "consumer": consumer,
@@ -107,7 +139,6 @@ def receive(
                 "use": Use(use),
                 "reader": reader_of(run, reader, reader_passphrase_file),
                 "acknowledge": acknowledging(accept=accept_caveats),
-                "waiting": lambda one: tell_waiting(run, one),
                 "take_over": take_over,
             },
         )
@@ -130,14 +161,16 @@ async def _receive(
     identity: str,
     passphrase: bytes,
     limit: int | None,
+    waking: _Waking,
     wanted: _Wanted,
 ) -> None:
     count = 0
     async with (
         comity.connect(run.broker or None, identity=identity, home=run.home.path, passphrase=passphrase) as node,
         telling_alarms(run.output, node),
+        _alerting(run, node, waking) as alerting,
     ):
-        deliveries = node.receive(**wanted)
+        deliveries = node.receive(**wanted, waiting=lambda one: _waits(run, alerting, one))
         room = asyncio.Semaphore(AT_ONCE)
         before = asyncio.Event()
         before.set()
@@ -145,6 +178,9 @@ async def _receive(
             async with asyncio.TaskGroup() as tasks:
                 # Leaving the connection closes what still receives: acknowledgements that were given go out first.
                 async for delivery in deliveries:
+                    if alerting is not None:
+                        report_id = delivery.report.report_id
+                        alerting.arrived(delivery.agreement_id, report_id, delivery.origin, delivery.transport_class)
                     await room.acquire()
                     after = asyncio.Event()
                     tasks.create_task(_file(filing, node, delivery, room, before, after))
@@ -155,6 +191,47 @@ async def _receive(
         except* ComityError as several:
             raise first_of(several) from None
     run.output.note(f"{count} report{'' if count == 1 else 's'} received.")
+
+
+@asynccontextmanager
+async def _alerting(run: Invocation, node: comity.Node, waking: _Waking) -> AsyncIterator[Alerting | None]:
+    """Wake the contacts, if there are any, until the end of the block."""
+    if not waking.contacts:
+        yield None
+        return
+    alerting = Alerting(
+        node.mirror,
+        waking.contacts,
+        precedences=waking.precedences,
+        told=lambda one: _tell_alerted(run, one),
+        now_ms=now_ms,
+    )
+    alerting.begin()
+    try:
+        yield alerting
+    finally:
+        await alerting.close()
+
+
+def _tell_alerted(run: Invocation, one: Alerted) -> None:
+    about = f"{one.urgent.precedence.name} report {one.urgent.report_id} from {one.urgent.originator}"
+    which = f"contact {one.contact} of {one.contacts} ({one.name})"
+    if one.woken:
+        run.output.note(f"{about}: {which} was alerted.")
+    else:
+        run.output.alarm(
+            f"ALERT FAILED, {about}: {which} could not be alerted", kind="ALERT_FAILED", **_alert_facts(one)
+        )
+
+
+def _alert_facts(one: Alerted) -> dict[str, object]:
+    return {**one.urgent.facts(one.contact, one.contacts), "name": one.name}
+
+
+def _waits(run: Invocation, alerting: Alerting | None, waiting: Waiting) -> None:
+    if alerting is not None:
+        alerting.arrived(waiting.agreement_id, waiting.report_id, waiting.origin, waiting.transport_class)
+    tell_waiting(run, waiting)
 
 
 async def _file(  # noqa: PLR0917 - one task of the group above

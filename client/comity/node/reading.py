@@ -61,6 +61,7 @@ class Waiting:
     lacks: frozenset[Lack]
     refused: tuple[ClauseExplanation, ...]
     whole: bool
+    transport_class: int
 
 
 # Shows a caveat to whoever reads; says whether it was acknowledged.
@@ -251,7 +252,15 @@ class Reading:
         if self._terms.waiting is not None:
             whole = result.report is None
             self._terms.waiting(
-                Waiting(agreement_id, UUID(bytes=report_id), _origin(opened), result.lacks, result.refused, whole)
+                Waiting(
+                    agreement_id,
+                    UUID(bytes=report_id),
+                    _origin(opened),
+                    result.lacks,
+                    result.refused,
+                    whole,
+                    opened.segment.transport_class,
+                )
             )
         return result
 
