@@ -20,7 +20,7 @@ from comity_policy.state import State
 # What to do about a duty: the words before what it is about, and the command to paste.
 _COMMANDS: Final[Mapping[DutyKind, Callable[[str, Duty], str]]] = {
     DutyKind.ACKNOWLEDGE: lambda *_: "comity receive --into DIR --purpose WORD",
-    DutyKind.READ: lambda *_: "comity receive --into DIR --purpose WORD",
+    DutyKind.READ: lambda agreement, duty: f"comity report read {_uuid(duty.subject)} --agreement {agreement}",
     DutyKind.END_KEEPING: lambda agreement, duty: (
         f"comity report destroy {_uuid(duty.subject)} --agreement {agreement} --means '...'"
     ),

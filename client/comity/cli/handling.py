@@ -48,6 +48,13 @@ def handled_words(one: Handled) -> str:
     return safe(words)
 
 
+def reading_words(one: Handled) -> str:
+    """Give whether a party has read a report, in a few words for a list."""
+    if one.read is not None:
+        return f"{one.party} read {rfc3339(one.read.at_ms)}{' LATE' if one.read_late else ''}"
+    return f"{one.party} {'UNREAD, was due' if one.overdue else 'unread, due'} {rfc3339(one.due_ms or 0)}"
+
+
 def action_words(one: Said) -> str:
     """Give what an officer says that was done."""
     note = f": {one.note}" if one.note else ""

@@ -13,7 +13,7 @@ from comity.cli import report_copies, report_end, report_read, report_recall
 from comity.cli.approvals import YES, Asking, approve_here, approvers, waiting_facts, waiting_here, waiting_words
 from comity.cli.base import Group, Invocation
 from comity.cli.connected import with_node
-from comity.cli.handling import action_words, handled_facts, handled_of, handled_words
+from comity.cli.handling import action_words, handled_facts, handled_of, handled_words, reading_words
 from comity.cli.output import safe
 from comity.errors import ErrorCode, NotFoundError, UsageError
 from comity.identity.names import IdentityKind
@@ -234,9 +234,8 @@ def _one(rows: list[ReportRow], report_id: UUID) -> ReportRow:
 
 def _standing(row: ReportRow, known: _Known) -> str:
     states = ", ".join(f"{one.node} {one.state.name}" for one in row.consumers) or "-"
-    said = [
-        handled_words(one) for one in known.get(row.report_id, ()) if one.read is not None or one.due_ms is not None
-    ]
+    told = (one for one in known.get(row.report_id, ()) if one.read is not None or one.due_ms is not None)
+    said = [reading_words(one) for one in told]
     return "; ".join((states, *said))
 
 
