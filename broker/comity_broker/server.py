@@ -347,6 +347,7 @@ class RunningBroker:
                 operations=self.operations,
                 operator_party=self._installation.identity.party,
                 finishing=self._finishing,
+                clock=self._clock,
             ),
             exchange=ExchangeService(
                 self.publishing,

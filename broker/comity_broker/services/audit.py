@@ -20,6 +20,7 @@ from comity_broker.agreements import Agreements
 from comity_broker.auditlog.bodies import Caller as LogCaller
 from comity_broker.auditlog.bodies import Event
 from comity_broker.auditlog.events import fork_seen
+from comity_broker.clock import BrokerClock
 from comity_broker.entries import decode_records
 from comity_broker.evidence import EvidenceView
 from comity_broker.finishing import Finishing
@@ -55,6 +56,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         operations: OperationsLog,
         operator_party: str,
         finishing: Finishing,
+        clock: BrokerClock,
     ) -> None:
         self._ledger = ledger
         self._logs = logs
@@ -63,6 +65,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         self._operations = operations
         self._operator_party = operator_party
         self._finishing = finishing
+        self._clock = clock
 
     async def GetCheckpoint(
         self, request: audit_pb2.GetCheckpointRequest, _: Context
@@ -79,7 +82,8 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
                 code=ErrorCode.RANGE_INVALID,
             )
         proof = await self._logs.consistency(shard, request.known_size, size)
-        return audit_pb2.GetCheckpointResponse(checkpoint=note, consistency=proof)
+        now = self._clock.now_ms()
+        return audit_pb2.GetCheckpointResponse(checkpoint=note, consistency=proof, broker_time=now)
 
     async def GetEntries(self, request: audit_pb2.GetEntriesRequest, _: Context) -> audit_pb2.GetEntriesResponse:
         who = caller()

@@ -22,6 +22,10 @@ from comity.keys.process import seal_process, share_memory
 INTERRUPTED: Final = 130
 _COMMANDS: Final = {
     "demo": ("comity_broker.cli.demo:demo", "Two nations exchange reports on this machine: the whole way, for real."),
+    "doctor": (
+        "comity.cli.doctor:doctor",
+        "Is this installation well, and the way to a partner? What to do where not.",
+    ),
     "party": ("comity.cli.party:party", "Parties: a nation's own keys, and the cards of others."),
     "node": ("comity.cli.node:node", "Nodes: the systems that send and receive."),
     "officer": ("comity.cli.officer:officer", "Officers: the people who act for a party."),

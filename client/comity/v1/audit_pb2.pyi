@@ -86,8 +86,11 @@ class GetCheckpointResponse(_message.Message):
 
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
+    BROKER_TIME_FIELD_NUMBER: _builtins.int
     checkpoint: _builtins.bytes
     """The signed note: origin, size, root, both log signatures."""
+    broker_time: _builtins.int
+    """The broker's time when it answered, Unix milliseconds, for whoever looks whether clocks agree. Nothing is decided by it."""
     @_builtins.property
     def consistency(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """RFC 6962 consistency proof from known_size; empty when that is 0 or the size itself."""
@@ -97,10 +100,11 @@ class GetCheckpointResponse(_message.Message):
         *,
         checkpoint: _builtins.bytes = ...,
         consistency: _abc.Iterable[_builtins.bytes] | None = ...,
+        broker_time: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "consistency", b"consistency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["broker_time", b"broker_time", "checkpoint", b"checkpoint", "consistency", b"consistency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
