@@ -8,6 +8,7 @@ import pytest
 
 from builders_audit import good_audit
 from builders_audit_acts import ABOUT_REPORT, act_of, acted, every_act
+from builders_audit_cases_handled import read
 from comity.errors import MalformedError
 from comity.verify import table
 from comity.verify.checks import Verification
@@ -54,6 +55,14 @@ def test_acts_that_hold_pass_and_those_about_reports_stand_in_both_parties_bodie
     assert set(between.own) == {"XAR", "XBO"}
     assert set(json.loads(told.shared)) == {"time"}
     assert findings(audit, tmp_path) == set()
+
+
+def test_what_an_officer_read_or_acted_on_holds_where_its_party_was_handed_it(audit, tmp_path):
+    read(audit, 0, 1)
+    read(audit, 0, kind=ActKind.ACTION)
+    assert findings(audit, tmp_path) == set()
+    read(audit, 0, party="XAR")
+    assert findings(audit, tmp_path) == {("NOT_DELIVERED", len(audit.events) - 1)}
 
 
 def hidden_witness(audit):

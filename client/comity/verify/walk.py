@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from comity.verify.bundle import Code, Entry, Log, read_file
+from comity.verify.handled import Handed
 from comity.verify.keys import Key, KeyLog, Listing, Statement
 from comity.verify.records import read, require
 from comity.verify.steps import STEPS, Versions
@@ -59,11 +60,10 @@ class AgreementLog:
         self._changes: list[tuple[int, int]] = []
         self._delivered: dict[tuple[Node, str, str], set[int]] = {}
         self._lanes: dict[tuple[Any, ...], tuple[int, set[int]]] = {}
-        self._next, self._time, self.blind, self._deaf = 1, 0, False, False
-        self._logs = tuple(logs)
+        self._next, self._time, self.blind, self._deaf, self._logs = 1, 0, False, False, tuple(logs)
         self._umbrella_at: int | None = None
         self._above: list[tuple[int, int]] = []
-        self._versions, self._taken_back = Versions(), TakenBack()
+        self._versions, self._taken_back, self._handed = Versions(), TakenBack(), Handed()
         self._suspended = set[str]()
         found = len(log.report.findings)
         with self.expect(Code.AGREEMENT):
@@ -177,6 +177,8 @@ class AgreementLog:
             for one in body["statements"] if entry.kind == "LOG_OPENED" else [said["statement"]]:
                 with self.expect(Code.STATEMENT, entry):
                     self._check_statement(entry, Statement(one), own)
+                with self.expect(Code.NOT_DELIVERED, entry):
+                    self._handed.check(entry.kind, one, sure=not (self.blind or self._deaf))
         if "umbrella" in body:
             with self.expect(Code.UMBRELLA, entry):
                 self._follow(entry, body)
@@ -318,6 +320,7 @@ class AgreementLog:
         ended = {slot for slot, _ in body["duplicates"] + body["refusals"]}
         admitted = set(range(min(body["slots"], 256))) - ended
         segment = self.segments[body["segment_id"]] = Segment(entry, admitted, {})
+        self._handed.submitted(body["segment_id"], len(admitted), entry.records)
         with self.expect(Code.LOG_OPENED, entry):
             opened = self._versions.opened(body["agreement_digest"]) or self.blind
             require(opened, "a report was submitted before as many parties had signed the log as must")
@@ -380,6 +383,7 @@ class AgreementLog:
             self._delivered.setdefault((node, told["consumer"], one["segment_id"]), set()).update(slots)
             with self.expect(Code.TAKEN_BACK, entry):
                 self._taken_back.check(node, one["segment_id"], slots)
+            self._handed.delivered(node[0], one["segment_id"], slots)
 
     def _check_acknowledged(self, entry: Entry, told: dict[str, Any]) -> None:
         record = bytes.fromhex(told["ack"])
