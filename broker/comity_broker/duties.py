@@ -162,6 +162,8 @@ class Duties:
         ready: list[tuple[int, int]] = []
         while book.unread and book.unread[0][0] < state.now_ms and len(ready) < _ENTRIES_A_LOOK:
             ready.append(heapq.heappop(book.unread))
+        if not ready:
+            return []
         facts = LogFacts(self.reader, state.document.id, sorted(state.document.parties))
         try:
             read = await facts.read(dict.fromkeys((index for _, index in ready), EventKind.DELIVERED.value))

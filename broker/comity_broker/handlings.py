@@ -32,7 +32,8 @@ class Handlings:
 
     def entry(self, act: Act) -> int | None:
         """Give the entry of the same statement, None where it is not known."""
-        known = self._entries.get(act.agreement_id, {}).get(act.digest)
+        entries = self._entries.get(act.agreement_id)
+        known = None if entries is None else entries.get(act.digest)
         return None if known is None else known[0]
 
     def check_pace(self, act: Act, now_ms: int) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from builders_document import agreement_text
 from comity_broker.auditlog.kinds import EventKind
 from comity_broker.duties import _pages
-from comity_broker.duty_book import DAY_MS, ENDED, Book, Numbered, ToldOf
+from comity_broker.duty_book import DAY_MS, ENDED, TELLING_MS, Book, Numbered, ToldOf
 from comity_broker.log_facts import FOLLOWED, TELLING
 from comity_policy.document import load
 from comity_policy.obligations import Duty, DutyKind, DutyState, duty_id
@@ -81,6 +81,67 @@ def test_what_was_answered_leaves_nothing_but_a_pair_of_numbers_a_day(count):
     assert runs.spans == ((1, count),)
     book.forget(2 * DAY_MS)
     assert not book._answered
+
+
+READING = st.lists(
+    st.tuples(st.sampled_from(("hand", "read", "answer", "end", "tell", "done")), st.integers(1, 4)), max_size=30
+)
+
+
+def reading(number: int) -> Duty:
+    name = duty_id(DutyKind.READ, "10", "XBO", f"leaf {number}")
+    return Duty(5, name, DutyKind.READ, "10", "XBO", numbered(number).report, 0)
+
+
+@given(READING)
+def test_what_was_read_is_known_and_told_as_done_once_it_was_told_as_overdue(events):
+    book = Book()
+    read, told, missed = set[int](), set[int](), set[int]()
+    for what, number in events:
+        one = numbered(number)
+        line = ("XBO", one.report)
+        if what == "hand" and not book.answered("XBO", one) and line not in book.owed:
+            book.owe(TEXT, one.report, [reading(number)])
+        elif what == "read":
+            book.read("XBO", [one], 7)
+            read.add(number)
+            missed.discard(number)
+        elif what in {"answer", "end"}:
+            waits = line in book.owed
+            book.answer("XBO", one, 7, given=what == "answer")
+            if what == "end" and waits and number not in read:
+                missed.add(number)
+            elif what == "answer":
+                missed.discard(number)
+        elif what == "tell" and number not in read | told:
+            # The ledger tells of what nobody has read when its time is over.
+            book.note(ToldOf(EventKind.DUTY_OVERDUE, reading(number)))
+            told.add(number)
+        elif what == "done" and number in read & told:
+            book.note(ToldOf(EventKind.DUTY_DONE, reading(number)))
+            told.discard(number)
+        assert [number for number in range(1, 5) if book.was_read("XBO", numbered(number))] == sorted(read)
+        done = {one.duty.subject for one in book.ended if one.state is DutyState.DONE}
+        assert done == {numbered(number).report for number in read & told}
+        assert {one.duty.subject for one in book.ended if one.state is DutyState.MISSED} == {
+            numbered(number).report for number in missed
+        }
+    assert not book.late, "what is to be read is looked for in the entry of its hand-over"
+
+
+@given(st.integers(1, 2_000))
+def test_what_was_read_leaves_a_pair_of_numbers_a_day_and_what_was_told_a_month(count):
+    book = Book()
+    for number in range(1, count + 1):
+        one = Numbered(f"{number:032x}", number, DAY_MS)
+        book.note(ToldOf(EventKind.DUTY_OVERDUE, reading(number)))
+        book.read("XBO", [one], 7)
+    (runs,) = book._read.values()
+    assert runs.spans == ((1, count),)
+    book.forget(TELLING_MS + 2 * DAY_MS)
+    assert not book._read
+    assert not book.told
+    assert not book._told_unread
 
 
 def test_the_log_is_told_of_what_ended_by_the_kind_of_its_end():

@@ -20,6 +20,7 @@ EVENTS = st.lists(
     st.one_of(
         st.tuples(st.just("hand"), PARTIES, st.integers(1, 4), st.sampled_from(Precedence)),
         st.tuples(st.just("answer"), st.integers(0, 9), st.booleans()),
+        st.tuples(st.just("read"), st.integers(0, 9), st.sampled_from((ActKind.READ, ActKind.ACTION))),
         st.tuples(st.just("end"), st.integers(0, 9), st.booleans()),
         st.tuples(st.just("declare"), PARTIES),
         st.tuples(st.just("review"), st.integers(0, 9)),
@@ -61,6 +62,8 @@ def _happen(case: Case, event) -> None:
             case.hand(number, to=party, precedence=precedence)
         case ("answer", which, given):
             case.answer(case.handovers[which], given=given)
+        case ("read", which, kind):
+            case.read(case.handovers[which], kind)
         case ("end", which, released):
             one = case.handovers[which]
             about = {"reports": (one.report,), "leaves": (one.leaf,)}
@@ -135,6 +138,17 @@ def test_each_state_is_what_its_times_say_to_the_millisecond(events):
             after = {found.duty.id: found.state for found in case.owed(at=max(case.now, one.duty.due_ms) + 1)}
             assert before.get(one.duty.id) in {DutyState.OPEN, DutyState.DONE}
             assert after.get(one.duty.id) in {DutyState.OVERDUE, DutyState.DONE}
+
+
+@given(EVENTS)
+def test_only_an_officers_word_of_that_party_reads_and_only_its_nodes_answer_acknowledges(events):
+    case = happened(events)
+    for one in case.owed(DutyKind.READ, DutyKind.ACKNOWLEDGE):
+        of_party = (one.duty.owner, one.duty.subject)
+        said = {(act.party, report) for act in case.acts if act.kind.of_handling for report in act.reports}
+        given = {(answer.party, answer.report) for answer in case.answers if answer.given}
+        done = of_party in (said if one.duty.kind is DutyKind.READ else given)
+        assert (one.state is DutyState.DONE) == done
 
 
 @given(EVENTS)

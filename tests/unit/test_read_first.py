@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from builders_acting import refreshed, wall_ms
+from builders_acting import Officers, refreshed, wall_ms
 from builders_every_kind import clause_text
 from builders_readers import PURPOSE, Readers, reading, reading_officer
 from builders_sdk import AGREEMENT, sharing
@@ -18,6 +18,8 @@ from comity.node.handled import handled
 from comity.node.officer_says import OfficerSays
 from comity.node.reports import ReportState
 from comity_broker import handlings
+from comity_policy.acts import ActKind
+from comity_policy.facts import Role
 
 MINUTE = 60_000
 PRECEDENCE = clause_text(
@@ -131,6 +133,33 @@ async def test_a_word_signed_under_an_earlier_version_is_said_anew(tmp_path):
                 await delivery.settled()
                 break
         assert {"READ", "ACKNOWLEDGED"} <= set(await kinds(world))
+
+
+async def test_a_word_that_the_broker_should_not_have_taken_reads_nothing(tmp_path, monkeypatch):
+    async with reading(tmp_path, PRECEDENCE) as world:
+        await world.send("two boats")
+        await world.read()
+        (one,), (row,) = await seen(world, "XAR")
+        officers = await Officers(world.shared).accredit()
+        theirs, ours = (officers.held(nation, "liaison1") for nation in (world.shared.world.xar, world.xbo))
+        about = {"originator": "XAR", "reports": (row.report_id.hex,), "leaves": (row.leaf.hex(),)}
+        acts = type(world.shared.world.broker.monitor.duties.acts)
+        with monkeypatch.context() as patch:
+            patch.setattr(acts, "_check_signers", lambda *_: None)
+            patch.setattr(acts, "_check_admissible", lambda *_: None)
+            for forged in (
+                officers.signed(ActKind.READ, theirs, **about, party="XBO", officer=ours.name),
+                officers.signed(ActKind.READ, ours, **about, role=Role.DUTY_OFFICER),
+                officers.signed(ActKind.READ, ours, **about, agreement_digest="00" * 48),
+                officers.signed(ActKind.READ, ours, **about, made_at=wall_ms() - 80 * 60 * MINUTE),
+                officers.signed(ActKind.READ, ours, also=(theirs,), **about),
+            ):
+                await officers.submit(forged, ours)
+        (one,), _ = await seen(world, "XAR", one.handed_ms + 17 * MINUTE)
+        assert (one.read, one.overdue) == (None, True)
+        await officers.take(ActKind.READ, ours, **about)
+        (one,), _ = await seen(world, "XAR")
+        assert one.read.officer == "XBO/liaison1"
 
 
 async def test_nothing_is_said_where_the_agreement_does_not_have_it(tmp_path):

@@ -6,7 +6,7 @@ acknowledged, duties.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -138,7 +138,8 @@ class PeerDoctor:
             )
 
     def _preview(self, view: AgreementView) -> None:
-        sample = sample_of(view.document, view.own, self.peer)
+        above = () if view.umbrella is None else (view.umbrella.state.document,)
+        sample = sample_of((view.document, *above), view.own, self.peer)
         if sample is None:
             self.findings.warn(
                 "preview",
@@ -185,21 +186,25 @@ class PeerDoctor:
         return next((one for one in entries if _is_to(one.own(self.mirror.party), self.peer)), None)
 
 
-def sample_of(document: Document, own: str, peer: str) -> Report | None:
-    """Give a report that the agreement most likely lets go: the lowest level, the first category and purpose; None without a grant."""
-    grants = (one for one in document.clauses if isinstance(one, Scope))
+def sample_of(documents: Sequence[Document], own: str, peer: str) -> Report | None:
+    """Give a report that an agreement most likely lets go: the lowest level, the first category and purpose; None without a grant.
+
+    `documents` are its text and then its umbrella's, which may say what the text leaves to it.
+    """
+    clauses = [clause for document in documents for clause in document.clauses]
+    grants = (one for one in clauses if isinstance(one, Scope))
     grant = next((one for one in grants if (one.from_party, one.to_party) == (own, peer) and one.categories), None)
-    tables = (one for one in document.equivalences if (one.from_party, one.to_party) == (own, peer))
-    table = next(tables, None)
+    tables = (one for document in documents for one in document.equivalences)
+    table = next((one for one in tables if (one.from_party, one.to_party) == (own, peer)), None)
     if grant is None or table is None:
         return None
-    purposes = next((one.purposes for one in document.clauses if isinstance(one, Purpose)), ())
+    purposes = next((one.purposes for one in clauses if isinstance(one, Purpose)), ())
     return Report.text(
         SAMPLE,
         marking=f"{table.levels[0]}//REL TO {', '.join(sorted((own, peer)))}",
         categories=[grant.categories[0]],
         purpose=purposes[0] if purposes else "",
-        to=[peer],
+        addressees=[peer],
     )
 
 

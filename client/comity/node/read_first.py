@@ -132,10 +132,17 @@ class ReadFirst:
     def _is_told(self, agreement_id: str) -> bool:
         version, told = self._told.get(agreement_id, (-1, False))
         if version != self._mirror.version:
-            document = self._mirror.agreement(agreement_id).state.document
-            told = is_told_of_reading(document) and self._says.role(ActKind.READ, agreement_id) is not None
+            told = self._tells(agreement_id)
             self._told[agreement_id] = self._mirror.version, told
         return told
+
+    def _tells(self, agreement_id: str) -> bool:
+        try:
+            document = self._mirror.agreement(agreement_id).state.document
+            return is_told_of_reading(document) and self._says.role(ActKind.READ, agreement_id) is not None
+        except ComityError:
+            # What stops the agreement is told where it is asked for; what was opened before is acknowledged as ever.
+            return False
 
     def _failed(self, error: Exception) -> None:
         self._failure = self._failure or error
