@@ -3,7 +3,7 @@
 import pytest
 
 from builders_readers import CLEARED, COPIES, USE
-from builders_world import ABOUT, RELEASABLE, files, parties, running, sign
+from builders_world import ABOUT, AGREEMENT, RELEASABLE, files, parties, running, sign
 
 READER = ("--reader", "XBO/analyst1", "--purpose", "counter-terrorism")
 HEADING = "UNCLASSIFIED//REL TO XAR, XBO"
@@ -66,6 +66,22 @@ def test_a_caveat_that_is_not_acknowledged_shows_nothing(asking, tmp_path):
     told = asking.bohemund.done("receive", "--into", str(into), "--as", "XBO/n1", "--accept-caveats", *READER)
     assert "For intelligence only." in told.err
     assert b"The source." in files(into).values()
+
+
+def test_an_officer_reads_a_kept_report_on_the_terminal_and_the_log_says_so(asking, tmp_path):
+    report_id = sent(asking, "The source.")
+    bohemund = asking.bohemund
+    words = ("report", "show", report_id, "--as", "XBO/n1", "--accept-caveats", *READER)
+    assert bohemund.run(*words).code == 12, "nothing was opened and kept yet"
+    asking.receive(tmp_path / "in", "--accept-caveats")
+    asking.receive(tmp_path / "in", "--accept-caveats", *READER)
+    shown = bohemund.done(*words)
+    assert all(word in shown.out for word in ("The source.", "A heading.", "portion 2 ["))
+    (record,) = bohemund.done(*words, "--json").records
+    assert [one["text"] for one in record["portions"]] == ["A heading.", "The source."]
+    assert bohemund.run("report", "show", report_id, "--as", "XBO/n1", "--accept-caveats").code == 2
+    entries = bohemund.done("audit", "tail", AGREEMENT, "--first", "0", "--json", "--as", "XBO/liaison1").out
+    assert '"READ"' in entries
 
 
 def test_a_copy_takes_a_number_of_the_register_and_another_use_is_refused(asking, tmp_path):

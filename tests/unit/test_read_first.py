@@ -9,7 +9,7 @@ import pytest
 
 from builders_acting import Officers, refreshed, wall_ms
 from builders_every_kind import clause_text
-from builders_readers import PURPOSE, Readers, reading, reading_officer
+from builders_readers import PURPOSE, USE, Readers, reading, reading_officer
 from builders_sdk import AGREEMENT, sharing
 from comity.errors import ConflictError, NotFoundError, UnreachableError
 from comity.node import read_first
@@ -19,7 +19,7 @@ from comity.node.officer_says import OfficerSays
 from comity.node.reports import ReportState
 from comity_broker import handlings
 from comity_policy.acts import ActKind
-from comity_policy.facts import Role
+from comity_policy.facts import Role, Use
 
 MINUTE = 60_000
 PRECEDENCE = clause_text(
@@ -85,6 +85,27 @@ async def test_a_machine_that_receives_says_nothing_of_reading_and_the_clock_goe
         (one,), _ = await seen(world, "XAR", one.handed_ms + 17 * MINUTE)
         assert [(said.officer, said.note) for said in one.actions] == [("XBO/analyst1", "Under way.")]
         assert (one.read.officer, one.now_alerting, one.overdue) == ("XBO/analyst1", None, False)
+
+
+async def test_who_reads_later_what_a_machine_took_says_so(tmp_path):
+    async with reading(tmp_path, PRECEDENCE, USE) as world:
+        analyst = await world.officer("analyst1")
+        await world.send("two boats")
+        assert (await world.read(answer=True)).texts == ["two boats"]
+        (one,), (row,) = await seen(world, "XAR")
+        assert one.read is None
+
+        async def acknowledge(_):
+            return True
+
+        async with world.shared.node("XBO") as node:
+            given = {"use": Use.READ, "purpose": PURPOSE, "acknowledge": acknowledge, "whole": True}
+            assert (await node.reopen(row.report_id, **given)).text == "two boats"
+            assert "READ" not in await kinds(world), "nobody in particular read it"
+            found = await node.reopen(row.report_id, reader=reading_officer(analyst), **given)
+            assert found.text == "two boats"
+        (one,), _ = await seen(world, "XAR")
+        assert one.read.officer == "XBO/analyst1"
 
 
 async def test_what_the_broker_refuses_is_an_alarm_and_the_report_is_acknowledged(tmp_path, monkeypatch):

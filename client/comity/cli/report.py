@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import click
@@ -15,6 +16,8 @@ from comity.cli.base import Group, Invocation
 from comity.cli.connected import with_node
 from comity.cli.handling import action_words, handled_facts, handled_of, handled_words, reading_words
 from comity.cli.output import safe
+from comity.cli.reading import reading_options
+from comity.cli.report_reading import show_to
 from comity.errors import ErrorCode, NotFoundError, UsageError
 from comity.identity.names import IdentityKind
 from comity.node.awaiting import WaitingReport
@@ -75,14 +78,26 @@ def list_(run: Invocation, *, agreement_id: str | None, states: tuple[str, ...],
     )
 
 
-@report.does("show", example="comity report show 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --as XAR/n1")
+@report.does(
+    "show",
+    example="""comity report show 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --as XAR/n1
+comity report show 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --as XBO/n1 --reader XBO/analyst1""",
+)
 @click.argument("report_id", type=click.UUID)
-def show(run: Invocation, *, report_id: UUID) -> None:
+@reading_options
+def show(run: Invocation, *, report_id: UUID, reader: str | None, **options: Any) -> None:
     """Show where one report stands, for every consumer this party may know of, or what it waits for here.
 
     Of each party that was handed it: when, who read it, what was done; and while nobody has, until when it is to be read and which
     of its contacts it alerts by the agreement's clock. That is by the own verified mirror.
+
+    With --reader an officer reads it here: all that may be opened of its kept envelope is shown, and the log says that it was read.
     """
+    if reader is not None:
+        show_to(run, report_id, reader, **options)
+        return
+    if any(options.values()):
+        raise UsageError("what is opened is opened to an officer", what_to_do="Say --reader PARTY/NAME.")
     for _, waiting in waiting_here(run, run.acting()):
         if waiting.report.report_id == report_id:
             _show_waiting(run, waiting)

@@ -106,7 +106,8 @@ class Consuming:
             terms.reader.require(self._now_ms())
         opening, register = self._opening(terms), Register(self._place.register)
         reading = Reading(opening, register, terms, identity=self._place.identity, consumer="", now_ms=self._now_ms)
-        return Reopening(lambda use: self._opening(replace(terms, use=use)), register, reading)
+        says = None if terms.reader is None else self.says(terms.reader)
+        return Reopening(lambda use: self._opening(replace(terms, use=use)), register, reading, says)
 
     def says(self, reader: ProvedReader) -> OfficerSays:
         """Give what says what a reader read and did, over this node's connection."""

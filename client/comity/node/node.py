@@ -238,13 +238,14 @@ class Node(TakesBack):
         acknowledge: Acknowledge | None = None,
         portion: int | None = None,
         copied: bool = False,
+        whole: bool = False,
     ) -> ReceivedReport:
         """Open a portion again for a use, from the envelope that was kept since it was opened first; raises RefusedError.
 
-        `portion` counts from 0; None means the only one that may be had. A copy or translation that must be registered takes the number that `register_copy` gave this reader for that use. `copied`: it is written down for the use, which makes a copy of it.
+        `portion` counts from 0; None means the only one that may be had. A copy or translation that must be registered takes the number that `register_copy` gave this reader for that use. `copied`: it is written down for the use, which makes a copy of it. `whole`: all that may be had, to be read here and nothing else; the log says that the officer read it.
         """
         with closing(self._consuming.reopening(self._terms(reader, purpose, use, acknowledge))) as reopening:
-            return await reopening.open(report_id, portion, copied=copied)
+            return await (reopening.read(report_id) if whole else reopening.open(report_id, portion, copied=copied))
 
     async def register_copy(
         self,
@@ -275,11 +276,9 @@ class Node(TakesBack):
     def _proved(self, reader: ReadingOfficer) -> ProvedReader:
         return ProvedReader(reader, self.identity, lambda: self.mirror.directory, self._random_bytes)
 
-    async def action(
-        self, report_ids: Sequence[UUID], *, agreement: str, reader: ReadingOfficer, note: str = ""
-    ) -> int:
+    async def action(self, reports: Sequence[UUID], *, agreement: str, reader: ReadingOfficer, note: str = "") -> int:
         """Have the log say, signed by an officer, that it acted on reports of one originator, who reads the note; gives the entry."""
-        return await self._consuming.says(self._proved(reader)).action(agreement, report_ids, note)
+        return await self._consuming.says(self._proved(reader)).action(agreement, reports, note)
 
     async def resolve_parked(
         self, refs: Iterable[SlotRef], action: ParkedAction, *, consumer: str = DEFAULT_CONSUMER

@@ -26,6 +26,7 @@ from comity.node.reader import ProvedReader
 from comity.statement import sign_statement
 from comity.v1 import agreement_pb2 as pb
 from comity_policy.acts import Act, ActKind
+from comity_policy.alerting import is_told_of_reading
 from comity_policy.facts import Role
 
 # A report by its id and leaf, in hex.
@@ -40,6 +41,15 @@ class OfficerSays:
         self._connection = connection
         self._reader = reader
         self._now_ms = now_ms
+
+    def tells(self, agreement_id: str) -> bool:
+        """Say whether originators are told of what the officer reads: the agreement has it, and the officer a role to say it in."""
+        try:
+            document = self._mirror.agreement(agreement_id).state.document
+            return is_told_of_reading(document) and self.role(ActKind.READ, agreement_id) is not None
+        except ComityError:
+            # What stops the agreement is told where it is asked for; what was opened before is not held up.
+            return False
 
     def role(self, kind: ActKind, agreement_id: str) -> Role | None:
         """Give the role in which the officer may say so now; None where it has none."""

@@ -25,7 +25,6 @@ from comity.node.delivery import CLASSES, Delivery, Desk, through
 from comity.node.mirror import Mirror
 from comity.node.officer_says import OfficerSays
 from comity_policy.acts import ActKind
-from comity_policy.alerting import is_told_of_reading
 
 AT_ONCE: Final = 64
 CLOSE_SECONDS: Final = 5.0
@@ -132,17 +131,9 @@ class ReadFirst:
     def _is_told(self, agreement_id: str) -> bool:
         version, told = self._told.get(agreement_id, (-1, False))
         if version != self._mirror.version:
-            told = self._tells(agreement_id)
+            told = self._says.tells(agreement_id)
             self._told[agreement_id] = self._mirror.version, told
         return told
-
-    def _tells(self, agreement_id: str) -> bool:
-        try:
-            document = self._mirror.agreement(agreement_id).state.document
-            return is_told_of_reading(document) and self._says.role(ActKind.READ, agreement_id) is not None
-        except ComityError:
-            # What stops the agreement is told where it is asked for; what was opened before is acknowledged as ever.
-            return False
 
     def _failed(self, error: Exception) -> None:
         self._failure = self._failure or error

@@ -6,6 +6,7 @@ Rules in order:
 2. A copy or translation that must be registered takes a number that the same reader entered for that use. The number is taken
    before anything comes out, once. What is written down for another use (`copied`) is a copy as well: both must be permitted.
 3. Each reopening is in the register before anything comes out, with its use.
+4. What is opened to be read whole is read by an officer: once it is, the log says so, where the agreement has it (`officer_says`).
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from uuid import UUID
 from comity.envelope.exported import decode_exported
 from comity.envelope.segment import WholeItem
 from comity.errors import ConflictError, ErrorCode, RefusedError, UsageError
+from comity.node.officer_says import OfficerSays
 from comity.node.opened import OpenSegment, OpenSlot, Placed, Refusal
 from comity.node.opening import Opening
 from comity.node.reading import Reading
 from comity.node.register import KeptEnvelope, Register
 from comity.report import ReceivedReport
+from comity_policy.acts import ActKind
 from comity_policy.explanation import ClauseExplanation
 from comity_policy.facts import Use
 from comity_policy.readers import COPYING
@@ -34,10 +37,13 @@ class Reopening:
     `opening` gives what opens by these terms for a use.
     """
 
-    def __init__(self, opening: Callable[[Use], Opening], register: Register, reading: Reading) -> None:
+    def __init__(
+        self, opening: Callable[[Use], Opening], register: Register, reading: Reading, says: OfficerSays | None
+    ) -> None:
         self._opening = opening
         self._register = register
         self._reading = reading
+        self._says = says
 
     def close(self) -> None:
         """Close the register."""
@@ -67,6 +73,17 @@ class Reopening:
                 f"copy {number} was made by another process meanwhile", code=ErrorCode.TRANSITION_NOT_ALLOWED
             )
         await reading.enter_opened(opened, item, replace(result, report=report), None)
+        return report
+
+    async def read(self, report_id: UUID) -> ReceivedReport:
+        """Give everything of a report that may be had, to be read here; the log says so where nothing of it waits. Raises as `open`."""
+        kept = self._register.envelope(report_id.bytes)
+        opened, item, result = await self._decided(kept, Use.READ, registered=False)
+        report = _shown(result, kept, Use.READ)
+        await self._reading.enter_opened(opened, item, result, None)
+        if self._says is not None and not result.waits and self._says.tells(kept.agreement_id):
+            named = ((report_id.hex, item.leaf.hex()),)
+            await self._says.say(ActKind.READ, kept.agreement_id, opened.verified.signed_by.party, named)
         return report
 
     async def register_copy(self, report_id: UUID) -> int:

@@ -296,6 +296,7 @@ class Node:
         acknowledge: Callable[[CaveatShown], bool] | None = None,
         portion: int | None = None,
         copied: bool = False,
+        whole: bool = False,
     ) -> ReceivedReport:
         """Open a report again for a use, from the envelope that was kept; raises why it may not."""
         asked = _asking(acknowledge)
@@ -308,6 +309,7 @@ class Node:
                 acknowledge=asked,
                 portion=portion,
                 copied=copied,
+                whole=whole,
             )
         )
 
@@ -326,9 +328,9 @@ class Node:
             self._node.register_copy(report_id, use=use, purpose=purpose, reader=reader, acknowledge=asked)
         )
 
-    def action(self, report_ids: Sequence[UUID], *, agreement: str, reader: ReadingOfficer, note: str = "") -> int:
+    def action(self, reports: Sequence[UUID], *, agreement: str, reader: ReadingOfficer, note: str = "") -> int:
         """Have the log say that an officer acted on reports; gives the entry."""
-        return self._loop.run(self._node.action(report_ids, agreement=agreement, reader=reader, note=note))
+        return self._loop.run(self._node.action(reports, agreement=agreement, reader=reader, note=note))
 
     def resolve_parked(
         self, refs: Iterable[SlotRef], action: ParkedAction, *, consumer: str = nodes.DEFAULT_CONSUMER
