@@ -21,6 +21,7 @@ OFFICERS = {
 }
 _TAKEN_BY = {
     StepKind.PROPOSE: "liaison1",
+    StepKind.AMEND: "liaison1",
     StepKind.REVIEW: "legal1",
     StepKind.SIGN: "plenipotentiary1",
     StepKind.LOG_SIGN: "plenipotentiary1",
@@ -101,6 +102,19 @@ class Treaty:
         for nation in both:
             await self.take(StepKind.SIGN, nation)
             await self.take(StepKind.LOG_SIGN, nation, log=terms)
+
+    async def amend(self, text: bytes) -> None:
+        """Bring the next version into force."""
+        step = self.statement(StepKind.AMEND, self.world.xar, agreement_digest=agreement_digest(text).hex())
+        async with self.world.connection(self.officer(self.world.xar, "liaison1")) as connection:
+            request = agreement_pb2.SubmitStepRequest(
+                agreement_id=self.agreement_id, step=statement_message(step), text=text
+            )
+            await connection.call(connection.agreements.SubmitStep, request)
+        self.head, self.text = step.digest.hex(), text
+        for kind in (StepKind.REVIEW, StepKind.SIGN):
+            for nation in (self.world.xar, self.world.xbo):
+                await self.take(kind, nation)
 
 
 async def treaty(world: World, **template: object) -> Treaty:

@@ -46,6 +46,7 @@ from comity_policy.obligations import (
     tracked,
 )
 from comity_policy.state import State
+from comity_policy.texts import later_for_held
 
 # What a page says is held whole while it is read: with few entries that is little. Of a window its entries' kinds are known.
 _PAGE: Final = 4
@@ -192,7 +193,8 @@ class Duties:
     ) -> list[Tracked]:
         over = _over(state) if above is None else _over(state) | _over(above)
         if over != book.over:
-            # What was kept for longer may be due with the agreement's end, or a party's leaving: all of it is looked at, once.
+            # What was kept for longer may be due with the agreement's end, a party's leaving, or a version for what is held: all
+            # of it is looked at, once.
             book.over, book.keeping = over, [(0, log_index) for _, log_index in book.keeping]
         ready: list[tuple[int, int]] = []
         while book.keeping and book.keeping[0][0] < state.now_ms and len(ready) < _KEEPINGS_A_LOOK:
@@ -266,10 +268,11 @@ def _keepings(state: State, above: State | None, handover: Handover) -> Iterator
     return (duty for duty in duties_of_handover(state, handover, above) if keeps(duty))
 
 
-def _over(state: State) -> frozenset[str]:
-    """Give the parties for which an agreement is over."""
-    return frozenset(state.document.parties if state.ended else state.departed)
-
-
 def _readings(state: State, above: State | None, handover: Handover) -> Iterator[Duty]:
     return (duty for duty in duties_of_handover(state, handover, above) if duty.kind is DutyKind.READ)
+
+
+def _over(state: State) -> frozenset[str]:
+    """Give what may end keepings sooner: the parties for which an agreement is over, the versions that apply to what is held."""
+    stricter = {one.digest for one in later_for_held(state, state.governed[0])} if state.governed else set[str]()
+    return frozenset(state.document.parties if state.ended else state.departed).union(stricter)

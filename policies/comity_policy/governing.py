@@ -17,7 +17,7 @@ A `Basis` is all that a compiled agreement depends on; two with equal `key` comp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from comity_policy.caveat import binding, read_caveat
@@ -26,8 +26,8 @@ from comity_policy.document import Document
 from comity_policy.engine import CompiledAgreement, compile_agreement
 from comity_policy.facts import AgreementState
 from comity_policy.negotiation import Version
-from comity_policy.sections import AppliesTo
 from comity_policy.state import State
+from comity_policy.texts import later_for_held
 from comity_policy.vocabulary import Vocabularies
 
 Key = tuple[object, ...]
@@ -73,22 +73,13 @@ def shared_before(
         return ()
     return tuple(
         Basis(one, state.policy(one), _above(one.document, umbrella, shared_before=True), caveats)
-        for one in (version, *_stricter(state, version))
+        for one in (version, *later_for_held(state, version))
     )
 
 
 def known_caveats(state: State, texts: Mapping[str, bytes]) -> dict[tuple[str, str], bytes]:
     """Give the caveats in force whose text is known; `texts` are by the caveat's digest, in hex."""
     return {name: texts[digest] for name, digest in state.caveats.items() if digest in texts}
-
-
-def _stricter(state: State, version: Version) -> Iterator[Version]:
-    governed = state.governed
-    after = next(place for place, one in enumerate(governed, 1) if one is version)
-    for later in governed[after:]:
-        amends = later.document.amends
-        if amends is not None and amends.applies_to == AppliesTo.HELD_IF_STRICTER:
-            yield later
 
 
 def _above(document: Document, umbrella: State | None, *, shared_before: bool) -> Umbrella | None:

@@ -13,8 +13,9 @@ order:
    its waiting otherwise leaves both MISSED, until it answers or reads all the same. And it ends its keeping at the admission's time
    and `longest`: by a certificate, or by the originator's release. Where the agreement ends, or the recipient leaves it, and no
    surviving clause keeps the retention alive, keeping ends with it.
-5. A version's clauses give the duties of what happened while it governed; how long a report is kept is of its admission. What
-   an umbrella says of reports is owed under its arrangements as well (`texts.py`).
+5. A version's clauses give the duties of what happened while it governed; how long a report is kept is of its admission, or of
+   a later version that applies to what is held, whichever is shorter. What an umbrella says of reports is owed under its
+   arrangements as well (`texts.py`).
 6. From acts: a declaration is reviewed; a breach is notified (from its discovery), reported and answered with measures; personal
    data is corrected, in each report of which its originator told the holder that it is wrong. From
    steps: each party to a dispute closes it in the time to consult, later in the time to escalate; its deadline closes it too.
@@ -35,7 +36,7 @@ from comity_policy.clauses import Acknowledge, PrecedenceRule, Retention, Span, 
 from comity_policy.document import Document
 from comity_policy.owed import Answer, Duty, DutyKind, DutyState, Handover, Tracked, duty_id, tracked
 from comity_policy.state import State
-from comity_policy.texts import Text, texts_at
+from comity_policy.texts import Text, texts_at, texts_of_held
 
 __all__ = [
     "Answer",
@@ -104,11 +105,14 @@ def duties_of_handover(state: State, handover: Handover, above: State | None = N
                     yield from _within(text.written(clause), DutyKind.READ, clause.read_within, handover)
                 case _:
                     continue
-    for text in texts_at(state, handover.admitted_at, above):
+    keepings: dict[str, int] = {}
+    for text in texts_of_held(state, handover.admitted_at, above):
         for clause in text.document.clauses:
             if isinstance(clause, Retention):
-                due = _kept_until(text, clause, handover)
-                yield _of_report(text.written(clause), DutyKind.END_KEEPING, handover, handover.admitted_at, due)
+                due, name = _kept_until(text, clause, handover), text.written(clause)
+                keepings[name] = min(due, keepings.get(name, due))
+    for name, due in keepings.items():
+        yield _of_report(name, DutyKind.END_KEEPING, handover, handover.admitted_at, due)
 
 
 def done_by(acts: Iterable[Act], answers: Iterable[Answer], now_ms: int) -> Mapping[DoneKey, int]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import re
+from dataclasses import replace
 
 import pytest
 
 from builders_acting import Officers, answering, refreshed, wall_ms
 from builders_acts import DAY, MINUTE, TRACKED, Case
 from builders_every_kind import clause_text
+from builders_life import amended
 from builders_lifecycle import TEXT, amending, digest_of, in_force, treaty
 from builders_sdk import AGREEMENT, Shared, report, sharing
 from builders_treaty import Treaty
@@ -21,7 +24,7 @@ from comity_policy.acts import ActKind
 from comity_policy.clauses import Clause, Span
 from comity_policy.facts import Precedence
 from comity_policy.obligations import DutyKind, DutyState, Tracked
-from comity_policy.sections import Under
+from comity_policy.sections import Amends, AppliesTo, Under
 from comity_policy.steps import StepKind
 from comity_policy.transitions import TransitionError
 
@@ -144,6 +147,22 @@ def test_how_long_is_kept_is_of_the_version_that_admitted_it():
     assert found.duty.due_ms == admitted_at + 30 * DAY
 
 
+@pytest.mark.parametrize(
+    ("applies_to", "days", "kept"), [("new", 7, 30), ("held-if-stricter", 7, 7), ("held-if-stricter", 90, 30)]
+)
+def test_a_version_that_applies_to_what_is_held_shortens_its_keeping_and_never_lengthens_it(applies_to, days, kept):
+    case = Case(in_force())
+    handed = case.hand()
+    assert standing(case, DutyKind.END_KEEPING)[0][1] == 30 * DAY
+    other = kinds.Retention(id="2", text=TEXT, longest=Span(days=days))
+    second = amending(case.life.document, clauses=(*OTHER, other))
+    amends = Amends(1, second.amends.digest, AppliesTo(applies_to))
+    case.life.amended(replace(second, amends=amends))
+    assert case.life.state().document.version == 2
+    (found,) = case.owed(DutyKind.END_KEEPING)
+    assert found.duty.due_ms == handed.admitted_at + kept * DAY
+
+
 # --- at a broker that runs ------------------------------------------------------------------------------------------
 
 
@@ -202,6 +221,23 @@ async def test_the_ledger_tells_of_a_keeping_that_the_umbrella_ends(tmp_path):
             told = await officers.told(DutyKind.END_KEEPING)
             assert told == [("DUTY_OVERDUE", "end-keeping", "XBO"), ("DUTY_DONE", "end-keeping", "XBO")]
             assert keeping(await refreshed(sender, broker), shared).state is DutyState.DONE
+
+
+async def test_the_ledger_looks_at_what_is_kept_when_a_version_shortens_it(tmp_path):
+    async with sharing(tmp_path) as shared:
+        broker, clock, officers = shared.world.broker, shared.world.clock, Officers(shared)
+        async with shared.node("XAR") as sender, shared.node("XBO") as reader:
+            await sender.send(report(), agreement=AGREEMENT)
+            await answering(reader)
+            await broker.monitor.look()
+            before = shared.treaty.text
+            shorter = re.sub(rb"longest = \{[^}]*\}", b"longest = { hours = 1 }", before)
+            assert shorter != before
+            await shared.treaty.amend(amended(shorter, of=before, applies_to="held-if-stricter"))
+            clock.committed(wall_ms() + 61 * MINUTE)
+            await broker.monitor.look()
+            assert await officers.told(DutyKind.END_KEEPING) == [("DUTY_OVERDUE", "end-keeping", "XBO")]
+            assert keeping(await refreshed(sender, broker), shared).state is DutyState.OVERDUE
 
 
 async def test_a_suspended_umbrella_stops_a_sender_though_the_arrangements_log_is_not_told(tmp_path):
