@@ -35,12 +35,11 @@ from comity_policy.decision import ENGINE, Decision, Reason, ReportDecision, Vio
 from comity_policy.document import Document
 from comity_policy.engine import CompiledAgreement, CompositionError, decide_report
 from comity_policy.explanation import explain
-from comity_policy.facts import AgreementState, NodeFacts, Times
+from comity_policy.facts import NodeFacts, Times
 from comity_policy.recorded import (
     CAVEAT_REASON,
     Answer,
     Difference,
-    Folded,
     Gap,
     Held,
     Missing,
@@ -49,6 +48,7 @@ from comity_policy.recorded import (
     Under,
     What,
 )
+from comity_policy.replay_under import compared_with_steps, short
 from comity_policy.sources import Source, source_of
 from comity_policy.vocabulary import Vocabularies
 
@@ -168,13 +168,13 @@ class Replayer:
         held, document = self._held, self._held.documents.get(under.agreement_digest)
         differences, gaps = [*self._compared_under(under, document)], list[Gap]()
         if document is None:
-            gaps.append(Gap(Missing.TEXT, f"the text {_short(under.agreement_digest)} that was decided by"))
+            gaps.append(Gap(Missing.TEXT, f"the text {short(under.agreement_digest)} that was decided by"))
         umbrella: Umbrella | None = None
         if under.umbrella is not None:
             name, digest, state = under.umbrella
             text = held.documents.get(digest)
             if text is None:
-                gaps.append(Gap(Missing.TEXT, f"the text {_short(digest)} of {name}, which was above it"))
+                gaps.append(Gap(Missing.TEXT, f"the text {short(digest)} of {name}, which was above it"))
                 document = None
             else:
                 umbrella = Umbrella(text, digest, state)
@@ -189,61 +189,24 @@ class Replayer:
             )
             return _Made(CompiledAgreement(source), tuple(differences), tuple(gaps), unread)
         except (CompositionError, KeyError) as error:
-            differences.append(_named(What.AGREEMENT, f"the text cannot be decided by as it was recorded: {error}"))
+            differences.append(Difference(What.AGREEMENT, f"the text cannot be decided by as it was recorded: {error}"))
             return _Made(None, tuple(differences), tuple(gaps), unread)
 
     def _compared_under(self, under: Under, document: Document | None) -> Iterator[Difference]:
         held = self._held
         if under.engine != ENGINE:
-            yield _named(What.ENGINE, f"decided by {under.engine}, replayed by {ENGINE}")
+            yield Difference(What.ENGINE, f"decided by {under.engine}, replayed by {ENGINE}")
         for name, digest in document.vocabularies.items() if document is not None else ():
             if held.vocabularies.digests.get(name) != digest:
-                yield _named(What.VOCABULARY, f"{name}: held here is another version than the agreement names")
+                yield Difference(What.VOCABULARY, f"{name}: held here is another version than the agreement names")
         if under.vocabularies != held.vocabularies_digest:
-            yield _named(What.VOCABULARY, "what was decided by is not all of what is held here")
+            yield Difference(What.VOCABULARY, "what was decided by is not all of what is held here")
         for party, caveat_id, named in under.caveats:
             caveat = held.caveats.get(named)
             if caveat is not None and (caveat.party, caveat.id) != (party, caveat_id):
-                yield _named(What.CAVEAT, f"{party}/{caveat_id}: the text is that of {caveat.party}/{caveat.id}")
+                yield Difference(What.CAVEAT, f"{party}/{caveat_id}: the text is that of {caveat.party}/{caveat.id}")
         if under.folded is not None:
-            yield from _compared_with_steps(under, under.folded)
-
-
-def _compared_with_steps(under: Under, folded: Folded) -> Iterator[Difference]:
-    """Hold what a decision says it was made under against what the log's own steps amount to."""
-    if folded.state != under.state:
-        yield _named(What.STATE, _state_words(under.state, folded.state))
-    if folded.agreement_digest != under.agreement_digest:
-        said, governs = _short(under.agreement_digest), _short(folded.agreement_digest)
-        yield _named(What.AGREEMENT, f"decided by {said}, while {governs} governs by the log's steps")
-    recorded = frozenset(under.caveats)
-    for party, caveat_id, _ in sorted(folded.caveats - recorded):
-        yield _named(What.CAVEAT, f"{party}/{caveat_id}: in force by the log's steps, and not decided by")
-    for party, caveat_id, _ in sorted(recorded - folded.caveats):
-        yield _named(What.CAVEAT, f"{party}/{caveat_id}: decided by, and not in force by the log's steps")
-    if folded.umbrella_known:
-        yield from _compared_above(under.umbrella, folded.umbrella)
-
-
-def _compared_above(
-    said: tuple[str, bytes, AgreementState] | None, folded: tuple[str, bytes, AgreementState] | None
-) -> Iterator[Difference]:
-    """Hold the umbrella that was decided under against what its own log amounts to."""
-    if said is None or folded is None:
-        if said is not folded:
-            was, is_now = (_above_words(one) for one in (said, folded))
-            yield _named(What.UMBRELLA, f"decided under {was}, by the umbrella's log under {is_now}")
-        return
-    if said[:2] != folded[:2]:
-        yield _named(
-            What.UMBRELLA, f"decided under {_above_words(said)}, by the umbrella's log under {_above_words(folded)}"
-        )
-    if said[2] != folded[2]:
-        yield _named(What.UMBRELLA, f"{said[0]}: {_state_words(said[2], folded[2])}")
-
-
-def _above_words(one: tuple[str, bytes, AgreementState] | None) -> str:
-    return "none" if one is None else f"{one[0]} {_short(one[1])}"
+            yield from compared_with_steps(under, under.folded)
 
 
 # --- comparing --------------------------------------------------------------------------------------------------------
@@ -361,13 +324,13 @@ def _compared(
         place = f"{where[0]}/{where[1]}, portion {where[2] + 1}"
         for clause, reason in sorted(told - now):
             fact = _fact(compiled, recorded, times, nodes, where, Violation(clause, _reason(reason)))
-            yield _named(What.FACT, f"{place}: clause {clause} was violated ({reason}) and is not{fact}")
+            yield Difference(What.FACT, f"{place}: clause {clause} was violated ({reason}) and is not{fact}")
         for clause, reason in sorted(now - told):
             fact = _fact(compiled, recorded, times, nodes, where, Violation(clause, _reason(reason)))
-            yield _named(What.FACT, f"{place}: clause {clause} is violated ({reason}) and was not{fact}")
+            yield Difference(What.FACT, f"{place}: clause {clause} is violated ({reason}) and was not{fact}")
         if told == now and (where in said) != (where in got):
             was, is_now = ("permitted", "refused") if where in said else ("refused", "permitted")
-            yield _named(What.FACT, f"{place} was {was} and is {is_now}")
+            yield Difference(What.FACT, f"{place} was {was} and is {is_now}")
 
 
 def _fact(  # noqa: PLR0917 - the arguments of explain, but for its answer
@@ -413,29 +376,4 @@ def _second(
         caveats=source.caveats,
     )
     if second != found:
-        yield _named(What.REFERENCE, "engine and reference interpreter do not agree: one of the two is wrong")
-
-
-def _state_words(said: AgreementState, folded: AgreementState) -> str:
-    odd = [
-        f"{name} {_plain(getattr(said, name))}, by the log's steps {_plain(getattr(folded, name))}"
-        for name in ("in_force", "reason", "suspended_clauses", "unbound")
-        if getattr(said, name) != getattr(folded, name)
-    ]
-    return "; ".join(odd)
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, frozenset):
-        return ", ".join(sorted(value)) or "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value) or "none"
-
-
-def _named(what: What, words: str) -> Difference:
-    return Difference(what, words)
-
-
-def _short(digest: bytes) -> str:
-    return f"sha384:{digest.hex()[:16]}..."
+        yield Difference(What.REFERENCE, "engine and reference interpreter do not agree: one of the two is wrong")

@@ -70,7 +70,9 @@ def test_a_record_gives_back_the_facts_it_was_written_from(
     entry = logged([decision], 1, 1, [(0, SlotCode.POLICY)])
     reader = RecordReader()
     (said,) = reader.decisions(entry.own["XAR"])
-    recorded, unknown = reader.decision(reader.under(entry.shared), said, lambda _slot: None)
+    recorded, unknown = reader.decision(
+        reader.under(entry.shared), said, lambda _slot: None, entry.own["XAR"]["attested"]
+    )
     assert recorded is not None
     assert unknown == ()
     assert (recorded.profile, recorded.reports) == (facts.profile, ((0, facts.times),))

@@ -296,7 +296,36 @@ def test_every_fact_of_an_admission_is_recorded_under_its_own_name():
     event = events_submitted([0], MOMENT, TO_XBO, ReportDecision(False, {}, {}))
     decision = read_decision(event, "XAR")
     assert set(decision["moment"]) == {one.name for one in fields(Moment)} - at_opening
-    assert set(decision["recipients"][0]["facts"]) == {one.name for one in fields(NodeFacts)} - {"party", "node"}
+    (facts,) = read_body(LogKind.AGREEMENT, event.kind.value, "XAR", event.own["XAR"])["attested"]
+    assert decision["recipients"][0]["facts"] == 0
+    assert set(facts) == {one.name for one in fields(NodeFacts)} - {"party", "node"}
+
+
+def test_what_is_attested_of_recipients_stands_once_however_many_decisions_were_made_on_it():
+    nodes = [replace(TO_XBO[0], node=f"n{number}", region=f"r{number // 2}") for number in range(40)]
+    names = [(one.party, one.node) for one in nodes]
+    result = ReportDecision(True, dict.fromkeys(names, (0,)), {})
+    each = [
+        LoggedDecision([slot], b"profile", replace(MOMENT, size=slot), nodes, result, [Times(1, 2, 3)])
+        for slot in range(256)
+    ]
+    event = submitted(replace(AUDIT.sent[0].admission, slots=256, refusals=()), Caller("XAR", "n1"), each)
+    body = read_body(LogKind.AGREEMENT, event.kind.value, "XBO", event.own["XBO"])
+    assert [one["region"] for one in body["attested"]] == [f"r{number}" for number in range(20)]
+    assert [one["facts"] for one in body["decisions"][255]["recipients"]] == [number // 2 for number in range(40)]
+    # With the facts of every recipient in every decision it had not been logged at all.
+    assert len(event.own["XBO"]) < 1 << 20
+
+
+def test_a_recipients_body_has_the_facts_of_its_own_nodes_alone():
+    theirs = NodeFacts("XDE", "n1", "xde", frozenset(), frozenset(), None, None, None, valid=True)
+    result = ReportDecision(True, {("XBO", "n1"): (0,)}, {("XDE", "n1", 0): (Violation("4", Reason.DENIED),)})
+    event = events_submitted([0], MOMENT, [theirs, *TO_XBO], result, slots=1, refusals=())
+    regions = {
+        party: [one["region"] for one in read_body(LogKind.AGREEMENT, event.kind.value, party, data)["attested"]]
+        for party, data in event.own.items()
+    }
+    assert regions == {"XAR": ["xde", None], "XBO": [None], "XDE": ["xde"]}
 
 
 def test_what_decisions_were_made_under_is_in_the_shared_body():

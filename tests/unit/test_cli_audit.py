@@ -77,8 +77,8 @@ def test_a_bundle_that_is_not_there_and_a_root_that_is_none_are_said(tmp_path):
     assert (ran.code, ran.records[0]["verdict"]) == (15, "FAIL")
 
 
-def decisions(value: object) -> MirroredEntry:
-    own = json.dumps({"decisions": value}, sort_keys=True, separators=(",", ":")).encode()
+def decisions(value: object, *attested: object) -> MirroredEntry:
+    own = json.dumps({"attested": attested, "decisions": value}, sort_keys=True, separators=(",", ":")).encode()
     origin = "hub.xar.example/agreement/XAR-XBO-1/" + "0" * 32
     return MirroredEntry(origin, 9, "SUBMIT_ACCEPTED", b"", {"XAR": Part(bytes(32), own)})
 
@@ -113,12 +113,13 @@ def test_a_decision_is_read_for_the_slots_it_covers():
         "disputed": None,
     }
     violation = {"clause": "4", "reason": "DENIED", "portions": [1]}
-    recipient = {"party": "XBO", "node": "n1", "portions": [0], "violations": [violation], "facts": facts}
+    recipient = {"party": "XBO", "node": "n1", "portions": [0], "violations": [violation], "facts": 0}
     decided = {"slots": [[0, 1], [4, 6]], "profile": "00" * 48, "content": "", "times": []}
-    entry = decisions([decided | {"moment": moment, "recipients": [recipient]}])
+    entry = decisions([decided | {"moment": moment, "recipients": [recipient]}], facts)
     for slot in (0, 1, 4, 6):
         (found,) = recipients(entry, "XAR", slot)
         assert (found.node, found.portions, found.violations) == ("XBO/n1", (0,), (("4", "DENIED", (1,)),))
+        assert found.facts == facts
     for slot in (2, 3, 7):
         assert recipients(entry, "XAR", slot) == []
 

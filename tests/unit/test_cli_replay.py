@@ -18,7 +18,7 @@ def audit():
 
 
 def facts(own):
-    return own["decisions"][0]["recipients"][0]["facts"]
+    return own["attested"][own["decisions"][0]["recipients"][0]["facts"]]
 
 
 def with_fact(audit, **fields):

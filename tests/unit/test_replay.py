@@ -83,7 +83,7 @@ def test_another_engine_is_named():
 
 
 def facts_of(own: dict[str, Any]) -> dict[str, Any]:
-    return own["decisions"][0]["recipients"][0]["facts"]
+    return own["attested"][own["decisions"][0]["recipients"][0]["facts"]]
 
 
 FACTS = {
@@ -232,6 +232,7 @@ HOSTILE = {
     "portions that do not ascend": lambda own: decided(own)["recipients"][0].update(portions=[0, 0]),
     "slots that do not ascend": lambda own: decided(own).update(slots=[[3, 2]]),
     "very many slots": lambda own: decided(own).update(slots=[[0, 10**9]]),
+    "facts that are not there": lambda own: decided(own)["recipients"][0].update(facts=1),
     "no slot": lambda own: decided(own).update(slots=[]),
     "a profile that is none": lambda own: decided(own).update(content="00" * 20, times=[[1, 2, 3]]),
     "a recipient named twice": lambda own: decided(own).update(recipients=decided(own)["recipients"] * 2),

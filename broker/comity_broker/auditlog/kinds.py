@@ -151,7 +151,7 @@ _FACTS: Final[Shape] = {
 _RECIPIENT: Final[Shape] = {
     "party": "text",
     "node": "text",
-    "facts": _FACTS,
+    "facts": "int",
     "portions": ["int"],
     "violations": [{"clause": "text", "reason": "text", "portions": ["int"]}],
 }
@@ -232,6 +232,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
             "recipients": [_RECIPIENT],
         }
     ],
+    "attested": [_FACTS],
     "under": _UNDER,
     "duties": [_DUTY],
     "statement": _STATEMENT,
@@ -267,8 +268,8 @@ _ROWS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "LOG_OPENED": (f"{_STEP} statements origin log_vkeys anchor_slot anchor_key", ""),
         "LOG_FROZEN": (_FROZEN, ""),
         "AUDIT_FAILURE": ("time reason", ""),
-        "SUBMIT_ACCEPTED": (_SUBMIT, "decisions"),
-        "SUBMIT_REJECTED": (_SUBMIT, "decisions"),
+        "SUBMIT_ACCEPTED": (_SUBMIT, "decisions attested"),
+        "SUBMIT_REJECTED": (_SUBMIT, "decisions attested"),
         "ABANDONED": (f"time {_CALL} key_log_size class origin_epoch first_origin_sequence count statement", ""),
         "HELD": ("time", _HELD),
         "HELD_CONFIRMED": ("time", _HELD),

@@ -4,7 +4,8 @@ Rules in order:
 1. The shared body is the segment's header: numbers, the root of the slot records, which slots were duplicates or refused, and
    what every decision in it was made under: engine, agreement, vocabularies, its state, its umbrella's, the caveats in force.
 2. Decisions stand in the own bodies: the originator's party reads them for every recipient, a recipient's party for its own nodes
-   only. They hold every fact the engine was given, by its field's name, and what it answered: enough to decide again.
+   only. They hold every fact the engine was given, by its field's name, and what it answered: enough to decide again. What is
+   attested of a recipient stands once a body, however many decisions were made on it.
 3. The profile and times of an admitted report are in its manifest. Nothing else keeps those of a report that did not enter: they
    stand in the originator's own body, which alone may know what was not sent, up to `PROFILES_BYTES` an entry.
 4. A recipient reads of a quota's window what is of its own direction; a window that a caveat names its party reads alone.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from comity.envelope.evidence import SlotCode
@@ -136,16 +137,12 @@ def submitted(admission: SegmentAdmission, caller: Caller, decisions: Sequence[L
     recipients = {node.party for decision in decisions for node in decision.nodes}
     ended = frozenset(slot for slot, _ in (*admission.duplicates, *admission.refusals))
     whole = _kept(decisions, ended)
-    own = {caller.party: body(decisions=_decisions(decisions, _Reader(caller.party, whole)))}
+    own = {caller.party: _own(decisions, _Reader(caller.party, whole))}
     caveated = any(clause_id.startswith(_CAVEAT) for clause_id in admission.under.quotas)
     for party in recipients - {caller.party}:
         # Between two parties both read the same where all entered and no caveat spoke, which is then encoded once.
         alike = recipients == {party} and not ended and not caveated and not any(map(_by_caveat, decisions))
-        own[party] = (
-            own[caller.party]
-            if alike
-            else body(decisions=_decisions(decisions, _Reader(party, {}, ended, admission.under.quotas)))
-        )
+        own[party] = own[caller.party] if alike else _own(decisions, _Reader(party, {}, ended, admission.under.quotas))
     kind = EventKind.SUBMIT_ACCEPTED if admission.count else EventKind.SUBMIT_REJECTED
     return Event(kind, body(**shared), own)
 
@@ -180,7 +177,33 @@ def _kept(decisions: Sequence[LoggedDecision], ended: frozenset[int]) -> dict[in
     return kept
 
 
-def _decisions(decisions: Sequence[LoggedDecision], reader: _Reader) -> list[dict[str, object]]:
+@dataclass(slots=True)
+class _Attested:
+    """What is attested of recipients in one body, numbered in the order in which it is first decided on; what is equal counts once."""
+
+    facts: list[dict[str, object]] = field(default_factory=list)
+    _numbers: dict[NodeFacts, int] = field(default_factory=dict)
+    # Decisions of one segment are made on the same objects, which are told apart faster than they are compared.
+    _known: dict[int, int] = field(default_factory=dict)
+
+    def number(self, node: NodeFacts) -> int:
+        """Give the number of a recipient's facts."""
+        known = self._known.get(id(node))
+        if known is None:
+            known = self._numbers.setdefault(replace(node, party="", node=""), len(self.facts))
+            self._known[id(node)] = known
+            if known == len(self.facts):
+                self.facts.append(_facts(node))
+        return known
+
+
+def _own(decisions: Sequence[LoggedDecision], reader: _Reader) -> bytes:
+    """Give the body of one party."""
+    attested = _Attested()
+    return body(decisions=_decisions(decisions, reader, attested), attested=attested.facts)
+
+
+def _decisions(decisions: Sequence[LoggedDecision], reader: _Reader, attested: _Attested) -> list[dict[str, object]]:
     return [
         {
             "slots": ranges(decision.slots),
@@ -193,7 +216,7 @@ def _decisions(decisions: Sequence[LoggedDecision], reader: _Reader) -> list[dic
             ),
             "moment": _moment(decision.moment, reader),
             "recipients": [
-                _recipient(node, decision.result, reader.party)
+                _recipient(node, attested.number(node), decision.result, reader.party)
                 for node in decision.nodes
                 if reader.quotas is None or node.party == reader.party
             ],
@@ -265,7 +288,21 @@ def _as_read_by(reader: str, violation: Violation) -> tuple[str, str]:
     return "/".join(named), _REFUSED_BY_CAVEAT
 
 
-def _recipient(node: NodeFacts, result: ReportDecision, reader: str) -> dict[str, object]:
+def _facts(node: NodeFacts) -> dict[str, object]:
+    return {
+        "region": node.region,
+        "offices": sorted(node.offices),
+        "communities": sorted(node.communities),
+        "accreditation_level": node.accreditation_level,
+        "accreditation_until": node.accreditation_until,
+        "oldest_key_since": node.oldest_key_since,
+        "valid": node.valid,
+        "officers": _sorted(node.officers),
+        "overdue": _sorted(node.overdue),
+    }
+
+
+def _recipient(node: NodeFacts, facts: int, result: ReportDecision, reader: str) -> dict[str, object]:
     violated: dict[tuple[str, str], set[int]] = {}
     for (party, name, portion), violations in result.violations.items():
         if (party, name) == (node.party, node.node):
@@ -274,17 +311,7 @@ def _recipient(node: NodeFacts, result: ReportDecision, reader: str) -> dict[str
     return {
         "party": node.party,
         "node": node.node,
-        "facts": {
-            "region": node.region,
-            "offices": sorted(node.offices),
-            "communities": sorted(node.communities),
-            "accreditation_level": node.accreditation_level,
-            "accreditation_until": node.accreditation_until,
-            "oldest_key_since": node.oldest_key_since,
-            "valid": node.valid,
-            "officers": _sorted(node.officers),
-            "overdue": _sorted(node.overdue),
-        },
+        "facts": facts,
         "portions": list(result.permitted.get((node.party, node.node), ())),
         "violations": [
             {"clause": clause, "reason": reason, "portions": sorted(portions)}

@@ -7,7 +7,7 @@ decided on. Nothing here decides again; `comity_policy` has the words of the cla
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -81,24 +81,25 @@ def recipients(entry: MirroredEntry, party: str, slot: int) -> list[DecidedRecip
 
     A broker wrote it: that it is what was committed to says nothing of its shape.
     """
+    own = entry.own(party)
     try:
         return [
-            _recipient(one)
-            for decision in entry.own(party).get("decisions", ())
+            _recipient(one, own["attested"])
+            for decision in own.get("decisions", ())
             if any(first <= slot <= last for first, last in decision["slots"])
             for one in decision["recipients"]
         ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise VerificationError(
             f"entry {entry.log_index} of {entry.origin}: its decisions have not the form they must have",
             what_to_do="Have the log verified: comity audit bundle, comity audit verify.",
         ) from error
 
 
-def _recipient(one: Mapping[str, Any]) -> DecidedRecipient:
+def _recipient(one: Mapping[str, Any], attested: Sequence[Mapping[str, Any]]) -> DecidedRecipient:
     violations = tuple(
         (str(violation["clause"]), str(violation["reason"]), tuple(map(int, violation["portions"])))
         for violation in one["violations"]
     )
     portions = tuple(map(int, one["portions"]))
-    return DecidedRecipient(f"{one['party']}/{one['node']}", portions, violations, dict(one["facts"].items()))
+    return DecidedRecipient(f"{one['party']}/{one['node']}", portions, violations, dict(attested[one["facts"]]))

@@ -84,9 +84,13 @@ class RecordReader:
         return list(own.get("decisions", ()))
 
     def decision(
-        self, under: Under, said: Mapping[str, Any], manifests: Manifests
+        self,
+        under: Under,
+        said: Mapping[str, Any],
+        manifests: Manifests,
+        attested: Sequence[Mapping[str, Any]],
     ) -> tuple[Recorded | None, tuple[int, ...]]:
-        """Read one of `decisions`; give it with the reports that can be decided again, and the slots of those that cannot.
+        """Read one of `decisions`, made on facts that are `attested` in its body; give it with the reports that can be decided again, and the slots of those that cannot.
 
         None where no report can: its manifest was not presented, or its originator alone keeps its profile. Raises VerificationError.
         """
@@ -96,7 +100,7 @@ class RecordReader:
         profile, times, unknown = self._reports(said, slots, manifests, faults)
         if profile is None:
             return None, unknown
-        nodes = tuple(map(self._node, said["recipients"]))
+        nodes = tuple(self._node(one, attested) for one in said["recipients"])
         permitted, refused = _answers(said["recipients"], nodes, len(profile.portions))
         recorded = Recorded(
             under=under,
@@ -172,8 +176,9 @@ class RecordReader:
             known = _kept(self._moments)[key] = _moment(said)
         return known
 
-    def _node(self, said: Mapping[str, Any]) -> NodeFacts:
-        facts = said["facts"]
+    def _node(self, said: Mapping[str, Any], attested: Sequence[Mapping[str, Any]]) -> NodeFacts:
+        _require(said["facts"] < len(attested), "it was made on facts that are not there")
+        facts = attested[said["facts"]]
         key = (
             said["party"],
             said["node"],
@@ -182,7 +187,7 @@ class RecordReader:
         )
         known = self._nodes.get(key)
         if known is None:
-            known = _kept(self._nodes)[key] = _node(said)
+            known = _kept(self._nodes)[key] = _node(said["party"], said["node"], facts)
         return known
 
 
@@ -258,11 +263,10 @@ def _words(words: Sequence[str] | None) -> frozenset[str] | None:
     return None if words is None else frozenset(words)
 
 
-def _node(said: Mapping[str, Any]) -> NodeFacts:
-    facts = said["facts"]
+def _node(party: str, node: str, facts: Mapping[str, Any]) -> NodeFacts:
     return NodeFacts(
-        party=said["party"],
-        node=said["node"],
+        party=party,
+        node=node,
         region=facts["region"],
         offices=frozenset(facts["offices"]),
         communities=frozenset(facts["communities"]),

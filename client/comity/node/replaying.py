@@ -175,7 +175,8 @@ class LogReplay:
         changes: list[Change] = []
         for reader, said in ((name, one) for name in readers for one in decisions[name]):
             folded, known = self._folded(entry, under, said["moment"]["now"])
-            recorded, missing = self._reader.decision(folded, said, entry.manifests.get)
+            attested = entry.own[reader]["attested"]
+            recorded, missing = self._reader.decision(folded, said, entry.manifests.get, attested)
             unknown += missing
             if recorded is not None:
                 recorded = self._facts.compare(entry, reader, said, recorded, source, known)

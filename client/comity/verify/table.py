@@ -23,7 +23,7 @@ agreement  AGREEMENT_CAVEAT_ADDED: STEP statement | caveat salt
 agreement  UMBRELLA_CHANGED: CALL state_epoch umbrella umbrella_origin umbrella_log_index |
 agreement  SUBMIT_ACCEPTED SUBMIT_REJECTED: CALL received_at key_log_size state_epoch class origin_epoch first_origin_sequence segment_id
            slots first_agreement_sequence count records agreement_digest engine under duplicates
-           refusals | decisions
+           refusals | decisions attested
 agreement  ABANDONED: CALL key_log_size class origin_epoch first_origin_sequence count statement |
 agreement  HELD HELD_CONFIRMED HELD_WITHDRAWN: time | actor certificate request recipient segments reason
 agreement  PARKED PARKED_REPLAYED PARKED_DROPPED: time | actor certificate request recipient consumer segments reason
@@ -93,9 +93,9 @@ _SHAPES: Final = """{
   "size": "int?", "usage": "usages?", "approvals": "texts?", "log_available": "bool?", "emergency_declared": "bool",
   "hops": "int?", "disputed": "bool?"},
   "recipients": [{"party": "text", "node": "text", "portions": ["int"],
-    "violations": [{"clause": "text", "reason": "text", "portions": ["int"]}],
-    "facts": {"region": "text?", "offices": ["text"], "communities": ["text"], "accreditation_level": "text?",
-      "accreditation_until": "int?", "oldest_key_since": "int?", "valid": "bool?", "officers": "texts?", "overdue": "texts?"}}]}],
+    "violations": [{"clause": "text", "reason": "text", "portions": ["int"]}], "facts": "int"}]}],
+"attested": [{"region": "text?", "offices": ["text"], "communities": ["text"], "accreditation_level": "text?",
+  "accreditation_until": "int?", "oldest_key_since": "int?", "valid": "bool?", "officers": "texts?", "overdue": "texts?"}],
 "under": {"vocabularies": "hex48", "umbrella": "text", "umbrella_digest": "hex48?",
   "state": {"in_force": "bool", "reason": "text", "suspended_clauses": ["text"], "unbound": ["text"]},
   "umbrella_state": {"in_force": "bool", "reason": "text", "suspended_clauses": ["text"], "unbound": ["text"]},
