@@ -83,6 +83,8 @@ class ErrorCode(IntEnum):
     REPORT_HELD = 455
     REPORT_EXPIRED = 456
     REPORT_RECALLED = 457
+    UPLOAD_MISSING = 480
+    UPLOAD_MISMATCH = 481
     LOG_UNKNOWN = 500
     RANGE_INVALID = 501
     VERIFICATION_FAILED = 502
@@ -149,6 +151,8 @@ _EXIT_CODES: Final[dict[int, frozenset[ErrorCode]]] = {
             ErrorCode.SUPERSEDED,
             ErrorCode.LOCKED,
             ErrorCode.FILE_EXISTS,
+            ErrorCode.UPLOAD_MISSING,
+            ErrorCode.UPLOAD_MISMATCH,
         }
     ),
     14: frozenset(

@@ -160,6 +160,13 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """The report has expired."""
     ERROR_CODE_REPORT_RECALLED: _ErrorCode.ValueType  # 457
     """The report was recalled or superseded by its originator."""
+    ERROR_CODE_UPLOAD_MISSING: _ErrorCode.ValueType  # 480
+    """Block: attachments.
+
+    A portion is named as uploaded and its upload is not ready here: upload it, then send the same bytes again.
+    """
+    ERROR_CODE_UPLOAD_MISMATCH: _ErrorCode.ValueType  # 481
+    """What was uploaded has not the digest or the length that was announced; it begins anew."""
     ERROR_CODE_LOG_UNKNOWN: _ErrorCode.ValueType  # 500
     """Block: audit.
 
@@ -320,6 +327,13 @@ ERROR_CODE_REPORT_EXPIRED: ErrorCode.ValueType  # 456
 """The report has expired."""
 ERROR_CODE_REPORT_RECALLED: ErrorCode.ValueType  # 457
 """The report was recalled or superseded by its originator."""
+ERROR_CODE_UPLOAD_MISSING: ErrorCode.ValueType  # 480
+"""Block: attachments.
+
+A portion is named as uploaded and its upload is not ready here: upload it, then send the same bytes again.
+"""
+ERROR_CODE_UPLOAD_MISMATCH: ErrorCode.ValueType  # 481
+"""What was uploaded has not the digest or the length that was announced; it begins anew."""
 ERROR_CODE_LOG_UNKNOWN: ErrorCode.ValueType  # 500
 """Block: audit.
 
