@@ -30,6 +30,7 @@ from comity_broker.storage.protocol import (
     StatementRow,
     TileRow,
     Unit,
+    UploadRow,
 )
 
 AGREEMENT = "xar-xbo-ct-2026"
@@ -181,6 +182,18 @@ def reservation(
     return Unit(shard, build, Reads(quotas=(key,)), **how)
 
 
+def uploaded(number: int, state: int, *, shard: str = AGREEMENT, node: str = SENDER, **how) -> Unit:
+    """An upload of a node stands where it is said to, or (0) is gone; the result is what was there before."""
+    key = (node, digest("upload", number))
+
+    def build(head, known):
+        rows = Rows(head, known.uploads.get(key))
+        rows.uploads.append(UploadRow(*key, 1000 + number, state, head.broker_time, 0))
+        return rows
+
+    return Unit(shard, build, Reads(uploads=(key,)), **how)
+
+
 def failing(error: Exception, shard: str = AGREEMENT, **how) -> Unit:
     """A unit whose build raises."""
 
@@ -224,5 +237,6 @@ async def everything(reader) -> dict:
             "umbrellas": await reader.umbrellas(shard),
             "holdings": await reader.holdings(shard),
             "quotas": await reader.quotas(shard),
+            "uploads": await reader.uploads(shard),
         }
     return shown

@@ -27,6 +27,7 @@ class Shard:
             consumers=chosen("consumers", reads.consumers),
             lane_counts={node: sum(key.node == node for key in self.rows["lanes"]) for node in reads.lanes_of},
             quotas=chosen("quotas", reads.quotas),
+            uploads=chosen("uploads", reads.uploads),
         )
 
     def take(self, rows) -> bool:
@@ -36,7 +37,7 @@ class Shard:
         if len(set(once)) < len(once) or any(key in self.rows[kind] for kind, key in once):
             return False
         for kind, key, row in given:
-            if kind == "exceptions" and row.state == 0:
+            if kind in {"exceptions", "uploads"} and row.state == 0:
                 self.rows[kind].pop(key, None)
             else:
                 self.rows[kind][key] = row
@@ -66,8 +67,9 @@ KEYS = {
     "holdings": lambda row: row[:2],
     "consumers": lambda row: row[:2],
     "quotas": lambda row: row[:5],
+    "uploads": lambda row: row[:2],
 }
-REPLACED = {"batches", "documents", "lanes", "floors", "exceptions", "holdings", "consumers", "quotas"}
+REPLACED = {"batches", "documents", "lanes", "floors", "exceptions", "holdings", "consumers", "quotas", "uploads"}
 
 
 class Model:
@@ -130,5 +132,6 @@ class Model:
                 "umbrellas": one.sorted("umbrellas"),
                 "holdings": one.sorted("holdings"),
                 "quotas": one.sorted("quotas"),
+                "uploads": one.sorted("uploads"),
             }
         return shown

@@ -340,4 +340,4 @@ def test_a_commit_closes_in_the_same_way_when_it_is_written_one_by_one(writer):
 
 
 def _nothing_known():
-    return Known({}, {}, {}, {}, {}, frozenset(), {}, {}, {}, {})
+    return Known({}, {}, {}, {}, {}, frozenset(), {}, {}, {}, {}, {})

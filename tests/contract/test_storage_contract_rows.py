@@ -16,6 +16,7 @@ from builders_storage import (
     reservation,
     segment,
     statement,
+    uploaded,
 )
 from comity.errors import ConflictError, ErrorCode
 from comity_broker.storage.protocol import (
@@ -32,6 +33,7 @@ from comity_broker.storage.protocol import (
     Rows,
     UmbrellaRow,
     Unit,
+    UploadState,
 )
 
 
@@ -200,3 +202,21 @@ async def test_a_quota_is_read_and_reserved_in_one_unit_so_that_no_window_holds_
 async def test_usage_says_how_much_room_there_is(storage):
     usage = await storage.reader.usage()
     assert 0 < usage.free_bytes <= usage.total_bytes
+
+
+async def test_uploads_are_replaced_removed_and_known_to_what_comes_after_them(storage, writer):
+    outcomes = writer.commit([uploaded(1, UploadState.OPEN), uploaded(2, UploadState.OPEN), uploaded(1, 2)])
+    assert [None if one.result is None else one.result.state for one in outcomes] == [None, None, UploadState.OPEN]
+    found = await storage.reader.uploads(AGREEMENT)
+    assert {row.length: row.state for row in found} == {1001: UploadState.READY, 1002: UploadState.OPEN}
+    assert await storage.reader.uploads(OTHER) == []
+    writer.commit([uploaded(2, 0), uploaded(1, 0), uploaded(1, UploadState.OPEN)])
+    assert [row.length for row in await storage.reader.uploads(AGREEMENT)] == [1001]
+    known = await storage.reader.known(AGREEMENT, Reads(uploads=[row[:2] for row in found]))
+    assert [row.state for row in known.uploads.values()] == [UploadState.OPEN]
+
+
+async def test_the_upload_of_another_node_or_agreement_is_another_upload(storage, writer):
+    writer.commit([uploaded(1, 1), uploaded(1, 2, node=RECEIVER), uploaded(1, 3, shard=OTHER)])
+    assert [(row.node, row.state) for row in await storage.reader.uploads(AGREEMENT)] == [(SENDER, 1), (RECEIVER, 2)]
+    assert [row.state for row in await storage.reader.uploads(OTHER)] == [3]

@@ -23,6 +23,7 @@ from builders_storage import (
     reservation,
     segment,
     statement,
+    uploaded,
 )
 from builders_storage_model import Model
 from comity.errors import ConflictError
@@ -42,6 +43,7 @@ units = st.one_of(
     st.builds(
         reservation, st.integers(1, 6), clause=st.sampled_from(["5", "U/5"]), starts_at=st.integers(0, 1), shard=shards
     ),
+    st.builds(uploaded, st.integers(1, 4), st.integers(0, 3), shard=shards),
     st.builds(failing, st.sampled_from([ConflictError("no"), ZeroDivisionError()]), shards),
 )  # fmt: skip
 

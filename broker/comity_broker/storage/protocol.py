@@ -46,6 +46,8 @@ from comity_broker.storage.rows import (
     StatementRow,
     TileRow,
     UmbrellaRow,
+    UploadRow,
+    UploadState,
 )
 
 __all__ = [
@@ -89,6 +91,8 @@ __all__ = [
     "UmbrellaRow",
     "Unit",
     "Unknown",
+    "UploadRow",
+    "UploadState",
     "Usage",
     "Writer",
     "take_all",
@@ -109,7 +113,7 @@ R_co = TypeVar("R_co", covariant=True)
 class Rows(Generic[R]):
     """What a unit writes: the new head, rows to add, and its result.
 
-    Floors, lanes, exceptions, holdings, quotas and consumers replace what has their key.
+    Floors, lanes, exceptions, holdings, quotas, consumers and uploads replace what has their key.
     """
 
     head: Head
@@ -132,6 +136,7 @@ class Rows(Generic[R]):
     holdings: list[HoldingRow] = field(default_factory=list)
     quotas: list[QuotaRow] = field(default_factory=list)
     consumers: list[ConsumerRow] = field(default_factory=list)
+    uploads: list[UploadRow] = field(default_factory=list)
 
 
 # --- units ----------------------------------------------------------------------------------------------------------
@@ -151,6 +156,7 @@ class Reads:
     consumers: Sequence[tuple[str, str]] = ()
     lanes_of: Sequence[str] = ()
     quotas: Sequence[QuotaKey] = ()
+    uploads: Sequence[tuple[str, bytes]] = ()
 
 
 NO_READS: Final = Reads()
@@ -173,6 +179,7 @@ class Known:
     consumers: Mapping[tuple[str, str], ConsumerRow]
     lane_counts: Mapping[str, int]
     quotas: Mapping[QuotaKey, QuotaRow]
+    uploads: Mapping[tuple[str, bytes], UploadRow]
 
 
 Build = Callable[[Head, Known], Rows[R_co]]
@@ -304,6 +311,9 @@ class Reader(Protocol):
 
     async def quotas(self, shard: str) -> list[QuotaRow]:
         """Give what the windows of an agreement's quotas hold, ascending by key."""
+
+    async def uploads(self, shard: str) -> list[UploadRow]:
+        """Give every upload of an agreement, ascending by (node, digest)."""
 
     async def consumers(self) -> list[ConsumerRow]:
         """Give every consumer."""

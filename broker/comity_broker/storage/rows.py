@@ -125,6 +125,29 @@ class PacketRow(NamedTuple):
     expires_at: int
 
 
+class UploadState(IntEnum):
+    """Where an upload stands. OPEN takes bytes, READY is whole and durable, LEAVING is to be deleted and nothing names it."""
+
+    OPEN = 1
+    READY = 2
+    LEAVING = 3
+
+
+class UploadRow(NamedTuple):
+    """A ciphertext that a node ("PARTY/NODE") uploads or has uploaded, by its SHA-384; `state` 0 removes the row.
+
+    `touched_at` is when a stream of it last began or ended whole; `expires_at` the latest of the reports' that name it, 0 while
+    none does.
+    """
+
+    node: str
+    digest: bytes
+    length: int
+    state: int
+    touched_at: int
+    expires_at: int
+
+
 class InboxRow(NamedTuple):
     """What one node gets of one segment, never updated.
 

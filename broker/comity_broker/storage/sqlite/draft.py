@@ -16,13 +16,23 @@ import apsw
 
 from comity.errors import ComityError, ErrorCode
 from comity_broker.storage.protocol import Head, Rows
-from comity_broker.storage.sqlite.schema import EXCEPTION, HASH_BYTES, TABLES, Numbered, Table, insert_heads, values_of
+from comity_broker.storage.sqlite.schema import (
+    EXCEPTION,
+    HASH_BYTES,
+    TABLES,
+    UPLOAD,
+    Numbered,
+    Table,
+    insert_heads,
+    values_of,
+)
 
 STATEMENT_CHARACTERS: Final = 16_000  # apsw keeps the compiled form of texts up to 16 KiB
 STATEMENT_VARIABLES: Final = 32_000  # SQLite takes 32,766
 INTERNAL_RETRY_SECONDS: Final = 60.0
 
 _ExceptionKey = tuple[int, str, str, int, int]
+_UploadKey = tuple[int, str, bytes]
 
 
 class Incarnation(NamedTuple):
@@ -30,6 +40,9 @@ class Incarnation(NamedTuple):
 
     number: int
     id: bytes
+
+
+_REMOVE_UPLOAD: Final = f"DELETE FROM {UPLOAD.name} WHERE shard = ? AND node = ? AND digest = ?"  # noqa: S608 - our own name
 
 
 def internal(what: str) -> ComityError:
@@ -53,6 +66,7 @@ class Draft:
     size: int = 0
     _values: dict[str, list[object]] = field(default_factory=dict)
     _removed: dict[_ExceptionKey, None] = field(default_factory=dict)
+    _uploads_gone: dict[_UploadKey, None] = field(default_factory=dict)
 
     def find(self, shard: str) -> Numbered | None:
         """Give a shard as the units so far leave it."""
@@ -78,6 +92,11 @@ class Draft:
             self._removed.pop(key, None)
             if removed:
                 self._removed[key] = None
+        for upload in rows.uploads:
+            place = (shard, upload.node, upload.digest)
+            self._uploads_gone.pop(place, None)
+            if not upload.state:
+                self._uploads_gone[place] = None
         self.size += size
         self.next_number = max(self.next_number, shard + 1)
         self.changed[rows.head.shard] = before._replace(head=rows.head)
@@ -94,6 +113,8 @@ class Draft:
             for first in range(0, len(keys), at_once):
                 some = keys[first : first + at_once]
                 connection.execute(_remove_exceptions(len(some)), tuple(chain.from_iterable(some)))
+        for place in self._uploads_gone:
+            connection.execute(_REMOVE_UPLOAD, place)
         heads = [values_of(shard) for shard in self.changed.values()]
         connection.execute(insert_heads(len(heads)), tuple(chain.from_iterable(heads)))
 

@@ -34,6 +34,7 @@ from comity_broker.storage.protocol import (
     SegmentRow,
     StatementRow,
     UmbrellaRow,
+    UploadRow,
     Usage,
 )
 from comity_broker.storage.sqlite.check import check_store
@@ -59,6 +60,7 @@ from comity_broker.storage.sqlite.schema import (
     STATEMENT,
     TILE,
     UMBRELLA,
+    UPLOAD,
     Table,
     lane_of,
     numbered_of,
@@ -152,6 +154,10 @@ class SqliteReader:
     async def quotas(self, shard: str) -> list[QuotaRow]:
         """Give what the windows of an agreement's quotas hold, ascending by key."""
         return self._rows(QUOTA, QuotaRow._make, shard, f"TRUE ORDER BY {', '.join(QUOTA.key)}")
+
+    async def uploads(self, shard: str) -> list[UploadRow]:
+        """Give every upload of an agreement, ascending by (node, digest)."""
+        return self._rows(UPLOAD, UploadRow._make, shard, "TRUE ORDER BY node, digest")
 
     async def consumers(self) -> list[ConsumerRow]:
         """Give every consumer, by node and name."""

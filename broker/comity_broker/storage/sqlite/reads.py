@@ -27,6 +27,7 @@ from comity_broker.storage.protocol import (
     ReportRow,
     Rows,
     SegmentRow,
+    UploadRow,
 )
 from comity_broker.storage.sqlite.schema import (
     CONSUMER,
@@ -38,6 +39,7 @@ from comity_broker.storage.sqlite.schema import (
     QUOTA,
     REPORT,
     SEGMENT,
+    UPLOAD,
     Table,
     lane_of,
 )
@@ -62,6 +64,7 @@ class Seen:
     consumers: dict[tuple[str, str], ConsumerRow] = field(default_factory=dict)
     lane_counts: dict[str, int] = field(default_factory=dict)
     quotas: dict[QuotaKey, QuotaRow] = field(default_factory=dict)
+    uploads: dict[tuple[str, bytes], UploadRow] = field(default_factory=dict)
 
     def known(self, reads: Reads) -> Known:
         """Give what one unit asked for."""
@@ -76,6 +79,7 @@ class Seen:
             consumers=_chosen(self.consumers, reads.consumers),
             lane_counts={node: self.lane_counts.get(node, 0) for node in reads.lanes_of},
             quotas=_chosen(self.quotas, reads.quotas),
+            uploads=_chosen(self.uploads, reads.uploads),
         )
 
     def add(self, rows: Rows[Any]) -> None:
@@ -92,6 +96,11 @@ class Seen:
         self.holdings.update((row[:2], row) for row in rows.holdings)
         self.consumers.update((row[:2], row) for row in rows.consumers)
         self.quotas.update((row[:5], row) for row in rows.quotas)
+        for upload in rows.uploads:
+            if upload.state:
+                self.uploads[upload[:2]] = upload
+            else:
+                self.uploads.pop(upload[:2], None)
         for exception in rows.exceptions:
             if exception.state:
                 self.exceptions[exception[:4]] = exception
@@ -188,6 +197,11 @@ def _put_quota(seen: Seen, row: Sequence[Any]) -> None:
     seen.quotas[quota[:5]] = quota
 
 
+def _put_upload(seen: Seen, row: Sequence[Any]) -> None:
+    upload = UploadRow(*row)
+    seen.uploads[upload[:2]] = upload
+
+
 _KINDS: Final = (
     _Kind(REPORT, ("report_id",), REPORT.selected, lambda reads: reads.report_ids, _put_report),
     _Kind(SEGMENT, ("segment_id",), SEGMENT.selected, lambda reads: reads.segment_ids, _put_segment),
@@ -204,4 +218,5 @@ _KINDS: Final = (
     _Kind(HOLDING, ("item", "slot"), HOLDING.selected, lambda reads: reads.holdings, _put_holding),
     _Kind(CONSUMER, ("node", "consumer"), CONSUMER.selected, lambda reads: reads.consumers, _put_consumer),
     _Kind(QUOTA, QUOTA.key, QUOTA.selected, lambda reads: reads.quotas, _put_quota),
+    _Kind(UPLOAD, UPLOAD.key, UPLOAD.selected, lambda reads: reads.uploads, _put_upload),
 )

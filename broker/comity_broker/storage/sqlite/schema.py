@@ -38,6 +38,7 @@ from comity_broker.storage.protocol import (
     StatementRow,
     TileRow,
     UmbrellaRow,
+    UploadRow,
 )
 
 APPLICATION_ID: Final = 0x434D5459
@@ -171,9 +172,10 @@ QUOTA: Final = Table(
 CONSUMER: Final = Table(
     "consumer", _fields(ConsumerRow), ("node", "consumer"), lambda rows: rows.consumers, replaces=True
 )
+UPLOAD: Final = Table("upload", _fields(UploadRow), ("node", "digest"), lambda rows: rows.uploads, replaces=True)
 TABLES: Final = (
     SEGMENT, REPORT, BATCH, PACKET, INBOX, LANE, ENTRY, BODY, TILE, STATEMENT, DOCUMENT, FLOOR, EXCEPTION, HOLD, UMBRELLA,
-    HOLDING, QUOTA, CONSUMER,
+    HOLDING, QUOTA, CONSUMER, UPLOAD,
 )  # fmt: skip
 
 _HEAD_COLUMNS: Final = (
