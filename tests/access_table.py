@@ -28,6 +28,8 @@ TABLE = {
     "/comity.v1.AgreementService/SubmitAct": "nlrgdsp",
     "/comity.v1.AgreementService/ListAgreements": "nlrgdspa",
     "/comity.v1.AgreementService/GetAgreement": "nlrgdspa",
+    "/comity.v1.AttachmentService/Upload": "n",
+    "/comity.v1.AttachmentService/Download": "n",
     "/comity.v1.AuditService/GetCheckpoint": "nlrgdspao",
     "/comity.v1.AuditService/GetEntries": "nlrgdspao",
     "/comity.v1.AuditService/GetInclusionProof": "nlrgdspao",

@@ -26,7 +26,8 @@ from comity_broker.clock import BrokerClock
 from comity_broker.installation import open_installation
 from comity_broker.journal import FaultPoint, Journal
 from comity_broker.logging import log_to_stderr
-from comity_broker.server import Parts, RunningBroker
+from comity_broker.parts import Parts
+from comity_broker.server import RunningBroker
 from comity_broker.settings import read_settings
 from comity_broker.storage.protocol import GoOn, Outcome, Storage, Unit, Writer, take_all
 from comity_broker.storage.sqlite import open_storage

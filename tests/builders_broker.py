@@ -22,7 +22,8 @@ from comity.node.enrolment import enrol
 from comity_broker.auditlog.checkpoint import LogKeys
 from comity_broker.clock import BrokerClock
 from comity_broker.installation import Installation
-from comity_broker.server import Parts, RunningBroker
+from comity_broker.parts import Parts
+from comity_broker.server import RunningBroker
 from comity_broker.settings import Settings
 from comity_broker.storage.sqlite import open_storage
 from comity_policy.templates import BrokerInfo, PartyInfo, render_template

@@ -1,8 +1,8 @@
 """Admission: whether a segment's reports may enter, slot by slot (design 03 "Admit", design 04 "Idempotency").
 
 In order, for a segment: it parses strictly; what this node published before is known, and nothing below is asked of it; its
-key set is the caller's newest; batch signature, equalities and bodies (`comity.envelope.checks`); nothing is pruned, uploaded or
-exercise traffic (not in this release); the agreement is one of the caller's, its log is signed by all and not frozen; key packets
+key set is the caller's newest; batch signature, equalities and bodies (`comity.envelope.checks`); nothing is pruned or exercise
+traffic (not in this release); the agreement is one of the caller's, its log is signed by all and not frozen; key packets
 are there; every KEM key belongs to a node of the party it is named for. Any of these refuses the segment whole: nothing of it is
 stored and its lane does not move.
 
@@ -24,7 +24,7 @@ from comity.envelope.checks import OfficerKey, SigningNode
 from comity.envelope.core import LogSeen
 from comity.envelope.evidence import BatchSignature, SlotCode
 from comity.envelope.reasons import RejectReason
-from comity.envelope.segment import Absent, Segment, WholeItem, carried_size
+from comity.envelope.segment import Segment, WholeItem, carried_size
 from comity.errors import (
     AccessError,
     ErrorCode,
@@ -45,6 +45,7 @@ from comity_broker.deciding import Approved, Candidate, Circumstances, Decider
 from comity_broker.frames import PreparedFrame
 from comity_broker.ledger import Ledger
 from comity_broker.logs import Logs
+from comity_broker.naming import uploaded_size
 from comity_broker.quotas import UNUSED, QuotaRule, quota_rules
 from comity_broker.recalling import Recalling, Taking
 from comity_broker.slots import SlotDecider, SlotDecision, SlotRefused
@@ -224,11 +225,6 @@ class Admission:
                 what_to_do="A node publishes every report of a segment with its content.",
                 code=ErrorCode.PRUNED,
             )
-        if any(body is Absent.UPLOADED for item in items for body in item.ciphertexts):
-            raise MalformedError(
-                "a portion is named as uploaded, and this release takes no uploads",
-                what_to_do="Send portions of at most about 1 MiB, inside their segment.",
-            )
         if items[0].core.profile.exercise:
             raise MalformedError(
                 "exercise traffic is not carried by this release", what_to_do="Leave the exercise flag out."
@@ -334,7 +330,7 @@ class Admission:
                 )
             except RejectedError as error:
                 unsound = unsound or SlotRefused(SlotCode.MALFORMED, error)
-        size = carried_size(item) if within.usage else None
+        size = carried_size(item) + uploaded_size(item) if within.usage else None
         moment = self._decider.admission(base, within, item.core.profile, item.core.report_id, size=size)
         return deciding.decide(slot, item, moment, unsound)
 

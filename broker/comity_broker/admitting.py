@@ -29,6 +29,7 @@ from comity_broker.auditlog.submissions import LoggedDecision, SegmentAdmission,
 from comity_broker.deciding import Candidate
 from comity_broker.dispatch.withheld import encode_due, encode_withheld
 from comity_broker.entries import Salts, add_events
+from comity_broker.naming import named_uploads, upload_keys
 from comity_broker.quotas import Tally
 from comity_broker.recalling import words_on
 from comity_broker.settling import settle
@@ -113,6 +114,7 @@ def unit_of(
             packets=list(admissible.packets),
             holdings=words_on(admissible.takings),
             quotas=[rule.key(admissible.decided_at) for rule in admissible.quotas],
+            uploads=upload_keys(node, (one.item for one in admissible.slots)),
         ),
         urgency=segment.transport_class,
         expected_epoch=admissible.epoch,
@@ -144,6 +146,7 @@ class _Building:
         settled = settle(self._of, self._caller, known, lane, tally, now)
         duplicates, refused, reused = settled.duplicates, settled.refused, settled.reused
         admitted = [one for one in settled.slots if one.slot not in refused and one.slot not in duplicates]
+        uploads = named_uploads(key.node, [one.item for one in admitted], known)
         first_sequence = head.agreement_sequence_next
         decisions, index_of = _decisions(self._of, settled.slots)
         records = record_tree(
@@ -205,6 +208,7 @@ class _Building:
         rows.segments.append(row)
         rows.lanes.append(lane._replace(last_origin_sequence=max(lane.last_origin_sequence, _last(self._of))))
         rows.quotas.extend(tally.reserved)
+        rows.uploads.extend(uploads)
         rows.batches.append(BatchRow(row.batch, self._of.batch))
         rows.packets.extend(self._packet_rows(known, row.expires_at))
         rows.result = Admitted(

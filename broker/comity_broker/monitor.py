@@ -87,6 +87,11 @@ class Monitor:
         """Give what stands still: what a step of the clock stopped first, then the agreements by id."""
         return tuple(one for _, one in sorted(self._standing_still.items()))
 
+    @property
+    def time_counts(self) -> bool:
+        """Say whether anything falls due or is destroyed by the time alone (rule 3)."""
+        return self._time_counts
+
     @classmethod
     def of(
         cls,

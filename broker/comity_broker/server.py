@@ -14,8 +14,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +25,6 @@ from comity.identity.bodies import Body
 from comity.identity.directory import KeyDirectory
 from comity.node.files import write_file
 from comity.statement import Statement
-from comity.suites import RandomBytes
 from comity_broker import systemd
 from comity_broker.access import AccessInterceptor, LiveStreams
 from comity_broker.admission import Admission, DiskGuard
@@ -44,16 +42,17 @@ from comity_broker.dispatch.shelf import Shelf
 from comity_broker.finishing import Finishing
 from comity_broker.handshake import Credentials, Renewals
 from comity_broker.installation import Installation
-from comity_broker.journal import Journal
 from comity_broker.ledger import Ledger
 from comity_broker.logs import Logs
 from comity_broker.metrics import exposition
 from comity_broker.monitor import Monitor
 from comity_broker.operations import OperationsLog
+from comity_broker.parts import Parts
 from comity_broker.rates import Looks
 from comity_broker.receipts import ReceiptSigner
 from comity_broker.scraping import Scraping
 from comity_broker.services.agreements import AgreementService
+from comity_broker.services.attachments import AttachmentService
 from comity_broker.services.audit import AuditService
 from comity_broker.services.declarations import declarations
 from comity_broker.services.directory import DirectoryService
@@ -68,25 +67,10 @@ from comity_broker.settings import Settings
 from comity_broker.starting import Starting
 from comity_broker.storage.protocol import SESSIONS, Storage
 from comity_broker.survey import PICTURE_SECONDS, Survey
-from comity_broker.tracing import Tracer, tracer_of
 
 _LOG: Final = logging.getLogger(__name__)
 _UNKNOWN_EXIT: Final = 18
 _SWITCH_SECONDS: Final = 0.0005
-
-
-@dataclass(slots=True)
-class Parts:
-    """What a broker consists of, for whoever starts one; tests replace clock, randomness, fault points and tracer."""
-
-    clock: BrokerClock
-    random_bytes: RandomBytes = os.urandom
-    journal: Callable[[Storage, Callable[[BaseException], None]], Journal] = field(
-        default=lambda storage, fatal: Journal(storage.writer, on_fatal=fatal)
-    )
-    tracer: Callable[[Callable[[str], bool]], Tracer | None] = field(
-        default=lambda carries: tracer_of(os.environ, carries)
-    )
 
 
 def serve(installation: Installation, storage: Storage, settings: Settings, *, port_file: Path | None = None) -> None:
@@ -190,6 +174,8 @@ class RunningBroker:
                 tracer=self.tracer,
             )
         )
+        blobs = parts.blobs(installation.data)
+        self.attaching = AttachmentService.of(blobs, self.dispatcher.shared, lambda: self.monitor.time_counts)
         self.survey = Survey(
             reader=storage.reader,
             journal=self.journal,
@@ -224,6 +210,7 @@ class RunningBroker:
                 random_bytes=self._random,
             ).read_back()
             await self.monitor.read_back()
+            await self.attaching.uploads.read_back()
             self.dispatcher.shared.rechecker.started(self._clock.now_ms())
             self.directory.on_statement(self._key_changed)
             async with asyncio.TaskGroup() as tasks:
@@ -233,7 +220,7 @@ class RunningBroker:
                 ]
                 server = await self._listening()
                 workers.append(tasks.create_task(Renewals(self._installation, self.directory).run()))
-                workers += [tasks.create_task(one.run()) for one in self._beats()]
+                workers += [tasks.create_task(one.run()) for one in (*self._beats(), self.attaching.sweeping)]
                 try:
                     async with Scraping(self._metrics).serving(self._settings.metrics_address):
                         yield self
@@ -258,6 +245,7 @@ class RunningBroker:
         systemd.notify("STOPPING=1")
         await self.health.enter_graceful_shutdown()
         self.publishing.drain()
+        self.attaching.drain()
         await self.dispatcher.drain(self._settings.drain)
         await server.stop(self._settings.drain)
         await self._finishing.finished(self._settings.drain)
@@ -354,6 +342,7 @@ class RunningBroker:
                 Subscribing(self.dispatcher),
                 Reports(self.dispatcher, self._request_id, self._finishing),
             ),
+            attachments=self.attaching,
             operations=OperationsService(
                 broker=broker, survey=self.survey, operations=self.operations, drain=self.drain
             ),

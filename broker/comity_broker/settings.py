@@ -40,6 +40,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     attempts: Annotated[int, Meta(ge=1, le=100)] = 5
     stalled_after: Seconds = 120.0
     consumers_per_node: Annotated[int, Meta(ge=1, le=256)] = 16
+    attachment_bytes: Annotated[int, Meta(ge=1, le=64 << 30)] = 64 << 30
+    uploads_per_node: Annotated[int, Meta(ge=1, le=256)] = 8
+    upload_bytes_per_node: Annotated[int, Meta(ge=1)] = 64 << 30
+    attachments_total_bytes: Annotated[int, Meta(ge=1)] = 1 << 40
     drain: Seconds = 20.0
     checkpoint_every: Seconds = 1.0
     revocation_poll: Seconds = 10.0

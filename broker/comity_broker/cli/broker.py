@@ -22,9 +22,11 @@ from comity.node.operations import drain_broker
 from comity.node.party import PartyKeys
 from comity.node.requests import FILE_LIMIT, Request, decode_issued, decode_request, encode_issued, encode_request
 from comity.node.times import rfc3339
+from comity_broker.attachment_check import check_attachments
 from comity_broker.cli.status import metrics_once, show_once, watch
 from comity_broker.installation import install, open_installation, prepare, renewal
 from comity_broker.settings import read_settings
+from comity_broker.storage.blob_directory import BlobDirectory
 from comity_broker.storage.sqlite import open_storage
 
 DATA_HELP = "The broker's data directory (default: $STATE_DIRECTORY, else /var/lib/comity)."
@@ -189,14 +191,14 @@ def config(run: Invocation, settings_file: str | None) -> None:
 @broker.does("check", example="comity broker check --data /var/lib/comity")
 @click.option("--data", metavar="DIR", help=DATA_HELP)
 def check(run: Invocation, data: str | None) -> None:
-    """Check the whole store of a broker that does not run: database, numbers, trees. Repairs nothing."""
+    """Check the whole store of a broker that does not run: database, numbers, trees, attachments. Repairs and deletes nothing."""
     where = data_directory(data)
     if not (where / "store.sqlite").exists():
         raise NotFoundError(f"there is no store in {where}", code=ErrorCode.FILE_UNKNOWN)
 
     async def look() -> list[str]:
         with open_storage(where) as storage:
-            return await storage.reader.check()
+            return [*await storage.reader.check(), *await check_attachments(storage.reader, BlobDirectory(where))]
 
     wrong = asyncio.run(look())
     run.output.record(wrong=wrong)

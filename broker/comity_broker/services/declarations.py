@@ -12,11 +12,20 @@ from typing import Final
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
 from comity.errors import ComityError
-from comity.v1 import access_pb2, agreement_pb2, audit_pb2, exchange_pb2, identity_pb2, operations_pb2
+from comity.v1 import (
+    access_pb2,
+    agreement_pb2,
+    attachments_pb2,
+    audit_pb2,
+    exchange_pb2,
+    identity_pb2,
+    operations_pb2,
+)
 from comity_broker.access import Declaration
 
 FILES: Final[tuple[FileDescriptor, ...]] = (
     agreement_pb2.DESCRIPTOR,
+    attachments_pb2.DESCRIPTOR,
     audit_pb2.DESCRIPTOR,
     exchange_pb2.DESCRIPTOR,
     identity_pb2.DESCRIPTOR,

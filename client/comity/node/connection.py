@@ -32,6 +32,7 @@ from comity.node.clock import NowMs, wall_ms
 from comity.node.home import Home
 from comity.node.refusals import error_of_call, is_of_another_authority
 from comity.v1.agreement_pb2_grpc import AgreementServiceStub
+from comity.v1.attachments_pb2_grpc import AttachmentServiceStub
 from comity.v1.audit_pb2_grpc import AuditServiceStub
 from comity.v1.exchange_pb2_grpc import ExchangeServiceStub
 from comity.v1.identity_pb2_grpc import DirectoryServiceStub
@@ -50,6 +51,7 @@ class Connection:
     exchange: ExchangeServiceStub
     directory: DirectoryServiceStub
     agreements: AgreementServiceStub
+    attachments: AttachmentServiceStub
     audit: AuditServiceStub
     operations: OperationsServiceStub
 
@@ -111,6 +113,7 @@ class Connection:
         self.exchange = ExchangeServiceStub(channel)
         self.directory = DirectoryServiceStub(channel)
         self.agreements = AgreementServiceStub(channel)
+        self.attachments = AttachmentServiceStub(channel)
         self.audit = AuditServiceStub(channel)
         self.operations = OperationsServiceStub(channel)
 

@@ -1,0 +1,132 @@
+"""One upload over one stream: from where the broker has it to the broker's word that it is whole (design 04, "Attachments").
+
+Rules in order:
+1. The broker says how much it has; what follows is read from the file of ciphertext, in blocks, and sent in pieces.
+2. Constant memory: one block, and what the transport lets go of.
+3. It is done when the broker says READY. Whatever else ends the stream raises, and whoever asked comes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from comity.errors import ErrorCode, MalformedError, NotFoundError, UnreachableError
+from comity.node.connection import Connection
+from comity.node.duplex import Duplex
+from comity.v1 import attachments_pb2
+
+PIECE_BYTES: Final = 128 << 10
+BLOCK_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Ciphertext:
+    """A sealed portion in a file: under which agreement, its SHA-384 and its length."""
+
+    agreement_id: str
+    digest: bytes
+    length: int
+    path: Path
+
+
+async def upload(connection: Connection, what: Ciphertext, told: Callable[[int], None]) -> None:
+    """Bring a ciphertext to the broker; `told` hears how many bytes are there. Raises ComityError where it did not get there."""
+    source = await asyncio.to_thread(_Source, what)
+    try:
+        sending = _Sending(what, source)
+        stream: Duplex[attachments_pb2.UploadRequest, attachments_pb2.UploadResponse] = Duplex(
+            connection, connection.attachments.Upload(), sending.next_frame
+        )
+        async with stream:
+            while (response := await stream.read()) is not None:
+                match response.WhichOneof("frame"):
+                    case "opened":
+                        sending.begin(response.opened.offset)
+                        told(sending.offset)
+                    case "progress":
+                        told(min(response.progress.offset, what.length))
+                    case "ready":
+                        told(what.length)
+                        return
+                    case _:
+                        pass  # a frame of a later version
+        raise UnreachableError("the broker ended an upload before it was whole")
+    finally:
+        await asyncio.to_thread(source.close)
+
+
+class _Sending:
+    """The sender's side of the stream: open, then pieces from where the broker says."""
+
+    def __init__(self, what: Ciphertext, source: _Source) -> None:
+        self._what = what
+        self._source = source
+        self._opened = False
+        self._began = asyncio.Event()
+        self._block = b""
+        self._at = 0
+        self.offset = 0
+
+    def begin(self, offset: int) -> None:
+        """Begin with the bytes at that offset; raises MalformedError for one beyond the end."""
+        if offset > self._what.length:
+            raise MalformedError("the broker has more of an upload than there is")
+        self.offset = offset
+        self._began.set()
+
+    async def next_frame(self) -> attachments_pb2.UploadRequest | None:
+        """Give the next frame, None at the end."""
+        if not self._opened:
+            self._opened = True
+            what = self._what
+            return attachments_pb2.UploadRequest(
+                open=attachments_pb2.UploadOpen(agreement_id=what.agreement_id, digest=what.digest, length=what.length)
+            )
+        await self._began.wait()
+        if self.offset >= self._what.length:
+            return None
+        if self._at >= len(self._block):
+            self._block, self._at = await asyncio.to_thread(self._source.read, self.offset), 0
+        piece = self._block[self._at : self._at + PIECE_BYTES]
+        self._at += len(piece)
+        self.offset += len(piece)
+        return attachments_pb2.UploadRequest(piece=piece)
+
+
+class _Source:
+    """The file of ciphertext; raises NotFoundError where it is not what it was."""
+
+    def __init__(self, what: Ciphertext) -> None:
+        self._what = what
+        try:
+            self._descriptor = os.open(what.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError as error:
+            raise _gone(what, str(error.strerror)) from error
+
+    def read(self, offset: int) -> bytes:
+        """Give the block at an offset."""
+        size = min(BLOCK_BYTES, self._what.length - offset)
+        try:
+            block = os.pread(self._descriptor, size, offset)
+        except OSError as error:
+            raise _gone(self._what, str(error.strerror)) from error
+        if len(block) != size:
+            raise _gone(self._what, "it is shorter than it was")
+        return block
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._descriptor)
+
+
+def _gone(what: Ciphertext, why: str) -> NotFoundError:
+    return NotFoundError(
+        f"{what.path} cannot be read: {why}",
+        what_to_do="The report cannot be sent without it. Send the report anew.",
+        code=ErrorCode.FILE_UNKNOWN,
+    )

@@ -1,0 +1,52 @@
+"""Ciphertexts to upload, without an envelope around them, and an upload that is cut where a test says."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from pathlib import Path
+
+from builders_sdk import AGREEMENT, Shared
+from comity.node.uploading import PIECE_BYTES, Ciphertext
+from comity.v1 import attachments_pb2
+
+
+def ciphertext(
+    folder: Path, length: int = 3_000_000, *, agreement_id: str = AGREEMENT, name: str = "sealed"
+) -> Ciphertext:
+    """Write random bytes, and give them as an upload."""
+    content = os.urandom(length)
+    path = folder / name
+    path.write_bytes(content)
+    return Ciphertext(agreement_id, hashlib.sha384(content).digest(), length, path)
+
+
+def opening(what: Ciphertext) -> attachments_pb2.UploadRequest:
+    return attachments_pb2.UploadRequest(
+        open=attachments_pb2.UploadOpen(agreement_id=what.agreement_id, digest=what.digest, length=what.length)
+    )
+
+
+async def cut_upload(connection, what: Ciphertext, pieces: int) -> None:
+    """Bring the first pieces of an upload, then cut the stream once the broker has begun to take them."""
+    call = connection.attachments.Upload()
+    await call.write(opening(what))
+    response = await call.read()
+    start = response.opened.offset
+    content = what.path.read_bytes()
+    for number in range(pieces):
+        at = start + number * PIECE_BYTES
+        await call.write(attachments_pb2.UploadRequest(piece=content[at : at + PIECE_BYTES]))
+    call.cancel()
+
+
+async def rows(world: Shared, agreement_id: str = AGREEMENT):
+    return await world.world.broker.attaching.uploads.reader.uploads(agreement_id)
+
+
+async def no_streams(world: Shared) -> None:
+    """Wait until no stream of an upload is served any more."""
+    uploads = world.world.broker.attaching.uploads
+    while uploads._streams:
+        await asyncio.sleep(0)

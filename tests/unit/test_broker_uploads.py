@@ -1,0 +1,266 @@
+"""Uploads at a real broker: taken in pieces, from where they were cut, whole or not at all, and within their limits."""
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from builders_attachments import ciphertext, cut_upload, no_streams, opening, rows
+from builders_sdk import AGREEMENT, sharing
+from comity.errors import AccessError, ComityError, ErrorCode, MalformedError, StorageError
+from comity.node.uploading import upload
+from comity.v1 import attachments_pb2
+from comity_broker.attachment_check import check_attachments
+from comity_broker.storage.blobs import blob_name
+from comity_broker.storage.protocol import UploadState, Usage
+from comity_broker.sweeping import ABANDONED_MS
+from comity_policy.steps import StepKind
+
+
+async def brought(world, what, held="XAR"):
+    """Upload, and give what the sender heard of it."""
+    told = []
+    async with world.world.connection(world.nodes[held]) as connection:
+        await upload(connection, what, told.append)
+    return told
+
+
+async def code_of(coroutine) -> ErrorCode:
+    with pytest.raises(ComityError) as caught:
+        await coroutine
+    return caught.value.code
+
+
+def blobs_of(world):
+    return world.world.broker.attaching.uploads.blobs
+
+
+def reader_of(world):
+    return world.world.broker.attaching.uploads.reader
+
+
+async def test_what_was_uploaded_is_there_byte_for_byte_and_is_not_sent_twice(tmp_path):
+    async with sharing(tmp_path) as world:
+        what = ciphertext(tmp_path)
+        assert await brought(world, what) == [0, what.length]
+        ((node, digest, length, state, _, expires_at),) = await rows(world)
+        assert (node, digest, length, state, expires_at) == ("XAR/n1", what.digest, what.length, 2, 0)
+        blob = blobs_of(world).open(blob_name(AGREEMENT, node, digest), 0)
+        assert blob.read(length + 1) == what.path.read_bytes()
+        blob.close()
+        what.path.unlink()
+        (tmp_path / "sealed").write_bytes(b"")
+        assert await brought(world, what) == [what.length] * 2
+        assert await check_attachments(reader_of(world), blobs_of(world)) == []
+
+
+async def test_an_upload_that_was_cut_goes_on_where_it_ended(tmp_path):
+    async with sharing(tmp_path) as world:
+        what = ciphertext(tmp_path)
+        async with world.world.connection(world.nodes["XAR"]) as connection:
+            await cut_upload(connection, what, 9)
+            await no_streams(world)
+            await cut_upload(connection, what, 2)
+            await no_streams(world)
+        (first, *_, last) = await brought(world, what)
+        assert 0 < first < what.length == last
+        assert [row.state for row in await rows(world)] == [UploadState.READY]
+
+
+async def test_the_newest_stream_of_an_upload_has_it(tmp_path):
+    async with sharing(tmp_path) as world, world.world.connection(world.nodes["XAR"]) as connection:
+        what = ciphertext(tmp_path)
+        content = what.path.read_bytes()
+        older = connection.attachments.Upload()
+        await older.write(opening(what))
+        await older.read()
+        await older.write(attachments_pb2.UploadRequest(piece=content[: 100 << 10]))
+        await upload(connection, what, lambda _: None)
+        await older.write(attachments_pb2.UploadRequest(piece=content[: 100 << 10]))
+        with pytest.raises(Exception, match="newer stream"):
+            await older.read()
+        assert [row.state for row in await rows(world)] == [UploadState.READY]
+
+
+async def test_other_bytes_than_were_announced_begin_anew(tmp_path):
+    async with sharing(tmp_path) as world:
+        what = ciphertext(tmp_path)
+        right = what.path.read_bytes()
+        what.path.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
+        assert await code_of(brought(world, what)) is ErrorCode.UPLOAD_MISMATCH
+        assert [row.state for row in await rows(world)] == [UploadState.OPEN]
+        assert await code_of(brought(world, replace(what, length=what.length - 1))) is ErrorCode.UPLOAD_MISMATCH
+        what.path.write_bytes(right)
+        assert await brought(world, what) == [0, what.length]
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        lambda what: [attachments_pb2.UploadRequest(piece=b"x")],
+        lambda what: [attachments_pb2.UploadRequest()],
+        lambda what: [opening(what), opening(what)],
+        lambda what: [opening(what), attachments_pb2.UploadRequest(piece=b"")],
+        lambda what: [opening(what), attachments_pb2.UploadRequest(piece=bytes((128 << 10) + 1))],
+        lambda what: [opening(replace(what, digest=what.digest[:-1]))],
+        lambda what: [opening(replace(what, length=0))],
+        lambda what: [opening(replace(what, length=(64 << 30) + 1))],
+        lambda what: [opening(replace(what, length=(1 << 64) - 1))],
+    ],
+)
+async def test_what_is_no_upload_is_refused_in_words(tmp_path, frames):
+    async with sharing(tmp_path) as world, world.world.connection(world.nodes["XAR"]) as connection:
+        call = connection.attachments.Upload()
+        for frame in frames(ciphertext(tmp_path)):
+            await call.write(frame)
+        await call.done_writing()
+        with pytest.raises(Exception, match=r"upload|piece") as caught:
+            while True:
+                response = await call.read()
+                assert response.WhichOneof("frame") == "opened"
+        error = connection.error_of(caught.value)
+        assert error.code in {ErrorCode.MALFORMED, ErrorCode.LIMIT_EXCEEDED}
+        assert isinstance(error, MalformedError)
+
+
+async def test_an_end_before_the_last_piece_keeps_what_came(tmp_path):
+    async with sharing(tmp_path) as world, world.world.connection(world.nodes["XAR"]) as connection:
+        what = ciphertext(tmp_path)
+        call = connection.attachments.Upload()
+        await call.write(opening(what))
+        await call.read()
+        await call.write(attachments_pb2.UploadRequest(piece=what.path.read_bytes()[:1000]))
+        await call.done_writing()
+        with pytest.raises(Exception, match="until all of it came"):
+            await call.read()
+        await no_streams(world)
+        assert (await brought(world, what))[0] == 1000
+
+
+async def test_only_parties_of_the_agreement_upload_and_only_while_it_is_in_force(tmp_path):
+    async with sharing(tmp_path) as world:
+        what = ciphertext(tmp_path, 5000)
+        assert await code_of(brought(world, replace(what, agreement_id="XDE-XFR-1"))) is ErrorCode.AGREEMENT_UNKNOWN
+        async with world.world.connection(world.treaty.officer(world.world.xar, "liaison1")) as officer:
+            with pytest.raises(AccessError):
+                await upload(officer, what, lambda _: None)
+        await world.treaty.take(StepKind.SUSPEND, world.world.xbo, clauses=(), reason="a review")
+        assert await code_of(brought(world, what)) is ErrorCode.AGREEMENT_NOT_IN_FORCE
+        assert await rows(world) == []
+
+
+async def test_two_nodes_with_the_same_ciphertext_have_an_upload_each(tmp_path):
+    async with sharing(tmp_path) as world:
+        what = ciphertext(tmp_path, 5000)
+        await brought(world, what, "XBO")
+        assert await brought(world, what) == [0, what.length]
+        assert [(row.node, row.state) for row in await rows(world)] == [("XAR/n1", 2), ("XBO/n1", 2)]
+
+
+async def test_limits_of_uploads_are_told_with_a_time_to_come_again(tmp_path):
+    async with sharing(tmp_path) as world:
+        uploads = world.world.broker.attaching.uploads
+        uploads.settings = msgspec.structs.replace(
+            uploads.settings, uploads_per_node=2, upload_bytes_per_node=200_000, attachments_total_bytes=250_000
+        )
+        some = [ciphertext(tmp_path, 100_000, name=f"{number}") for number in range(3)]
+        async with world.world.connection(world.nodes["XAR"]) as connection:
+            await cut_upload(connection, some[0], 0)
+            await no_streams(world)
+            large = ciphertext(tmp_path, 100_001, name="large")
+            assert await code_of(upload(connection, large, lambda _: None)) is ErrorCode.RATE_LIMITED
+            await cut_upload(connection, some[1], 0)
+            await no_streams(world)
+            with pytest.raises(ComityError) as caught:
+                await upload(connection, some[2], lambda _: None)
+            assert (caught.value.code, caught.value.retry_after_seconds) == (ErrorCode.RATE_LIMITED, 5.0)
+            for one in some[:2]:
+                await upload(connection, one, lambda _: None)
+            assert await code_of(upload(connection, some[2], lambda _: None)) is ErrorCode.STORAGE_FULL
+        uploads.settings = msgspec.structs.replace(uploads.settings, attachment_bytes=99_999)
+        assert await code_of(brought(world, some[2])) is ErrorCode.LIMIT_EXCEEDED
+
+
+async def test_an_upload_counts_on_the_disk_before_its_bytes_are_there(tmp_path):
+    async with sharing(tmp_path) as world:
+        uploads = world.world.broker.attaching.uploads
+        free = [100_000]
+
+        class Disk:
+            def __getattr__(self, name):
+                return getattr(reader, name)
+
+            async def usage(self):
+                return Usage(free_bytes=free[0], total_bytes=200_000)
+
+        reader, uploads.reader = uploads.reader, Disk()
+        what = ciphertext(tmp_path, 80_000)
+        with pytest.raises(StorageError) as caught:
+            await brought(world, what)
+        assert (caught.value.code, caught.value.retry_after_seconds) == (ErrorCode.STORAGE_FULL, 30.0)
+        assert await rows(world) == []
+        free[0] = 120_000
+        assert await brought(world, what) == [0, what.length]
+
+
+# --- the end of uploads ---------------------------------------------------------------------------------------------
+
+
+async def test_what_nobody_names_goes_after_three_days_and_not_by_a_clock_that_was_set(tmp_path):
+    async with sharing(tmp_path) as world:
+        broker = world.world.broker
+        async with world.world.connection(world.nodes["XAR"]) as connection:
+            await upload(connection, ciphertext(tmp_path, 5000), lambda _: None)
+            await cut_upload(connection, ciphertext(tmp_path, 300_000, name="cut"), 1)
+            await no_streams(world)
+        sweep = broker.attaching.sweeping.sweep
+        assert await sweep() == 0
+        later = max(row.touched_at for row in await rows(world)) + ABANDONED_MS
+        broker.attaching.uploads.clock.committed(later - 1)
+        assert await sweep() < 2
+        broker.monitor.clock_stepped()
+        broker.attaching.uploads.clock.committed(later)
+        assert await sweep() == 0
+        broker.monitor._time_counts = True
+        await sweep()
+        assert await rows(world) == []
+        assert blobs_of(world).names() == frozenset()
+
+
+async def test_an_upload_that_was_leaving_when_the_broker_died_goes_and_is_taken_again(tmp_path):
+    async with sharing(tmp_path) as world:
+        what = ciphertext(tmp_path, 5000)
+        await brought(world, what)
+        (row,) = await rows(world)
+        sweeping = world.world.broker.attaching.sweeping
+        assert await sweeping._replaced(AGREEMENT, row, row._replace(state=UploadState.LEAVING))
+        assert not await sweeping._replaced(AGREEMENT, row, row._replace(state=0))
+        assert await code_of(brought(world, what)) is ErrorCode.RATE_LIMITED
+        assert await sweeping.sweep() == 1
+        assert await brought(world, what) == [0, what.length]
+
+
+async def test_a_file_without_a_row_is_reported_and_stays_and_a_changed_one_is_found(tmp_path):
+    async with sharing(tmp_path) as world:
+        await brought(world, ciphertext(tmp_path, 5000))
+        folder = world.world.data / "attachments"
+        (whole,) = folder.iterdir()
+        (folder / "stray").write_bytes(b"x")
+        whole.write_bytes(b"y" * 5000)
+        found = await check_attachments(reader_of(world), blobs_of(world))
+        assert len(found) == 2
+        assert "has not the length or the digest" in found[0]
+        assert found[1] == "attachments: no upload names stray; it stays"
+        whole.unlink()
+        assert "is not there" in (await check_attachments(reader_of(world), blobs_of(world)))[0]
+        await world.world.broker.attaching.sweeping.sweep()
+        assert (folder / "stray").exists()
+
+
+async def test_a_file_of_ciphertext_that_is_gone_or_shorter_is_said_so(tmp_path):
+    async with sharing(tmp_path) as world:
+        what = ciphertext(tmp_path)
+        what.path.write_bytes(what.path.read_bytes()[:-1])
+        assert await code_of(brought(world, what)) is ErrorCode.FILE_UNKNOWN
+        what.path.unlink()
+        assert await code_of(brought(world, what)) is ErrorCode.FILE_UNKNOWN
