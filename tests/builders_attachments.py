@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 from pathlib import Path
 
-from builders_sdk import AGREEMENT, Shared
+from builders_sdk import AGREEMENT, Shared, until
 from comity.node.uploading import PIECE_BYTES, Ciphertext
 from comity.v1 import attachments_pb2
 
@@ -48,5 +47,4 @@ async def rows(world: Shared, agreement_id: str = AGREEMENT):
 async def no_streams(world: Shared) -> None:
     """Wait until no stream of an upload is served any more."""
     uploads = world.world.broker.attaching.uploads
-    while uploads._streams:
-        await asyncio.sleep(0)
+    await until(lambda: not uploads._streams)

@@ -15,16 +15,19 @@ when it is first used (PEP 562). All other modules are open to read, and may cha
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from comity.attachment import Attachment
     from comity.errors import ComityError, RefusedError
     from comity.node.delivery import Delivery
     from comity.node.node import Node, connect
     from comity.node.previews import Preview
     from comity.node.reader import ReadingOfficer
     from comity.node.receipts import Receipt, Sent
+    from comity.node.report_files import attached
     from comity.portion import Marking, Portion
     from comity.report import ReceivedReport, Report
 
 __all__ = [
+    "Attachment",
     "ComityError",
     "Delivery",
     "Marking",
@@ -37,10 +40,12 @@ __all__ = [
     "RefusedError",
     "Report",
     "Sent",
+    "attached",
     "connect",
 ]
 
 _HOME = {
+    "Attachment": "comity.attachment",
     "ComityError": "comity.errors",
     "Delivery": "comity.node.delivery",
     "Marking": "comity.portion",
@@ -53,6 +58,7 @@ _HOME = {
     "RefusedError": "comity.errors",
     "Report": "comity.report",
     "Sent": "comity.node.receipts",
+    "attached": "comity.node.report_files",
     "connect": "comity.node.node",
 }
 

@@ -19,6 +19,7 @@ from pathlib import PurePath
 from typing import Any, Final, TypedDict, TypeVar, Unpack
 from uuid import UUID
 
+from comity.attachment import Attachment
 from comity.errors import MalformedError
 from comity.light import light
 from comity.portion import BINARY, TEXT, Marking, Portion, StoredContent, utf8
@@ -220,8 +221,9 @@ class Report:
 class ReceivedReport:
     """A report as its reader may have it: the portions that opened, and which ones stay withheld.
 
-    `profile`, `times` and `refers_to` (relation, report, leaf) are what was signed. `levels` are those of the originator's policy, for the banner. `refused` says why
-    portions stay closed; those in `waiting` open to another reader, for another purpose, or once their caveats are acknowledged.
+    `profile`, `times` and `refers_to` (relation, report, leaf) are what was signed. `levels` are those of the originator's policy, for
+    the banner. `refused` says why
+    portions stay closed, `attachments` are portions that are fetched when somebody saves them; those in `waiting` open to another reader, for another purpose, or once their caveats are acknowledged.
     """
 
     report_id: UUID
@@ -234,6 +236,7 @@ class ReceivedReport:
     waiting: tuple[int, ...] = ()
     refused: tuple[ClauseExplanation, ...] = ()
     refers_to: tuple[tuple[str, UUID, bytes], ...] = ()
+    attachments: tuple[Attachment, ...] = ()
 
     @property
     def recalls(self) -> UUID | None:
@@ -250,6 +253,11 @@ class ReceivedReport:
         return next(named, None) if self.profile.kind is kind else None
 
     @property
+    def shown(self) -> tuple[int, ...]:
+        """Give the indices of the portions this opening gives, attachments among them, ascending."""
+        return tuple(sorted([*(index for index, _ in self.opened), *(one.index for one in self.attachments)]))
+
+    @property
     def portions(self) -> tuple[Portion, ...]:
         """Give the portions that opened."""
         return tuple(portion for _, portion in self.opened)
@@ -257,13 +265,13 @@ class ReceivedReport:
     @property
     def withheld(self) -> tuple[int, ...]:
         """Give the indices of the portions this reader was not given."""
-        here = {index for index, _ in self.opened}
+        here = frozenset(self.shown)
         return tuple(index for index in range(len(self.profile.portions)) if index not in here)
 
     @property
     def banner(self) -> str:
         """Give the banner of the highest thing this report shows its reader; never raises."""
-        return banner_of(self.profile, [index for index, _ in self.opened], self.levels, self.viewer)
+        return banner_of(self.profile, self.shown, self.levels, self.viewer)
 
     @property
     def text(self) -> str:

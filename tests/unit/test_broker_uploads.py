@@ -31,6 +31,11 @@ async def code_of(coroutine) -> ErrorCode:
     return caught.value.code
 
 
+async def read_to_the_end(call):
+    while True:
+        assert (await call.read()).WhichOneof("frame") == "opened"
+
+
 def blobs_of(world):
     return world.world.broker.attaching.uploads.blobs
 
@@ -115,9 +120,7 @@ async def test_what_is_no_upload_is_refused_in_words(tmp_path, frames):
             await call.write(frame)
         await call.done_writing()
         with pytest.raises(Exception, match=r"upload|piece") as caught:
-            while True:
-                response = await call.read()
-                assert response.WhichOneof("frame") == "opened"
+            await read_to_the_end(call)
         error = connection.error_of(caught.value)
         assert error.code in {ErrorCode.MALFORMED, ErrorCode.LIMIT_EXCEEDED}
         assert isinstance(error, MalformedError)

@@ -11,7 +11,8 @@ from builders_egress import AGREEMENT, SENDER, clearing, report
 from builders_identity import HOUR
 from comity.canonical import loads
 from comity.errors import ErrorCode, KeyFault, MalformedError, RefusedError, UsageError
-from comity.node.egress import CONTENT_BYTES, Egress
+from comity.node.egress import Egress
+from comity.node.portion_inputs import CONTENT_BYTES
 from comity.node.signed_terms import DEFAULT_KEEP_MS
 from comity.suites import Suite
 from comity_policy.facts import Role

@@ -12,6 +12,7 @@ from comity.node.delivery import Delivery
 from comity.node.node import Node, connect
 
 NAMES = [
+    "Attachment",
     "ComityError",
     "Delivery",
     "Marking",
@@ -24,6 +25,7 @@ NAMES = [
     "RefusedError",
     "Report",
     "Sent",
+    "attached",
     "connect",
 ]
 

@@ -10,9 +10,9 @@ from builders_sdk import until
 from comity.envelope.segment import parse_segment
 from comity.errors import ErrorCode, MalformedError
 from comity.node.background import Background
-from comity.node.egress import CONTENT_BYTES
 from comity.node.outbox import Lane, Outbox, StoredReceipt, StoredSegment
 from comity.node.pipeline import Pipeline
+from comity.node.portion_inputs import CONTENT_BYTES
 from comity.node.sealing import ReportIds
 from comity.report import Portion
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+from comity.canonical import Json
 from comity.envelope.core import Reference
 from comity.envelope.seal import PortionInput, Recipient
 from comity.light import light
 from comity.node.agreement_view import AgreementView
+from comity.portion import StoredContent
 from comity_policy.facts import Profile, Times
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPortion:
+    """A portion whose content lies in a file: what is sealed with it, and where it is."""
+
+    header: Mapping[str, Json]
+    content: StoredContent
 
 
 @light
@@ -19,10 +30,15 @@ class Cleared:
     profile: Profile
     times: Times
     refers_to: tuple[Reference, ...]
-    portions: tuple[PortionInput, ...]
+    portions: tuple[PortionInput | StoredPortion, ...]
     recipients: tuple[tuple[Recipient, tuple[int, ...]], ...]
     nodes: tuple[tuple[str, tuple[int, ...]], ...]
     refused_parties: tuple[str, ...]
+
+    @property
+    def has_attachments(self) -> bool:
+        """Say whether anything of it travels beside its segment."""
+        return StoredPortion in map(type, self.portions)
 
     @property
     def parties(self) -> frozenset[str]:

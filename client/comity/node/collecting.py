@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from comity.attachment import Tell, untold
 from comity.errors import ComityError
 from comity.node.receipts import Receipt, Sent
 from comity.report import Report
@@ -32,6 +33,7 @@ class Pending:
     sent: Sent | None = None
     resealed: bool = False
     late: frozenset[str] = frozenset()
+    tell: Tell = untold
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,8 +100,8 @@ class Collector:
 
 
 def length_of(report: Report) -> int:
-    """Give the bytes of a report's content."""
-    return sum([portion.length for portion in report.portions])
+    """Give the bytes of a report's content that are held in memory."""
+    return sum([len(one.content) for one in report.portions if isinstance(one.content, bytes)])
 
 
 async def each(reports: Iterable[Report] | AsyncIterable[Report]) -> AsyncIterator[Report]:

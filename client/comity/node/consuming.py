@@ -22,6 +22,7 @@ from comity.node.backoff import Backoff
 from comity.node.clock import NowMs
 from comity.node.connection import Connection
 from comity.node.delivery import Delivery
+from comity.node.fetching import FOLDER, Fetching
 from comity.node.home import Place
 from comity.node.inbox import Inbox
 from comity.node.listing import resolve_parked
@@ -104,10 +105,10 @@ class Consuming:
         """Give what opens kept envelopes by these terms; whoever asks closes it. Raises as `deliveries` for its reader."""
         if terms.reader is not None:
             terms.reader.require(self._now_ms())
-        opening, register = self._opening(terms), Register(self._place.register)
+        opening, register = self._opening(terms, ""), Register(self._place.register)
         reading = Reading(opening, register, terms, identity=self._place.identity, consumer="", now_ms=self._now_ms)
         says = None if terms.reader is None else self.says(terms.reader)
-        return Reopening(lambda use: self._opening(replace(terms, use=use)), register, reading, says)
+        return Reopening(lambda use: self._opening(replace(terms, use=use), ""), register, reading, says)
 
     def says(self, reader: ProvedReader) -> OfficerSays:
         """Give what says what a reader read and did, over this node's connection."""
@@ -121,7 +122,7 @@ class Consuming:
                 forget(register, refs, consumer)
         return log_index
 
-    def _opening(self, terms: Terms) -> Opening:
+    def _opening(self, terms: Terms, consumer: str) -> Opening:
         return Opening(
             self._mirror,
             self._place.identity,
@@ -130,10 +131,16 @@ class Consuming:
             use=terms.use,
             reader=terms.reader,
             now_ms=self._now_ms,
+            attach=Fetching(
+                self._place.directory / FOLDER / consumer,
+                self._connection,
+                now_ms=self._now_ms,
+                random_bytes=self._random_bytes,
+            ).attachment,
         )
 
     async def _receiver(self, consumer: str, terms: Terms, *, take_over: bool) -> tuple[Receiver, Reading, AskingAgain]:
-        identity, opening = self._place.identity, self._opening(terms)
+        identity, opening = self._place.identity, self._opening(terms, consumer)
         inbox = await Inbox.open(self._place.inbox(consumer))
         try:
             inbox.drop_expired(self._now_ms())

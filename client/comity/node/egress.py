@@ -25,12 +25,10 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
-from comity.canonical import Json
 from comity.envelope.checks import verified_approvals
-from comity.envelope.padding import encode_header
-from comity.envelope.seal import PortionInput, Recipient
+from comity.envelope.seal import Recipient
 from comity.envelope.segment import WholeItem
-from comity.errors import ErrorCode, KeyFault, MalformedError, RefusedError, UsageError
+from comity.errors import ErrorCode, KeyFault, RefusedError, UsageError
 from comity.identity.names import Identity
 from comity.node.acts import declaration_of
 from comity.node.approving import (
@@ -51,22 +49,19 @@ from comity.node.clock import NowMs, steady
 from comity.node.directory import officer_lookup, recipient_of
 from comity.node.egress_facts import Facts, Who
 from comity.node.mirror import Mirror
+from comity.node.portion_inputs import PortionInputs
 from comity.node.previews import Preview, previewed, refused
 from comity.node.signed_terms import longest_keeping, references_of, suite_of
-from comity.portion import Portion, StoredContent
 from comity.report import Report
 from comity.suites import KeyRole
 from comity_policy.decision import ReportDecision
 from comity_policy.engine import decide_report
 from comity_policy.explanation import ClauseExplanation, explain_report
 from comity_policy.facts import Moment, NodeFacts, Originator, Point, Profile, Times
-from comity_policy.groups import Groups, bundled, day_of, group_codes
+from comity_policy.groups import Groups, bundled, day_of
 from comity_policy.readers import asked_at_opening
 
-# What a segment of one report may take: a segment less its head, as `Sealer.size_of` counts.
-CONTENT_BYTES: Final = (1 << 20) - (64 << 10)
 _PROFILES_KEPT: Final = 64
-_HEADERS_KEPT: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +116,7 @@ class Egress:
         self._now_ms = steady(now_ms)
         self._groups = bundled() if groups is None else groups
         self._facts: dict[str, Facts] = {}
-        self._headers: dict[tuple[str, str, str], bytes] = {}
+        self._portion = PortionInputs(self._groups).of
         self._last_day = (-1, date.min)
         self._last: tuple[tuple[object, ...], _Decided] | None = None
 
@@ -346,25 +341,3 @@ class Egress:
                 groups=self._groups.on(day),
             )
         return found
-
-    def _portion(self, portion: Portion, day: date) -> PortionInput:
-        if isinstance(portion.content, StoredContent) or portion.length > CONTENT_BYTES:
-            raise MalformedError(
-                f"a portion of {portion.length} bytes is too large: this release carries at most {CONTENT_BYTES} in a report",
-                what_to_do="Split the content over several reports.",
-                code=ErrorCode.LIMIT_EXCEEDED,
-            )
-        groups = group_codes(portion.marking.text, self._groups.memberships)
-        if groups:
-            record = self._groups.record(groups, day)
-            kept: dict[str, Json] = {name: one if isinstance(one, str) else [*one] for name, one in record.items()}
-            return PortionInput(encode_header({**portion.header, "groups": kept}), portion.content)
-        if portion.extra:
-            return PortionInput(encode_header(portion.header), portion.content)
-        said = (portion.media_type, portion.file_name, portion.title)
-        header = self._headers.get(said)
-        if header is None:
-            if len(self._headers) >= _HEADERS_KEPT:
-                self._headers.clear()
-            header = self._headers[said] = encode_header(portion.header)
-        return PortionInput(header, portion.content)

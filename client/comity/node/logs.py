@@ -30,6 +30,10 @@ VKEYS: Final = 2
 OPERATIONS: Final = "operations"
 
 
+class RefreshNeeded(Exception):  # noqa: N818 - not an error: it says what to do first, and never leaves the receiver
+    """The mirror must be refreshed before this segment can be judged."""
+
+
 class Seen(Enum):
     """What a view of a log that a peer signed is worth to the reader."""
 

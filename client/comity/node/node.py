@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+from comity.attachment import Tell, untold
 from comity.errors import ComityError, UnreachableError, UsageError
 from comity.identity.bodies import PartyCard
 from comity.identity.names import Identity, IdentityKind
@@ -136,13 +137,16 @@ class Node(TakesBack):
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
-    async def send(self, report: Report, *, agreement: str, approved_by: Sequence[Approver] = ()) -> Receipt:
+    async def send(
+        self, report: Report, *, agreement: str, approved_by: Sequence[Approver] = (), progress: Tell = untold
+    ) -> Receipt:
         """Send a report; the receipt means that it is durable at the broker and in the agreement's log.
 
-        `approved_by` are the officers who approve it, each of whom is shown what is sealed; the first of them is who acts. Raises RefusedError, whose `clauses` explain, UnreachableError when the broker does not take it in time (it stays in
+        `approved_by` are the officers who approve it, each of whom is shown what is sealed; the first of them is who acts.
+        `progress` hears how far its attachments (`comity.attached`) have come. Raises RefusedError, whose `clauses` explain, UnreachableError when the broker does not take it in time (it stays in
         the outbox then), and what else the tree of errors has.
         """
-        return await (await self._sending()).send(report, agreement, approved_by)
+        return await (await self._sending()).send(report, agreement, approved_by, progress)
 
     async def send_many(
         self,

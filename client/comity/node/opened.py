@@ -21,10 +21,6 @@ from comity_policy.facts import Moment, NodeFacts, Point, Profile, Role, Times
 from comity_policy.readers import Lack, UseCaveat
 
 
-class RefreshNeeded(Exception):  # noqa: N818 - not an error: it says what to do first, and never leaves the receiver
-    """The mirror must be refreshed before this segment can be judged."""
-
-
 @dataclass(frozen=True, slots=True)
 class Placed:
     """Where the agreement's log has the admission of a segment: the entry and its time (Unix ms)."""

@@ -40,9 +40,10 @@ from comity.node.acts import declared_at
 from comity.node.agreements import AgreementFold
 from comity.node.clock import NowMs, steady
 from comity.node.directory import officer_lookup
-from comity.node.logs import Seen
+from comity.node.fetching import Attach, Fetchable, unfetched
+from comity.node.logs import RefreshNeeded, Seen
 from comity.node.mirror import Mirror
-from comity.node.opened import OpenSegment, OpenSlot, Placed, Present, Question, RefreshNeeded, Refusal, Time
+from comity.node.opened import OpenSegment, OpenSlot, Placed, Present, Question, Refusal, Time
 from comity.node.permitting import Occasion, Opened, Permitted, permitted
 from comity.node.reader import ProvedReader
 from comity.node.revoked_since import is_hidden, verdict_of
@@ -59,7 +60,6 @@ _PEERS_KEPT: Final = 64
 _PRESENTS_KEPT: Final = 64
 _NODE_ALONE: Final = frozenset({Role.NODE})
 NOTHING: Final = Opened()
-_FORKED: Final = "its originator was shown another history of a log"
 
 
 class Opening:
@@ -75,7 +75,9 @@ class Opening:
         use: Use = Use.READ,
         reader: ProvedReader | None = None,
         now_ms: NowMs,
+        attach: Attach = unfetched,
     ) -> None:
+        self._attach = attach
         self._mirror = mirror
         self._identity = identity
         self._opener = opener
@@ -123,7 +125,8 @@ class Opening:
             Seen.AHEAD in views.values() or is_hidden(self._mirror.directory, (key.fingerprint, record.signed_by), fold)
         ):
             raise RefreshNeeded
-        forked = {slot: _FORKED for slot, seen in views.items() if seen is not Seen.CONSISTENT}
+        history = "its originator was shown another history of a log"
+        forked = {slot: history for slot, seen in views.items() if seen is not Seen.CONSISTENT}
         where = batch, frame.batch_index, tuple(frame.batch_path)
         return self._open(verified, fold, place, (record, key), self._packets, forked, where)
 
@@ -280,10 +283,10 @@ class Opening:
 
     def _permitted(self, opened: OpenSegment, report: OpenedReport, given: Opened) -> OpenSlot | Refusal:
         profile = report.core.profile
-        if any(isinstance(portion, UploadedPortion) for portion in report.portions):
-            return Refusal(AckOutcome.INCOMPLETE, "a ciphertext was uploaded, and this release fetches none")
-        ours = [portion for portion in report.portions if isinstance(portion, OpenedPortion)]
-        times, decided = self._decided(opened, report, given, tuple([portion.index for portion in ours]))
+        ours = [one for one in report.portions if isinstance(one, OpenedPortion)]
+        beside = [one for one in report.portions if isinstance(one, UploadedPortion)]
+        indices = tuple(sorted([*(one.index for one in ours), *(one.index for one in beside)]))
+        times, decided = self._decided(opened, report, given, indices)
         if not decided.portions and not decided.waiting:
             reason = f"not permitted: {', '.join(decided.reasons) or 'no portion'}"
             return Refusal(AckOutcome.REFUSED, reason, clauses=decided.refused)
@@ -294,6 +297,7 @@ class Opening:
                 if one.index in decided.portions
             ]
         )
+        attached = tuple(self._attach(Fetchable.of(report, one)) for one in beside if one.index in decided.portions)
         received = ReceivedReport(
             report_id=UUID(bytes=report.core.report_id),
             leaf=report.leaf,
@@ -305,9 +309,10 @@ class Opening:
             waiting=tuple(decided.waiting),
             refused=decided.refused,
             refers_to=words_of(report.core.refers_to),
+            attachments=attached,
         )
         return OpenSlot(
-            report=received if shown else None,
+            report=received if shown or attached else None,
             report_id=report.core.report_id,
             leaf=report.leaf,
             expires_at=report.core.expires_at,

@@ -46,11 +46,9 @@ CREATE TABLE receipt (segment_id BLOB PRIMARY KEY, agreement TEXT NOT NULL, log_
 CREATE INDEX unproved ON receipt (agreement, log_index) WHERE proved = 0;
 """
 
-
 _FILE: Final = "outbox.sqlite"
 _SEGMENTS: Final = "segment (segment_id, agreement, origin_epoch, class, first, slots, batch, position, packets, expires_at, state, data)"
 _RECEIPT: Final = "segment_id, agreement, log_index, leaf_hash, signed, broker_key, entry"
-
 FaultPoint = Callable[[str], None]
 
 
@@ -255,6 +253,12 @@ class Outbox:
                 "INSERT INTO lane VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next",
                 (*key, segment.next_origin_sequence),
             )
+
+    def state_of(self, segment_id: bytes) -> SegmentState | None:
+        """Say where a segment stands; None for one that is not here (any more)."""
+        with storing(self._path):
+            rows = rows_of(self._db, "SELECT state FROM segment WHERE segment_id = ?", (segment_id,))
+        return SegmentState(rows[0][0]) if rows else None
 
     def waits(self) -> bool:
         """Say whether anything is unanswered."""

@@ -181,6 +181,19 @@ class Pipeline:
 
     async def send_alone(self, sealed: Sealed, reported: Sealed | None) -> None:
         """Sign, store and hand on a segment that was sealed alone; `reported` says whose report it is, None for nobody's."""
+
+        async def stored_and_handed_on() -> None:
+            self.hand_on(await self.stored_alone(sealed, reported))
+
+        # Were it stored and not handed on, nobody would send it before the next start.
+        await to_its_end(stored_and_handed_on())
+
+    def hand_on(self, outgoing: Outgoing) -> None:
+        """Give a stored segment to its stream."""
+        self._publisher(is_urgent(outgoing.segment.lane.transport_class)).put(outgoing)
+
+    async def stored_alone(self, sealed: Sealed, reported: Sealed | None) -> Outgoing:
+        """Sign and store a segment that was sealed alone; give what is to be handed on."""
         segment = sealed.stored
         signed = await asyncio.get_running_loop().run_in_executor(
             self._signing,
@@ -192,13 +205,8 @@ class Pipeline:
         )
         signature = encode_batch_signature(signed.signature)
         batch = StoredBatch(signature, signed.segment_ids, (segment,), sealed.packets)
-
-        async def stored_and_handed_on() -> None:
-            await self.on_disk(self._outbox.append, [batch])
-            self._publisher(sealed.urgent).put(Outgoing(segment, batch, dict(sealed.packets), reported))
-
-        # Were it stored and not handed on, nobody would send it before the next start.
-        await to_its_end(stored_and_handed_on())
+        await self.on_disk(self._outbox.append, [batch])
+        return Outgoing(segment, batch, dict(sealed.packets), reported)
 
     def send_again(self, batches: Sequence[StoredBatch]) -> None:
         """Hand on what an earlier process stored and nobody answered."""

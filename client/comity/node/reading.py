@@ -223,7 +223,7 @@ class Reading:
     ) -> None:
         """Enter that a report is opened now."""
         purpose = Opened(purposes=self._terms.purposes).purpose_of(item.core.profile.purpose)
-        portions = () if result.report is None else result.report.opened
+        portions = () if result.report is None else result.report.shown
         line = OpenedLine(
             report_id=result.report_id,
             leaf=result.leaf,
@@ -231,7 +231,7 @@ class Reading:
             reader=self.reader,
             purpose=purpose or "",
             use=self.use,
-            portions=frozenset(index for index, _ in portions),
+            portions=frozenset(portions),
             at=self.now_ms(),
         )
         await asyncio.to_thread(self._register.open_report, line, kept)

@@ -33,8 +33,9 @@ from comity.node.background import Background
 from comity.node.claims import Claim, Said, contradiction
 from comity.node.delivery import Delivery
 from comity.node.inbox import Inbox, InboxLane
+from comity.node.logs import RefreshNeeded
 from comity.node.mirror import Mirror
-from comity.node.opened import OpenSegment, RefreshNeeded
+from comity.node.opened import OpenSegment
 from comity.node.opening import Opening
 from comity.node.reading import Reading
 from comity.node.showing import URGENCIES, Showing, urgency

@@ -126,6 +126,11 @@ class Reopening:
 
 def _chosen(report: ReceivedReport, portion: int | None, kept: KeptEnvelope, use: Use) -> ReceivedReport:
     """Give a report with the one portion that is meant."""
+    if portion in {one.index for one in report.attachments}:
+        raise UsageError(
+            f"portion {(portion or 0) + 1} is an attachment: its file is written when the report is received",
+            what_to_do="Copy or use that file as the agreement lets you.",
+        )
     if portion is None and len(report.opened) > 1:
         numbers = ", ".join(str(index + 1) for index, _ in report.opened)
         raise UsageError("which portion is not said", what_to_do=f"--portion: one of {numbers}.")
@@ -133,7 +138,7 @@ def _chosen(report: ReceivedReport, portion: int | None, kept: KeptEnvelope, use
     if not found:
         closed = tuple(one for one in report.refused if portion in one.portions)
         raise _refused(closed, kept, use, f"portion {(portion or 0) + 1} of report")
-    return replace(report, opened=found)
+    return replace(report, opened=found, attachments=())
 
 
 def _shown(result: OpenSlot, kept: KeptEnvelope, use: Use) -> ReceivedReport:

@@ -26,6 +26,7 @@ Rules in order:
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -34,13 +35,13 @@ from typing import Final
 import msgspec
 
 from comity.envelope.limits import SEGMENT_BYTES
-from comity.errors import MalformedError, NotFoundError, UsageError
+from comity.errors import ErrorCode, MalformedError, NotFoundError, UsageError
 from comity.node.files import read_file
-from comity.portion import TEXT, Marking, Portion, utf8
+from comity.portion import TEXT, Marking, Portion, StoredContent, utf8
 from comity.report import Report, ReportFields
 from comity_policy.banner import tlp_in, with_tlp
 from comity_policy.facts import PersonalData
-from comity_policy.marking import MarkingError
+from comity_policy.marking import Label, MarkingError
 from comity_policy.strict_toml import tables_of
 from comity_policy.tlp import narrowest, parse_tlp, tlp_word
 
@@ -119,6 +120,25 @@ def of_content(file_name: str, content: bytes, wishes: Wishes) -> Report:
     portions.append(main)
     portions += [_further(file, marking, "") for file, marking in wishes.portions]
     return Report.of(portions, marking=wishes.overall or wishes.marking, **fields)
+
+
+def attached(
+    path: str | os.PathLike[str], marking: Marking | Label | str, *, media_type: str = "", title: str = ""
+) -> Portion:
+    """Give a portion whose content stays in its file and travels beside its report, of any size up to 64 GiB.
+
+    The file is read when the report is sent, and may not change until then. Raises NotFoundError for one that cannot be read.
+    """
+    file = Path(path).absolute()
+    try:
+        found = file.stat()
+    except OSError as error:
+        raise NotFoundError(f"{file} cannot be read: {error.strerror}", code=ErrorCode.FILE_UNKNOWN) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise UsageError(f"{file} is no plain file", what_to_do="Attach a file.")
+    content = StoredContent(file, found.st_size)
+    single = Report.of_file(file.name, content, marking=marking, media_type=media_type, title=title)
+    return single.portions[0]
 
 
 def report_names(directory: Path) -> list[str]:

@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from comity.envelope import limits
 from comity.envelope.core import Core, LogSeen
 from comity.envelope.profile import is_urgent, transport_class
-from comity.envelope.seal import Recipient, SealedReport, Sealer, SealInput
-from comity.errors import ComityError, ErrorCode, MalformedError
+from comity.envelope.seal import PortionInput, Recipient, SealedReport, Sealer, SealInput
+from comity.errors import ComityError, ErrorCode, MalformedError, UsageError
 from comity.identity.names import Identity
 from comity.node.cleared import Cleared
 from comity.node.clock import NowMs
@@ -174,8 +174,16 @@ class Sealing:
 
         Raises UsageError, MalformedError.
         """
-        seal_input = self._input(cleared, lane, number, cleared.view.log_seen, cleared.view.key_log_seen)
-        profile = cleared.profile
+        core = self.core_alone(cleared, lane, number)
+        return self.sealed_alone(pending, cleared, lane, SealInput(core, _inline(cleared), cleared.recipients))
+
+    def core_alone(self, cleared: Cleared, lane: Lane, number: int) -> Core:
+        """Give the core of a report that is sealed by itself: what its attachments are encrypted under before it is."""
+        return self._core(cleared, lane, number, cleared.view.log_seen, cleared.view.key_log_seen)
+
+    def sealed_alone(self, pending: Pending, cleared: Cleared, lane: Lane, seal_input: SealInput) -> Sealed:
+        """Seal one report by itself, its portions in memory or encrypted before. Raises UsageError, MalformedError."""
+        profile, number = cleared.profile, seal_input.core.origin_sequence
         run = _Run(lane, profile, _shared(profile), number)
         run.add(self._sealer((profile.key_set, profile.suite)).seal(seal_input), pending, cleared)
         return self._closed(run)
@@ -183,8 +191,13 @@ class Sealing:
     def _input(
         self, cleared: Cleared, lane: Lane, number: int, agreement_seen: LogSeen, keys_seen: LogSeen
     ) -> SealInput:
+        core = self._core(cleared, lane, number, agreement_seen, keys_seen)
+        # Whoever adds a report has looked that all of it is in memory; this is the hot path.
+        return SealInput(core, cast("tuple[PortionInput, ...]", cleared.portions), cleared.recipients)
+
+    def _core(self, cleared: Cleared, lane: Lane, number: int, agreement_seen: LogSeen, keys_seen: LogSeen) -> Core:
         times = cleared.times
-        core = Core(
+        return Core(
             report_id=self._ids.draw(self._now_ms()),
             origin_epoch=lane.origin_epoch,
             origin_sequence=number,
@@ -196,7 +209,6 @@ class Sealing:
             refers_to=cleared.refers_to,
             profile=cleared.profile,
         )
-        return SealInput(core, cleared.portions, cleared.recipients)
 
     def seal_all(self, *, urgent_only: bool = False) -> None:
         """Close every open run, or those that are urgent."""
@@ -250,6 +262,14 @@ class Sealing:
                 own, self._identity.name, key_set[0], now_ms=self._now_ms, random_bytes=self._random_bytes
             )
         return sealer
+
+
+def _inline(cleared: Cleared) -> tuple[PortionInput, ...]:
+    """Give the portions of a report all of which is in memory; raises UsageError for another."""
+    inline = tuple(one for one in cleared.portions if isinstance(one, PortionInput))
+    if len(inline) != len(cleared.portions):
+        raise UsageError("a report with attachments is sealed after they were encrypted")
+    return inline
 
 
 def _fits(run: _Run, profile: Profile) -> bool:

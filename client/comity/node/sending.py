@@ -24,14 +24,17 @@ from itertools import count
 from typing import Final
 from uuid import UUID
 
+from comity.attachment import Tell, untold
 from comity.envelope.profile import is_urgent, transport_class
-from comity.errors import ComityError, ConflictError, ErrorCode, UnreachableError
+from comity.errors import ComityError, ErrorCode, UnreachableError
 from comity.identity.names import Identity
 from comity.node.alarms import AlarmKind
 from comity.node.approving import Approver
+from comity.node.attaching import Attaching, refuse_to_approve
 from comity.node.awaiting import Awaiting, WaitingReport
 from comity.node.background import Background
 from comity.node.backoff import Backoff
+from comity.node.cleared import Cleared
 from comity.node.clock import NowMs
 from comity.node.collecting import Collector, Pending, each
 from comity.node.connection import Connection
@@ -43,6 +46,7 @@ from comity.node.pipeline import Pipeline
 from comity.node.publishing import Outgoing, Publisher
 from comity.node.receipting import Answer, Receipting
 from comity.node.receipts import Receipt, Sent
+from comity.node.resealing import LANE_BROKE, Resealing
 from comity.node.sealing import Sealed, Sealing
 from comity.report import Report
 from comity.suites import RandomBytes
@@ -53,17 +57,6 @@ IN_FLIGHT: Final = 1024
 IN_FLIGHT_BYTES: Final = 32 << 20
 _SLICE: Final = 32
 _LOOK_SECONDS: Final = 0.05
-# What a fresh envelope under the newest view of the logs may mend.
-_SEAL_AGAIN: Final = frozenset(
-    {
-        ErrorCode.KEY_UNKNOWN,
-        ErrorCode.KEY_REVOKED,
-        ErrorCode.KEY_EXPIRED,
-        ErrorCode.SEQUENCE_GAP,
-        ErrorCode.REPLAYED,
-        ErrorCode.DIGEST_MISMATCH,
-    }
-)
 
 
 class Sender:
@@ -99,8 +92,8 @@ class Sender:
             urgent: Publisher(
                 connection,
                 answered=self._answered,
-                ended=self._ended,
-                troubled=self._troubled,
+                ended=self.ended,
+                troubled=self.troubled,
                 backoff=Backoff(random_bytes),
             )
             for urgent, connection in zip((False, True), connections, strict=True)
@@ -123,15 +116,20 @@ class Sender:
             random_bytes=random_bytes,
         )
         self._collectors: set[Collector] = set()
-        self._again: list[Pending] = []
         self.released: tuple[UUID, ...] = ()
-        self._recovering = False
+        self._resealing = Resealing(
+            renew=self._renew, submit=lambda one: self._submit(one, flush=True), spawn=self._background.start
+        )
+        self._attaching = Attaching(
+            outbox, self, self._sealing, self._pipeline, connections=connections, random_bytes=random_bytes
+        )
 
     async def start(self) -> None:
         """Send again what nobody answered, and begin to take reports. Sealed bytes whose reports expired are let go."""
         await self._awaiting.leave_dead_lanes()
         await self._pipeline.on_disk(self._outbox.drop_expired, self._now_ms())
-        self._pipeline.send_again(await self._pipeline.on_disk(self._outbox.unanswered))
+        unanswered = await self._pipeline.on_disk(self._outbox.unanswered)
+        self._pipeline.send_again(await self._attaching.start(self._background, unanswered))
         self._pipeline.start(self._background)
         for urgent, publisher in self._publishers.items():
             self._background.start(publisher.run(), "publish urgent" if urgent else "publish")
@@ -142,6 +140,7 @@ class Sender:
         """Stop. What is stored and unanswered is sent by whoever opens the outbox next."""
         await self._background.close()
         await self._awaiting.close()
+        await self._attaching.close()
         await self._pipeline.close()
         self._outbox.close()
 
@@ -165,16 +164,19 @@ class Sender:
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
-    async def send(self, report: Report, agreement_id: str, approved_by: Sequence[Approver] = ()) -> Receipt:
+    async def send(
+        self, report: Report, agreement_id: str, approved_by: Sequence[Approver] = (), tell: Tell = untold
+    ) -> Receipt:
         """Send one report, approved by these officers, and give its receipt; raises why it was refused."""
         collector = Collector()
         self._collectors.add(collector)
         try:
             if approved_by:
+                refuse_to_approve(report)
                 self._require_sound()
                 await self._awaiting.send(report, agreement_id, collector, approved_by)
             else:
-                self._take(report, agreement_id, collector, 0, flush=True)
+                self._take(report, agreement_id, collector, 0, tell, flush=True)
             while (sent := collector.take()) is None:
                 await collector.changed()
         finally:
@@ -187,6 +189,7 @@ class Sender:
         self, report: Report, agreement_id: str, approved_by: Sequence[Approver] = ()
     ) -> WaitingReport:
         """Seal a report and let it wait until enough officers have approved it; these have, if they agree."""
+        refuse_to_approve(report)
         self._require_sound()
         return await self._awaiting.hold(report, agreement_id, approved_by)
 
@@ -232,15 +235,18 @@ class Sender:
         number = 0
         async for report in each(reports):
             await collector.room(IN_FLIGHT, IN_FLIGHT_BYTES)
-            self._take(report, agreement_id, collector, number, flush=False)
+            self._take(report, agreement_id, collector, number, untold, flush=False)
             number += 1
             if number % _SLICE == 0:
                 # So that what is urgent passes between slices.
                 await asyncio.sleep(0)
         self._pipeline.flush()
 
-    def _take(self, report: Report, agreement_id: str, collector: Collector, number: int, *, flush: bool) -> None:
-        collector.add(pending := Pending(number, report, agreement_id, collector, asyncio.get_running_loop().time()))
+    def _take(
+        self, report: Report, agreement_id: str, collector: Collector, number: int, tell: Tell, *, flush: bool
+    ) -> None:
+        since = asyncio.get_running_loop().time()
+        collector.add(pending := Pending(number, report, agreement_id, collector, since, tell=tell))
         self._submit(pending, flush=flush)
 
     def _submit(self, pending: Pending, *, flush: bool) -> None:
@@ -248,12 +254,19 @@ class Sender:
             pending.refuse(self._failure)
             return
         try:
-            cleared = self._egress.clear(pending.report, pending.agreement_id).but(pending.late)
+            cleared = self.clear(pending)
+            if cleared.has_attachments:
+                self._attaching.take(pending, cleared)
+                return
             self._sealing.add(pending, cleared, cleared.view.log_seen, cleared.view.key_log_seen)
         except ComityError as error:
             pending.refuse(error)
             return
         self._pipeline.added(urgent=is_urgent(transport_class(cleared.profile)), flush=flush)
+
+    def clear(self, pending: Pending) -> Cleared:
+        """Decide a report as of now; raises what refuses it."""
+        return self._egress.clear(pending.report, pending.agreement_id).but(pending.late)
 
     # --- answers ----------------------------------------------------------------------------------------------------
 
@@ -287,18 +300,19 @@ class Sender:
             elif pending.goes_to_others(refusal, sealed.cleared[slot].parties):
                 self._submit(pending, flush=True)
             else:
-                self._seal_again(pending, refusal)
+                self._resealing.take(pending, refusal)
         for collector in collectors:
             collector.wake()
 
-    def _ended(self, outgoing: Outgoing, error: ComityError) -> None:
+    def ended(self, outgoing: Outgoing, error: ComityError) -> None:
+        """Take that a stored segment is refused for good."""
         self._pipeline.end(outgoing.segment.segment_id)
         self._break(outgoing.segment.lane)
         if outgoing.sealed is None:
             self._lost(outgoing.segment, outgoing.segment.slots, error)
             return
         for pending in outgoing.sealed.pendings:
-            self._seal_again(pending, error)
+            self._resealing.take(pending, error)
 
     def _lost(self, segment: StoredSegment, reports: int, error: ComityError) -> None:
         """Tell that reports which an earlier process stored were refused: no caller waits who could be told."""
@@ -306,7 +320,11 @@ class Sender:
         detail = f"{which}, in the outbox since an earlier run, were not taken ({error.code.name}): {error.message}"
         self._mirror.raise_alarm(AlarmKind.NOT_TAKEN, segment.lane.agreement_id, segment.segment_id.hex(), detail)
 
-    def _troubled(self, error: ComityError, delayed: list[Outgoing]) -> None:
+    def troubled(self, error: ComityError, delayed: list[Outgoing]) -> None:
+        """Tell those who wait too long, and upload again what the broker says it has lost."""
+        if error.code is ErrorCode.UPLOAD_MISSING:
+            for outgoing in delayed:
+                self._attaching.again(outgoing)
         now = asyncio.get_running_loop().time()
         late = UnreachableError(
             f"{error.message}; the report is in the outbox and goes when it can",
@@ -331,52 +349,27 @@ class Sender:
             return
         self._pipeline.broken.add(lane)
         self._background.start(self._awaiting.retire(lane), "retire lane")
-        for outgoing in self._publishers[is_urgent(lane.transport_class)].drop_lane(lane):
+        for outgoing in (
+            *self._attaching.drop_lane(lane),
+            *self._publishers[is_urgent(lane.transport_class)].drop_lane(lane),
+        ):
             self._pipeline.end(outgoing.segment.segment_id)
             if outgoing.sealed is not None:
                 self._handed_back(outgoing.sealed)
             else:
-                self._lost(outgoing.segment, outgoing.segment.slots, _LANE_BROKE)
+                self._lost(outgoing.segment, outgoing.segment.slots, LANE_BROKE)
         for pending in self._sealing.drop_lane(lane):
-            self._seal_again(pending, _LANE_BROKE)
-        self._recover()
+            self._resealing.take(pending, LANE_BROKE)
+        self._resealing.recover()
 
     def _handed_back(self, sealed: Sealed) -> None:
         for pending in sealed.pendings:
-            self._seal_again(pending, _LANE_BROKE)
+            self._resealing.take(pending, LANE_BROKE)
 
-    def _seal_again(self, pending: Pending, error: ComityError) -> None:
-        """Seal a report once more where that may help; else refuse it."""
-        if pending.sent is not None:
-            return
-        if pending.resealed or error.code not in _SEAL_AGAIN:
-            pending.refuse(error)
-            return
-        pending.resealed = True
-        self._again.append(pending)
-        self._recover()
-
-    def _recover(self) -> None:
-        if not self._recovering:
-            self._recovering = True
-            self._background.start(self._seal_what_came_back(), "seal again")
-
-    async def _seal_what_came_back(self) -> None:
-        fault: ComityError | None = None
-        try:
-            self._sealing.begin_epoch(await self._pipeline.on_disk(self._outbox.begin_epoch))
-            self._sealing.forget_keys()
-            await self._refresh()
-        except ComityError as error:
-            fault = error
-        finally:
-            self._recovering = False
-        again, self._again = self._again, []
-        for pending in again:
-            if fault is not None:
-                pending.refuse(fault)
-            else:
-                self._submit(pending, flush=True)
+    async def _renew(self) -> None:
+        self._sealing.begin_epoch(await self._pipeline.on_disk(self._outbox.begin_epoch))
+        self._sealing.forget_keys()
+        await self._refresh()
 
     def _fail(self, error: Exception) -> None:
         """End everything that waits: a stage ended, nothing can be sent any more."""
@@ -386,10 +379,3 @@ class Sender:
         for collector in self._collectors:
             for pending in collector.pendings:
                 pending.refuse(self._failure)
-
-
-_LANE_BROKE: Final = ConflictError(
-    "a report before this one was refused with its whole segment",
-    what_to_do="Send it again.",
-    code=ErrorCode.SEQUENCE_GAP,
-)

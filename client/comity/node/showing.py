@@ -292,8 +292,7 @@ class Showing:
 
     def taken(self, delivery: Delivery, waiter: asyncio.Future[None] | None) -> None:
         """Take that the application is done with what opened of a report of which something waits."""
-        taken = [index for index, _ in delivery.report.opened]
-        self._enter_waiting(delivery, waiting_reason(delivery.waits_for), taken, waiter)
+        self._enter_waiting(delivery, waiting_reason(delivery.waits_for), delivery.report.shown, waiter)
 
     def parked(self, delivery: Delivery, reason: str) -> None:
         """Take that a report is to be parked."""

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar
 from uuid import UUID
 
+from comity import attachment as attachments
 from comity.identity.names import Identity
 from comity.node import delivery as asynchronous
 from comity.node import node as nodes
@@ -28,88 +29,69 @@ from comity.node.agreement_view import AgreementView
 from comity.node.alarms import Alarm
 from comity.node.approving import Approver
 from comity.node.awaiting import WaitingReport
+from comity.node.blocking import Loop
 from comity.node.holders import Holding
 from comity.node.previews import Preview
 from comity.node.reader import ReadingOfficer
 from comity.node.reading import Acknowledge, CaveatShown, Waiting
 from comity.node.receipts import Receipt, Sent
 from comity.node.reports import HeldAction, ParkedAction, ReportRow, ReportState, SlotRef
+from comity.portion import Marking
 from comity.report import ReceivedReport, Report
 from comity_policy.facts import Use
 from comity_policy.readers import Lack
 
-__all__ = ["Delivery", "Node", "connect", "opened"]
+__all__ = ["Attachment", "Delivery", "Node", "connect", "opened"]
 
 T = TypeVar("T")
 
 
-class _Loop:
-    """An event loop in a thread."""
+class Attachment:
+    """An attachment of a received report (see `comity.attachment.Attachment`)."""
 
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="comity", daemon=True)
-        self._thread.start()
+    def __init__(self, loop: Loop, attachment: attachments.Attachment) -> None:
+        self._loop = loop
+        self._attachment = attachment
 
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+    @property
+    def index(self) -> int:
+        """Give its place among the portions, from 0."""
+        return self._attachment.index
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine in the loop and wait for it; an interruption cancels it."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+    @property
+    def marking(self) -> Marking:
+        """Give its marking."""
+        return self._attachment.marking
 
-    def call(self, work: Any, *arguments: Any, **named: Any) -> Any:
-        """Run a function in the loop and wait for it."""
+    @property
+    def length(self) -> int:
+        """Give the length of its ciphertext."""
+        return self._attachment.length
 
-        async def called() -> Any:
-            return work(*arguments, **named)
+    def save(
+        self, path: attachments.Where, *, progress: attachments.Tell = attachments.untold
+    ) -> attachments.SavedAttachment:
+        """Fetch it, check it whole, and write it at `path`, durably."""
 
-        return self.run(called())
+        async def saved() -> attachments.SavedAttachment:
+            return await self._attachment.save(path, progress=progress)
 
-    def each(self, items: AsyncIterator[T]) -> Iterator[T]:
-        """Iterate over an asynchronous iterator of the loop; leaving early closes it."""
-
-        async def following() -> tuple[T] | None:
-            try:
-                return (await anext(items),)
-            except StopAsyncIteration:
-                return None
-
-        async def closed() -> None:
-            await items.aclose()  # type: ignore[attr-defined]  # every iterator given here is an asynchronous generator
-
-        try:
-            while (item := self.run(following())) is not None:
-                yield item[0]
-        finally:
-            self.run(closed())
-
-    def close(self) -> None:
-        """End the loop and its thread."""
-        self.run(self._loop.shutdown_asyncgens())
-        self.run(self._loop.shutdown_default_executor())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        return self._loop.run(saved())
 
 
 class Delivery:
     """A report handed over (see `comity.node.delivery.Delivery`); a context manager that gives the report."""
 
-    def __init__(self, loop: _Loop, delivery: asynchronous.Delivery) -> None:
+    def __init__(self, loop: Loop, delivery: asynchronous.Delivery) -> None:
         self._loop = loop
         self._delivery = delivery
 
     @property
     def report(self) -> ReceivedReport:
-        """Give the report."""
-        return self._delivery.report
+        """Give the report, with attachments that block."""
+        report = self._delivery.report
+        blocking: Any = tuple(Attachment(self._loop, one) for one in report.attachments)
+        return replace(report, attachments=blocking) if blocking else report
 
     @property
     def agreement_id(self) -> str:
@@ -157,7 +139,7 @@ class Delivery:
         return self._delivery.approved_by
 
     def __enter__(self) -> ReceivedReport:
-        return self._delivery.report
+        return self.report
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -184,7 +166,7 @@ class Delivery:
 class Node:
     """A node that is connected (see `comity.node.node.Node`)."""
 
-    def __init__(self, loop: _Loop, node: nodes.Node) -> None:
+    def __init__(self, loop: Loop, node: nodes.Node) -> None:
         self._loop = loop
         self._node = node
 
@@ -223,9 +205,17 @@ class Node:
         """Give the reports this party sent or may receive, in the order of admission."""
         return self._loop.each(self._node.reports(agreement, states=states, report_id=report_id))
 
-    def send(self, report: Report, *, agreement: str, approved_by: Sequence[Approver] = ()) -> Receipt:
+    def send(
+        self,
+        report: Report,
+        *,
+        agreement: str,
+        approved_by: Sequence[Approver] = (),
+        progress: attachments.Tell = attachments.untold,
+    ) -> Receipt:
         """Send a report that these officers approve and give its receipt; raises why it was refused."""
-        return self._loop.run(self._node.send(report, agreement=agreement, approved_by=approved_by))
+        sending = self._node.send(report, agreement=agreement, approved_by=approved_by, progress=progress)
+        return self._loop.run(sending)
 
     def send_many(
         self, reports: Iterable[Report], *, agreement: str, approved_by: Sequence[Approver] = ()
@@ -373,7 +363,7 @@ def connect(
 @contextmanager
 def opened(opening: AbstractAsyncContextManager[nodes.Node]) -> Iterator[Node]:
     """Give the blocking face of what an asynchronous context manager opens, with an event loop of its own."""
-    loop = _Loop()
+    loop = Loop()
     try:
         node = loop.run(_entered(opening))
         try:

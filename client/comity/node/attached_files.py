@@ -1,0 +1,180 @@
+"""The encrypted attachments of a node's outbox: files of ciphertext, and the rows that they live by (design 04, "Sender").
+
+Rules in order:
+1. A row comes before its file and goes after it. A row without a segment is of a file that is being written: whoever opens the
+   outbox next removes both, since the key was in memory only and nothing was promised.
+2. A file is ciphertext, written once as a stream; plaintext is never written. A row with a segment says what the file holds.
+3. A file is released when the outbox has its segment no more, or when a refusal ended it: file first, row last.
+4. Reports with attachments are numbered under an origin epoch of their own, made here, and anew whenever a lane of theirs broke.
+
+The outbox's owner has it, and one thread at a time uses it. Everything blocks, with fsync.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from comity.envelope import limits
+from comity.node.database import open_database, rows_of, storing
+from comity.node.files import private_directory, storage_error, sync_directory
+from comity.suites import RandomBytes
+
+_VERSION: Final = 1
+_NAME_BYTES: Final = 16
+_SCHEMA: Final = """
+CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), origin_epoch BLOB NOT NULL);
+CREATE TABLE file (name TEXT PRIMARY KEY, segment_id BLOB NOT NULL, portion INTEGER NOT NULL, digest BLOB NOT NULL,
+  length INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX by_segment ON file (segment_id);
+"""
+DATABASE: Final = "attachments.sqlite"
+FOLDER: Final = "attachments"
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedFile:
+    """A sealed portion of a stored segment: its index, the SHA-384 and the length of its ciphertext, and where that lies."""
+
+    portion: int
+    digest: bytes
+    length: int
+    path: Path
+
+
+class AttachedFiles:
+    """The files of one outbox. `release_unfinished` is to be called first."""
+
+    def __init__(self, outbox: Path, random_bytes: RandomBytes) -> None:
+        self._path = outbox / DATABASE
+        self._folder = outbox / FOLDER
+        self._random_bytes = random_bytes
+        self._db = open_database(self._path, schema=_SCHEMA, version=_VERSION)
+        private_directory(self._folder)
+        with storing(self._path), self._db:
+            rows = rows_of(self._db, "SELECT origin_epoch FROM meta")
+            self._epoch: bytes = rows[0][0] if rows else self._new_epoch()
+
+    @staticmethod
+    def any_in(outbox: Path) -> bool:
+        """Say whether a report with an attachment was ever sent from there."""
+        return (outbox / DATABASE).exists()
+
+    def close(self) -> None:
+        """Close the rows."""
+        with storing(self._path):
+            self._db.close()
+
+    @property
+    def origin_epoch(self) -> bytes:
+        """Give the epoch that reports with attachments are numbered under."""
+        return self._epoch
+
+    def begin_epoch(self) -> None:
+        """Leave every lane of theirs behind."""
+        with storing(self._path), self._db:
+            self._epoch = self._new_epoch()
+
+    def _new_epoch(self) -> bytes:
+        epoch = self._random_bytes(limits.UUID)
+        statement = (
+            "INSERT INTO meta VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET origin_epoch = excluded.origin_epoch"
+        )
+        rows_of(self._db, statement, (epoch,))
+        return epoch
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def begin(self) -> str:
+        """Give the name of a file that is to be written."""
+        name = self._random_bytes(_NAME_BYTES).hex()
+        with storing(self._path), self._db:
+            rows_of(self._db, "INSERT INTO file VALUES (?, x'', 0, x'', 0)", (name,))
+        return name
+
+    def write(self, name: str, ciphertext: Iterable[bytes], go_on: Callable[[], None]) -> None:
+        """Write a file, durably; `go_on` is called before each piece and may raise. Raises StorageError.
+
+        Any thread may do this, also while another one uses the rows.
+        """
+        path = self._folder / name
+        try:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb", 0) as file:
+                for piece in ciphertext:
+                    go_on()
+                    _write_all(file.fileno(), piece)
+                os.fsync(file.fileno())
+            sync_directory(self._folder)
+        except OSError as error:
+            raise storage_error(path, error) from error
+
+    def keep(self, segment_id: bytes, files: Iterable[tuple[str, int, bytes, int]]) -> None:
+        """Say of written files that they are of a segment: (name, portion, digest, length) each."""
+        with storing(self._path), self._db:
+            for name, portion, digest, length in files:
+                rows_of(
+                    self._db,
+                    "UPDATE file SET segment_id = ?, portion = ?, digest = ?, length = ? WHERE name = ?",
+                    (segment_id, portion, digest, length, name),
+                )
+
+    # --- what is there ------------------------------------------------------------------------------------------------
+
+    def of(self, segment_id: bytes) -> tuple[AttachedFile, ...]:
+        """Give the files of a segment, by portion."""
+        with storing(self._path):
+            rows = rows_of(
+                self._db,
+                "SELECT portion, digest, length, name FROM file WHERE segment_id = ? ORDER BY portion",
+                (segment_id,),
+            )
+        return tuple(
+            AttachedFile(portion, digest, length, self._folder / name) for portion, digest, length, name in rows
+        )
+
+    def segment_ids(self) -> tuple[bytes, ...]:
+        """Give the segments that have files."""
+        with storing(self._path):
+            rows = rows_of(self._db, "SELECT DISTINCT segment_id FROM file WHERE segment_id != x''")
+        return tuple(segment_id for (segment_id,) in rows)
+
+    # --- releasing ----------------------------------------------------------------------------------------------------
+
+    def release_unfinished(self) -> None:
+        """Remove what an earlier process was writing when it died."""
+        self.release([b""])
+
+    def release(self, segment_ids: Iterable[bytes]) -> None:
+        """Remove the files of segments, durably, then their rows."""
+        names: list[str] = []
+        with storing(self._path):
+            for segment_id in segment_ids:
+                rows = rows_of(self._db, "SELECT name FROM file WHERE segment_id = ?", (segment_id,))
+                names += [name for (name,) in rows]
+        self._release(names)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Remove files that were written for a report that was not sealed."""
+        self._release(list(names))
+
+    def _release(self, names: list[str]) -> None:
+        if not names:
+            return
+        with storing(self._path):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    (self._folder / name).unlink()
+            sync_directory(self._folder)
+            with self._db:
+                for name in names:
+                    rows_of(self._db, "DELETE FROM file WHERE name = ?", (name,))
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
