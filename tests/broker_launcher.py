@@ -4,7 +4,7 @@
 
 It is `comity broker run` in everything else. It dies (SIGKILL, as kill -9) when the point is reached for the n-th time while at least
 `--in-flight` reports are with the journal: handed to it, and nobody told yet. `after-commit` counts only where the commit that has
-just been made brought reports. What it says last stands on standard error: ``killed at POINT with N reports in flight``.
+just been made brought reports. A point of the store of attachments (`BlobPoint`) counts each time. What it says last stands on standard error: ``killed at POINT with N reports in flight``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from comity_broker.logging import log_to_stderr
 from comity_broker.parts import Parts
 from comity_broker.server import RunningBroker
 from comity_broker.settings import read_settings
+from comity_broker.storage.blob_directory import BlobDirectory
+from comity_broker.storage.blobs import BlobPoint
 from comity_broker.storage.protocol import GoOn, Outcome, Storage, Unit, Writer, take_all
 from comity_broker.storage.sqlite import open_storage
 
@@ -78,6 +80,28 @@ class Deadly:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def deadly_blobs(point: BlobPoint, times: int) -> Callable[[Path], BlobDirectory]:
+    """Give what makes a store of attachments that dies at `point`."""
+    left = [times]
+
+    def reach(reached: BlobPoint) -> None:
+        if reached is point:
+            left[0] -= 1
+            if left[0] == 0:
+                os.write(sys.stderr.fileno(), f"killed at {point}\n".encode())
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return lambda data: BlobDirectory(data, reach=reach)
+
+
+def deadly_parts(kill: str, least: int) -> Parts:
+    """Give a broker's parts, of which one dies."""
+    point, _, times = kill.partition(":")
+    if point in set(BlobPoint):
+        return Parts(BrokerClock(), blobs=deadly_blobs(BlobPoint(point), int(times)))
+    return Parts(BrokerClock(), journal=deadly_journal(FaultPoint(point), int(times), least))
+
+
 class CountingJournal(Journal):
     """A journal that knows how many reports wait for their outcome."""
 
@@ -108,13 +132,12 @@ def deadly_journal(
 
 
 async def serve(arguments: argparse.Namespace) -> None:
-    point, _, times = arguments.kill.partition(":")
     settings = read_settings(None, os.environ, {"listen": arguments.listen})
     passphrase = find_passphrase(file=None, environ=os.environ, ask=None)
     installation = open_installation(arguments.data, passphrase, time.time_ns() // 1_000_000)
     log_to_stderr()
     with open_storage(arguments.data) as storage:
-        parts = Parts(BrokerClock(), journal=deadly_journal(FaultPoint(point), int(times), arguments.in_flight))
+        parts = deadly_parts(arguments.kill, arguments.in_flight)
         async with RunningBroker(installation, storage, settings, parts).running() as broker:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, broker.drain)
             write_file(arguments.port_file, f"{broker.address}\n".encode())

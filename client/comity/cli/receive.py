@@ -12,17 +12,20 @@ from typing import TypedDict
 import click
 
 import comity
+from comity.attachment import SavedAttachment
 from comity.cli.alarms import telling_alarms
 from comity.cli.base import Invocation, command, first_of, now_ms, until_stopped
 from comity.cli.output import clause_json, safe
+from comity.cli.progress import AttachmentBars
 from comity.cli.reading import acknowledging, reader_of, reading_options, tell_closed, tell_waiting
 from comity.cli.taken_back import tell_taken_back
-from comity.errors import ComityError, UsageError
+from comity.errors import ComityError, RefusedError, RejectedError, UnreachableError, UsageError
 from comity.identity.names import IdentityKind
 from comity.node.alerting import Alerted, Alerting
 from comity.node.contacting import Contact, contact_of
 from comity.node.filed_back import FiledBack, file_back
 from comity.node.filing import file_report
+from comity.node.filing_attachments import save_attachments
 from comity.node.reader import ReadingOfficer
 from comity.node.reading import Acknowledge, Waiting
 from comity.node.taken_back import held_by
@@ -170,6 +173,7 @@ async def _receive(
         telling_alarms(run.output, node),
         _alerting(run, node, waking) as alerting,
     ):
+        bars = AttachmentBars(run)
         deliveries = node.receive(**wanted, waiting=lambda one: _waits(run, alerting, one))
         room = asyncio.Semaphore(AT_ONCE)
         before = asyncio.Event()
@@ -183,13 +187,15 @@ async def _receive(
                         alerting.arrived(delivery.agreement_id, report_id, delivery.origin, delivery.transport_class)
                     await room.acquire()
                     after = asyncio.Event()
-                    tasks.create_task(_file(filing, node, delivery, room, before, after))
+                    tasks.create_task(_file(filing, node, delivery, bars, room, before, after))
                     before = after
                     count += 1
                     if count == limit:
                         break
         except* ComityError as several:
             raise first_of(several) from None
+        finally:
+            bars.close()
     run.output.note(f"{count} report{'' if count == 1 else 's'} received.")
 
 
@@ -238,6 +244,7 @@ async def _file(  # noqa: PLR0917 - one task of the group above
     filing: _Filing,
     node: comity.Node,
     delivery: comity.Delivery,
+    bars: AttachmentBars,
     room: asyncio.Semaphore,
     before: asyncio.Event,
     after: asyncio.Event,
@@ -248,6 +255,13 @@ async def _file(  # noqa: PLR0917 - one task of the group above
             back = await _file_back(filing, node, delivery, report)
             filed = None
             if back is None or back.how != "recalled":
+                if report.attachments:
+                    # What comes after it does not wait for hours: only what is written at once is told in order.
+                    await before.wait()
+                    after.set()
+                attachments = await _attachments(filing, delivery, bars)
+                if attachments is None:
+                    return
                 filed = await asyncio.to_thread(
                     file_report,
                     filing.directory,
@@ -256,6 +270,7 @@ async def _file(  # noqa: PLR0917 - one task of the group above
                     originator=delivery.origin,
                     admitted_at=delivery.admitted_at,
                     log_index=delivery.log_index,
+                    attachments=attachments,
                 )
             await before.wait()
         if back is not None:
@@ -285,6 +300,23 @@ async def _file_back(
         remove=filing.remove_recalled,
         held_by=held_by(state, named.bytes, leaf),
     )
+
+
+async def _attachments(
+    filing: _Filing, delivery: comity.Delivery, bars: AttachmentBars
+) -> dict[int, SavedAttachment] | None:
+    """Save a report's attachments; None where they cannot be had now, and the report is put aside or given back."""
+    report = delivery.report
+    name = str(report.report_id)
+    try:
+        return await save_attachments(filing.directory, report, lambda progress: bars.tell(progress, name))
+    except (RefusedError, RejectedError, UnreachableError) as error:
+        if isinstance(error, UnreachableError):
+            delivery.retry()
+        else:
+            delivery.park(f"an attachment was not had: {error.code.name}")
+        filing.run.output.note(f"Report {name}: an attachment was not had ({error.code.name}): {safe(error.message)}")
+    return None
 
 
 def _tell(

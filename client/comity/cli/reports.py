@@ -13,7 +13,7 @@ import click
 
 from comity.errors import MalformedError, UsageError
 from comity.node.receipts import Receipt
-from comity.node.report_files import REPORT_LIMIT, Wishes, of_content, read_report
+from comity.node.report_files import REPORT_LIMIT, Wishes, of_content, read_report, with_attachments
 from comity.node.times import moment_of, rfc3339
 from comity.report import Report
 
@@ -47,6 +47,21 @@ _OPTIONS = (
         metavar="FILE MARKING",
         help="A further portion after the file, with a marking of its own; may be repeated.",
     ),
+    click.option(
+        "--attach",
+        "attach",
+        multiple=True,
+        metavar="FILE",
+        help="A file of any size that travels beside the report, marked like the whole; may be repeated.",
+    ),
+    click.option(
+        "--attach-marked",
+        "attach_marked",
+        nargs=2,
+        multiple=True,
+        metavar="FILE MARKING",
+        help="The same, with a marking of its own.",
+    ),
     click.option("--emergency", metavar="DIGEST", help="The declaration it goes under: comity emergency declare."),
     click.option("--overall", default="", metavar="MARKING", help="The banner of the whole, if not that of the file."),
 )
@@ -66,6 +81,7 @@ marking = "SECRET//NOFORN"
 file = "source.txt"                      # beside this file or below
 
 Also of the whole: precedence, kind, to = ["XBO"], tlp = "AMBER+STRICT", not_before, expires_at.
+A portion has one of text, file (up to about 1 MiB) and attach (a file of any size beside this one).
 Also of a portion: media_type, warn = true, personal_data = "ordinary" with persons = 1, tlp,
 grading = "B2", confidence = "icd-203: moderate", estimative = "icd-203: likely".
 Options fill what it leaves open; they never change what it says."""
@@ -109,6 +125,7 @@ def wishes_of(options: dict[str, object]) -> Wishes:
         expires_at=time("expires_at"),
         summaries=files("summaries"),
         portions=files("portions"),
+        attachments=(*((Path(one), "") for one in texts("attach")), *files("attach_marked")),
         emergency=_digest(text("emergency")),
     )
 
@@ -124,6 +141,10 @@ def _digest(text: str) -> bytes:
 
 def one_report(file: str, wishes: Wishes) -> Report:
     """Read one report from a file, or with ``-`` from standard input."""
+    return with_attachments(_one_report(file, wishes), wishes.attachments)
+
+
+def _one_report(file: str, wishes: Wishes) -> Report:
     if file != "-":
         return read_report(Path(file), wishes)
     content = sys.stdin.buffer.read(REPORT_LIMIT + 1)

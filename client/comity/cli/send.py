@@ -16,8 +16,9 @@ import comity
 from comity.cli.approvals import APPROVE_AS, YES, Asking, approvers, waiting_facts, waiting_words
 from comity.cli.base import Invocation, command
 from comity.cli.output import clause_json, clause_lines, explained, safe
+from comity.cli.progress import AttachmentBars
 from comity.cli.reports import STRUCTURED_HELP, one_report, receipt_facts, report_options, wishes_of
-from comity.errors import ComityError
+from comity.errors import ComityError, UsageError
 from comity.identity.names import IdentityKind
 from comity.node.approving import Approver
 from comity.node.report_files import Wishes, read_report, report_names
@@ -41,11 +42,15 @@ echo 'Two boats.' | comity send - --agreement XAR-XBO-1 --marking 'SECRET//REL T
 comity send warning.txt --agreement XAR-XBO-1 --marking 'SECRET//REL TO XAR, XBO' --category terrorism \\
     --purpose counter-terrorism --precedence flash --approve-as XAR/officer1 --approve-as XAR/officer2
 comity send warning.txt --agreement XAR-XBO-1 --marking 'SECRET//REL TO XAR, XBO' --category terrorism \\
-    --purpose counter-terrorism --precedence flash --await-approval""",
+    --purpose counter-terrorism --precedence flash --await-approval
+comity send boats.txt --attach video.mp4 --agreement XAR-XBO-1 --marking 'SECRET//REL TO XAR, XBO' \\
+    --category terrorism --purpose counter-terrorism
+comity send --resume""",
     notes=STRUCTURED_HELP,
 )
-@click.argument("source", metavar="FILE|DIR|-")
-@click.option("--agreement", "agreement_id", required=True, help="The agreement it is sent under.")
+@click.argument("source", metavar="FILE|DIR|-", default="")
+@click.option("--agreement", "agreement_id", default="", help="The agreement it is sent under.")
+@click.option("--resume", is_flag=True, help="Send nothing new: go on with what an earlier command left in the outbox.")
 @APPROVE_AS
 @click.option("--await-approval", is_flag=True, help="Seal it and let it wait until enough officers have approved it.")
 @YES
@@ -56,6 +61,7 @@ def send(
     source: str,
     agreement_id: str,
     approve_as: tuple[str, ...],
+    resume: bool,
     await_approval: bool,
     yes: bool,
     **options: object,
@@ -66,12 +72,20 @@ def send(
     report is durable at the broker and in the agreement's log. A directory is sent in one go, a report a file.
     Officers of this machine who approve (--approve-as) are each shown what was sealed. What waits for approvals goes with the
     next sending after 'comity report approve', at most 72 hours later.
+    Attachments (--attach) are encrypted into the outbox and uploaded before their report goes; after a cut or a kill the next
+    sending goes on where it ended, and --resume does nothing else.
     """
+    if resume:
+        return _resume(run, new=bool(source or agreement_id))
+    if not source or not agreement_id:
+        raise UsageError("what is sent, and under which agreement?", what_to_do="comity send FILE --agreement ID")
     wishes = wishes_of(options)
     place = run.acting(IdentityKind.NODE)
     passphrase = run.passphrase(str(place.identity))
     directory = Path(source)
     several = source != "-" and directory.is_dir()
+    if several and wishes.attachments:
+        raise UsageError("an attachment goes with one report", what_to_do="Name the file of that report.")
     reading = Reading(directory, report_names(directory) if several else [], wishes)
     single = None if several else one_report(source, wishes)
     asking = Asking(run, yes)
@@ -84,7 +98,10 @@ def send(
             if await_approval:
                 return await _hold(run, node, reading if single is None else [single], agreement_id, officers)
             if single is not None:
-                _tell_one(run, single, await node.send(single, agreement=agreement_id, approved_by=officers))
+                with AttachmentBars(run) as bars:
+                    sending = node.send(single, agreement=agreement_id, approved_by=officers, progress=bars.tell)
+                    receipt = await sending
+                _tell_one(run, single, receipt)
                 exit_code = 0
             else:
                 exit_code = await _send_all(run, node, reading, agreement_id, officers)
@@ -98,6 +115,25 @@ def send(
             asking.end()
 
     return asyncio.run(asked())
+
+
+def _resume(run: Invocation, *, new: bool) -> int:
+    """Wait until everything in the outbox is answered."""
+    if new:
+        raise UsageError("--resume sends nothing new", what_to_do="Leave file and agreement out.")
+    place = run.acting(IdentityKind.NODE)
+    passphrase = run.passphrase(str(place.identity))
+
+    async def go() -> None:
+        async with comity.connect(
+            run.broker or None, identity=str(place.identity), home=run.home.path, passphrase=passphrase
+        ) as node:
+            await node.settle()
+
+    asyncio.run(go())
+    run.output.record(identity=str(place.identity), waiting=0)
+    run.output.say(f"Nothing waits in the outbox of {place.identity}: all of it is answered.")
+    return 0
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
+from comity.attachment import SavedAttachment
 from comity.errors import ConflictError, ErrorCode, MalformedError
 from comity.node.files import read_file, write_file
 from comity.node.times import rfc3339
@@ -27,6 +28,7 @@ from comity.report import ReceivedReport
 from comity_policy.banner import ILL_FORMED, banner
 
 _DESCRIPTION_BYTES: Final = 1 << 20
+_NO_ATTACHMENTS: Final[Mapping[int, SavedAttachment]] = {}
 _ENDING: Final = re.compile(r"\.[A-Za-z0-9]{1,10}")
 _BY_MEDIA_TYPE: Final = {
     "application/stix+json": ".json",
@@ -50,15 +52,32 @@ class Filed:
     new: bool
 
 
+def path_of(directory: Path, report: ReceivedReport, index: int, portion: Portion) -> Path:
+    """Give where a portion of a report is written."""
+    return directory / f"{report.report_id}-{index + 1}{_ending(portion)}"
+
+
 def file_report(
-    directory: Path, report: ReceivedReport, *, agreement_id: str, originator: str, admitted_at: int, log_index: int
+    directory: Path,
+    report: ReceivedReport,
+    *,
+    agreement_id: str,
+    originator: str,
+    admitted_at: int,
+    log_index: int,
+    attachments: Mapping[int, SavedAttachment] = _NO_ATTACHMENTS,
 ) -> Filed:
-    """Write a report's portions and its description, durably; raises ConflictError by rule 3, StorageError."""
-    written = []
+    """Write a report's portions and its description, durably; raises ConflictError by rule 3, StorageError.
+
+    `attachments` are those that were saved before, by index: they are described with the others.
+    """
+    written = [one.new for one in attachments.values()]
     portions = []
-    for index, portion in report.opened:
-        path = directory / f"{report.report_id}-{index + 1}{_ending(portion)}"
-        written.append(_put(path, content_of(portion)))
+    shown = {**dict(report.opened), **{index: one.portion for index, one in attachments.items()}}
+    for index, portion in sorted(shown.items()):
+        path = path_of(directory, report, index, portion)
+        if index not in attachments:
+            written.append(_put(path, content_of(portion)))
         portions.append(
             {
                 "portion": index + 1,

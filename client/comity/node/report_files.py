@@ -3,7 +3,8 @@
 Rules in order:
 1. A plain file is a report of one portion, its file name sealed with it. A JSON file that is a STIX 2.1 bundle says so.
 2. A structured report is strict TOML: an unknown key, a wrong type or a missing field refuses, and the message names it. A
-   portion has either `text` or `file`; the file lies beside the report or below, never elsewhere.
+   portion has one of `text`, `file` and `attach` (a file of any size, which travels beside the report); files lie beside the
+   report or below, never elsewhere.
 3. Options given besides a structured report fill what the file leaves open, and never change what it says.
 4. A directory is one report a file, by name; names that begin with a dot are left out. Only names are held in memory.
 5. `tlp` of the whole stands in for the portions that say none; the whole carries the narrowest that any part says.
@@ -27,7 +28,8 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -67,6 +69,8 @@ class Wishes:
     # Further portions: a file and its marking, those of a summary before the file itself.
     summaries: tuple[tuple[Path, str], ...] = field(default=())
     portions: tuple[tuple[Path, str], ...] = field(default=())
+    # Files that travel beside the report, each with its marking (empty: that of the whole).
+    attachments: tuple[tuple[Path, str], ...] = field(default=())
     # The digest of the emergency declaration it goes under.
     emergency: bytes = b""
 
@@ -75,6 +79,7 @@ class _PortionTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     marking: str
     text: str | None = None
     file: str | None = None
+    attach: str | None = None
     media_type: str = ""
     title: str = ""
     personal_data: str = "none"
@@ -103,7 +108,7 @@ def read_report(path: Path, wishes: Wishes) -> Report:
     """Read one file as a report; raises NotFoundError, UsageError for what is not said, MalformedError."""
     if f".{path.name}".endswith(STRUCTURED):
         return _structured(path, wishes)
-    return of_content(path.name, read_file(path, SEGMENT_BYTES), wishes)
+    return of_content(path.name, _read(path), wishes)
 
 
 def of_content(file_name: str, content: bytes, wishes: Wishes) -> Report:
@@ -139,6 +144,12 @@ def attached(
     content = StoredContent(file, found.st_size)
     single = Report.of_file(file.name, content, marking=marking, media_type=media_type, title=title)
     return single.portions[0]
+
+
+def with_attachments(report: Report, files: Iterable[tuple[Path, str]]) -> Report:
+    """Give a report with further portions that stay in their files; one without a marking has that of the whole."""
+    further = tuple(attached(path, marking or report.marking) for path, marking in files)
+    return replace(report, portions=(*report.portions, *further))
 
 
 def report_names(directory: Path) -> list[str]:
@@ -203,19 +214,21 @@ def _narrowed(path: Path, marking: str, portions: list[Portion]) -> str:
 
 def _portion(path: Path, number: int, table: _PortionTable, tlp: str) -> Portion:
     where = f"{path.name}: portion {number}"
-    if (table.text is None) == (table.file is None):
-        raise MalformedError(f"{where} has either 'text' or 'file'")
+    if [table.text, table.file, table.attach].count(None) != 2:
+        raise MalformedError(f"{where} has one of 'text', 'file' and 'attach'")
     personal = _PERSONAL.get(table.personal_data)
     if personal is None:
         raise MalformedError(f"{where}: personal_data is one of {', '.join(_PERSONAL)}")
+    content: bytes | StoredContent
     if table.text is not None:
         content, media_type, file_name = utf8(table.text), table.media_type or TEXT, ""
+    elif table.attach is not None:
+        beside = attached(_beside(path, table.attach), table.marking, media_type=table.media_type)
+        content, media_type, file_name = beside.content, beside.media_type, beside.file_name
     else:
-        beside = _beside(path, table.file or "")
-        single = Report.of_file(
-            beside.name, read_file(beside, SEGMENT_BYTES), marking=table.marking, media_type=table.media_type
-        ).portions[0]
-        content = single.content if isinstance(single.content, bytes) else b""
+        file = _beside(path, table.file or "")
+        single = Report.of_file(file.name, _read(file), marking=table.marking, media_type=table.media_type).portions[0]
+        content = single.content
         media_type, file_name = single.media_type, single.file_name
     portion = Portion(
         content,
@@ -242,8 +255,18 @@ def _beside(path: Path, name: str) -> Path:
 
 
 def _further(file: Path, marking: str, title: str) -> Portion:
-    single = Report.of_file(file.name, read_file(file, SEGMENT_BYTES), marking=marking, title=title)
+    single = Report.of_file(file.name, _read(file), marking=marking, title=title)
     return single.portions[0]
+
+
+def _read(path: Path) -> bytes:
+    """Read a file whose content travels inside its report."""
+    try:
+        return read_file(path, SEGMENT_BYTES)
+    except MalformedError as error:
+        if error.code is ErrorCode.LIMIT_EXCEEDED:
+            error.what_to_do = f"Attach it to a report: comity send - --attach {path}"
+        raise
 
 
 def _text(content: bytes) -> bytes:
