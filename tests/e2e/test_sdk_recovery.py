@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+import comity
 from builders_broker import brokered
 from builders_sdk import AGREEMENT, Shared, report, sharing, until
 from builders_world import files
@@ -228,6 +229,19 @@ def test_a_program_without_an_event_loop_sends_and_receives(tmp_path):
                     texts.append(one.text)
             assert texts == ["one", "two"]
             assert [row.originator for row in reader.reports(AGREEMENT)] == ["XAR/n1", "XAR/n1"]
+            video = tmp_path / "video.mp4"
+            video.write_bytes(bytes(1000) * 1000)
+            attached = comity.attached(video, "SECRET//REL TO XAR, XBO")
+            heard = []
+            sender.send(report("", attached), agreement=AGREEMENT, progress=heard.append)
+            assert heard[-1].done == heard[-1].total
+            for delivery in reader.receive(follow=False, purpose="counter-terrorism"):
+                with delivery as one:
+                    (attachment,) = one.attachments
+                    assert (attachment.index, attachment.marking.banner) == (0, "SECRET//REL TO XAR, XBO")
+                    saved = attachment.save(tmp_path / "saved.mp4")
+                    assert saved.path.read_bytes() == video.read_bytes()
+                    assert attachment.length > saved.portion.length == 1_000_000
             assert not reader.alarms()
     finally:
         done.set()
