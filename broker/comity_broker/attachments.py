@@ -197,7 +197,8 @@ class Upload:
     def __init__(self, of: Attachments, key: Key, length: int, *, is_ready: bool) -> None:
         self._of = of
         self._blob: PartialBlob | None = None
-        self._waiting = bytearray()
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
         self._working: asyncio.Future[None] | None = None
         self._begun = self._superseded = self._closing = False
         self._closed = asyncio.Event()
@@ -233,9 +234,10 @@ class Upload:
         if self.offset + len(piece) > self.length:
             raise _mismatch("more bytes came than were announced")
         self._require_own()
-        self._waiting += piece
+        self._waiting.append(piece)
+        self._waiting_bytes += len(piece)
         self.offset += len(piece)
-        if len(self._waiting) >= BLOCK_BYTES:
+        if self._waiting_bytes >= BLOCK_BYTES:
             await self._write()
         if self._unsynced < SYNC_BYTES:
             return None
@@ -288,8 +290,7 @@ class Upload:
         try:
             await self._idle()
             if self._blob is not None and self._waiting:
-                data, self._waiting = bytes(self._waiting), bytearray()
-                await asyncio.to_thread(self._blob.append, data)
+                await asyncio.to_thread(self._blob.append, self._waiting)
         finally:
             blob, self._blob = self._blob, None
             if blob is not None:
@@ -299,10 +300,10 @@ class Upload:
         """Hand what waits to the file, once it has taken what was handed before."""
         await self._idle()
         if self._waiting:
-            data, self._waiting = bytes(self._waiting), bytearray()
-            self._unsynced += len(data)
-            blob = self._partial()
-            self._working = asyncio.ensure_future(asyncio.to_thread(blob.append, data))
+            pieces, self._waiting = self._waiting, []
+            self._unsynced += self._waiting_bytes
+            self._waiting_bytes = 0
+            self._working = asyncio.ensure_future(asyncio.to_thread(self._partial().append, pieces))
 
     async def _work(self, work: Callable[[], None]) -> None:
         self._working = asyncio.ensure_future(asyncio.to_thread(work))

@@ -11,6 +11,7 @@ from pathlib import Path
 # The helpers of the tests; this folder itself is there already.
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
+from attachments import attachment
 from backlog import replay_backlog
 from batches import GROUP, end_to_end_16
 from decisions import policy_decision, policy_decision_cedar
@@ -35,6 +36,7 @@ SIZES = {
     "backlog": (30_000, "reports of the backlog that is replayed"),
     "stored": (50_000, "reports stored already in the row million_stored; 1000000 for all of it"),
     "subscribers": (1_000, "idle subscribers"),
+    "attachment-mib": (1_024, "MiB of the file in the row attachment_1gib; less is not the whole"),
     "peer-reports": (5_000, "reports a round of the peers"),
 }
 SECONDS = 3.0
@@ -64,6 +66,9 @@ MEASURES = (
     Measure(
         ("million_stored",),
         lambda run: million_stored(run.folder, run.asked.stored, run.asked.reports, run.asked.rounds),
+    ),
+    Measure(
+        ("attachment_1gib",), lambda run: attachment(run.folder, run.asked.attachment_mib, min(run.asked.rounds, 2))
     ),
     Measure(("idle_subscribers",), lambda run: idle_subscribers(run.folder, run.asked.subscribers)),
     Measure(("nats_signed_sealed",), nats_signed_sealed, needs=("end_to_end",)),

@@ -28,13 +28,13 @@ _WARM = 200
 _HERE = Path(__file__).parent
 
 T = TypeVar("T")
-_Measured = Callable[[grpc.aio.Channel], Awaitable[T]]
+Measured = Callable[[grpc.aio.Channel], Awaitable[T]]
 
 
 def mtls_round_trip(folder: Path, seconds: float) -> dict[str, Row]:
     """Measure for about so many seconds."""
-    with _echoing(folder) as (_, connected):
-        took = connected(lambda channel: _round_trips(channel, seconds))
+    with _echoing(folder) as (_, with_channel):
+        took = with_channel(lambda channel: _round_trips(channel, seconds))
     latencies = took.summary_us
     context: dict[str, object] = {
         "calls": latencies["count"],
@@ -47,9 +47,9 @@ def mtls_round_trip(folder: Path, seconds: float) -> dict[str, Row]:
 
 def mtls_per_report(folder: Path, seconds: float) -> dict[str, Row]:
     """Measure for about so many seconds."""
-    with _echoing(folder) as (echo, connected):
+    with _echoing(folder) as (echo, with_channel):
         cpu = time.process_time() + echo.cpu_seconds
-        segments = connected(lambda channel: _segments(channel, seconds))
+        segments = with_channel(lambda channel: _segments(channel, seconds))
         cpu = time.process_time() + echo.cpu_seconds - cpu
     context: dict[str, object] = {
         "reports_a_message": SLOTS,
@@ -61,17 +61,18 @@ def mtls_per_report(folder: Path, seconds: float) -> dict[str, Row]:
 
 
 @contextmanager
-def _echoing(folder: Path) -> Iterator[tuple[Process, Callable[[_Measured[T]], T]]]:
+def _echoing(folder: Path) -> Iterator[tuple[Process, Callable[[Measured[T]], T]]]:
     """Start the other side; give it, and what runs a measurement with a channel to it."""
-    server, client = _certified(folder)
+    server, client = certified(folder)
     words = [sys.executable, _HERE / "echo_process.py", folder]
     echo = start(words, "echo", folder, environment(folder, folder / "none"))
     with ending(echo):
-        address = _listening(echo, folder)
-        yield echo, lambda measure: asyncio.run(_connected(address, server, client, measure))
+        address = listening(echo, folder)
+        yield echo, lambda measure: asyncio.run(connected(address, server, client, measure))
 
 
-def _certified(folder: Path) -> tuple[str, Held]:
+def certified(folder: Path) -> tuple[str, Held]:
+    """Make the other side's keys in a folder; give its TLS name and who connects to it."""
     xar = nation("XAR", now=time.time_ns() // 1_000_000)
     hub, node = xar.broker(), xar.node("n1")
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,13 +81,15 @@ def _certified(folder: Path) -> tuple[str, Held]:
     return xar.broker_tls_name(), node
 
 
-def _listening(echo: Process, folder: Path) -> str:
+def listening(echo: Process, folder: Path) -> str:
+    """Wait until the other side listens; give where."""
     port = folder / "port"
     echo.wait_for(lambda: port.exists() and port.read_text(), "it listens")
     return port.read_text()
 
 
-async def _connected(address: str, server: str, client: Held, measure: _Measured[T]) -> T:
+async def connected(address: str, server: str, client: Held, measure: Measured[T]) -> T:
+    """Run a measurement with a channel to the other side."""
     credentials = grpc.ssl_channel_credentials(client.nation.authority_pem, client.tls.pem(), client.certificate_pem)
     options = [("grpc.ssl_target_name_override", server)]
     async with grpc.aio.secure_channel(address, credentials, options=options) as channel:

@@ -25,7 +25,7 @@ def write(store, pieces=3):
     blob = store.begin(NAME)
     try:
         for start in range(blob.length, len(CONTENT), len(CONTENT) // pieces):
-            blob.append(CONTENT[start : start + len(CONTENT) // pieces])
+            blob.append([CONTENT[start : start + 999], CONTENT[start + 999 : start + len(CONTENT) // pieces]])
             blob.sync()
         assert (blob.length, blob.digest) == (len(CONTENT), DIGEST)
         blob.finish()
@@ -36,7 +36,7 @@ def write(store, pieces=3):
 def read(store, offset=0):
     blob = store.open(NAME, offset)
     try:
-        return b"".join(iter(lambda: blob.read(70_000), b""))
+        return b"".join(piece for block in iter(lambda: blob.read(70_000, 2), []) for piece in block)
     finally:
         blob.close()
 
@@ -51,7 +51,7 @@ def test_a_blob_is_read_as_it_was_written_from_any_offset(opened):
 
 def test_a_partial_blob_cannot_be_read_and_goes_on_in_another_process(opened):
     blob = opened().begin(NAME)
-    blob.append(CONTENT[:1000])
+    blob.append([CONTENT[:1000]])
     blob.close()
     with pytest.raises(StorageError):
         read(opened())
@@ -91,7 +91,7 @@ def test_a_removal_that_was_killed_is_done_again(opened, point):
 
 def test_a_partial_blob_is_removed_too(opened):
     blob = opened().begin(NAME)
-    blob.append(b"some")
+    blob.append([b"some"])
     blob.close()
     opened().remove(NAME)
     assert opened().names() == frozenset()

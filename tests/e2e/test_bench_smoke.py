@@ -31,6 +31,7 @@ UNITS = {
     "flash_saturated_p99": "us",
     "replay_backlog": "reports/s",
     "million_stored": "%",
+    "attachment_1gib": "%",
     "idle_subscribers": "MiB",
     "nats_signed_sealed": "reports/s",
     "nats_default_signed_sealed": "reports/s",
@@ -52,6 +53,7 @@ SMALL = {
     "flashes": 8,
     "backlog": 300,
     "stored": 300,
+    "attachment-mib": 4,
     "subscribers": 6,
     "peer-reports": 200,
 }
@@ -172,6 +174,10 @@ def test_what_is_less_than_the_target_speaks_of_says_so(measured):
     context = measured[0]["million_stored"]["context"]
     assert context["stored"] == SMALL["stored"]
     assert "--stored 1000000" in context["not_the_whole"]
+    context = measured[0]["attachment_1gib"]["context"]
+    assert context["mib"] == SMALL["attachment-mib"]
+    assert "--attachment-mib 1024" in context["not_the_whole"]
+    assert context["peak_mib"].keys() == context["cpu_ms_a_mib"].keys() == {"sender", "broker", "receiver"}
 
 
 @pytest.mark.parametrize(("name", "program"), PEERS.items())

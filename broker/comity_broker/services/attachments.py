@@ -95,12 +95,12 @@ class AttachmentService(attachments_pb2_grpc.AttachmentServiceServicer):
                 if offset - decided >= AGAIN_BYTES:
                     await self._permitted(who, request)
                     decided = offset
-                block = await asyncio.to_thread(blob.read, min(BLOCK_BYTES, permitted.length - offset))
-                if not block:
+                pieces = await asyncio.to_thread(blob.read, PIECE_BYTES, BLOCK_BYTES // PIECE_BYTES)
+                if not pieces:
                     raise StorageError("a ciphertext ends before its length", what_to_do="comity broker check")
-                offset += len(block)
-                for start in range(0, len(block), PIECE_BYTES):
-                    yield attachments_pb2.DownloadResponse(piece=block[start : start + PIECE_BYTES])
+                for piece in pieces:
+                    offset += len(piece)
+                    yield attachments_pb2.DownloadResponse(piece=piece)
         finally:
             await asyncio.to_thread(blob.close)
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from comity.errors import StorageError
-from comity.node.files import private_directory, storage_error, sync_directory
+from comity.node.files import private_directory, storage_error, sync_directory, write_pieces
 from comity_broker.storage.blobs import BlobPoint, Reach, no_fault
 
 FOLDER: Final = "attachments"
@@ -86,14 +86,13 @@ class BlobFile:
         """Give the SHA-384 of what is there."""
         return self._hash.digest()
 
-    def append(self, data: bytes) -> None:
-        """Add bytes."""
+    def append(self, pieces: Sequence[bytes]) -> None:
+        """Add bytes, piece after piece."""
         with _storing(self._partial):
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
-        self._hash.update(data)
-        self._length += len(data)
+            write_pieces(self._descriptor, pieces)
+        for piece in pieces:
+            self._hash.update(piece)
+            self._length += len(piece)
         self._reach(BlobPoint.APPENDED)
 
     def sync(self) -> None:
@@ -149,12 +148,14 @@ class ReadFile:
         with _storing(path):
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
-    def read(self, size: int) -> bytes:
-        """Give the next bytes."""
+    def read(self, size: int, pieces: int) -> list[bytes]:
+        """Give the next bytes as pieces."""
+        found: list[bytes] = []
         with _storing(self._path):
-            data = os.pread(self._descriptor, size, self._offset)
-        self._offset += len(data)
-        return data
+            while len(found) < pieces and (piece := os.pread(self._descriptor, size, self._offset)):
+                self._offset += len(piece)
+                found.append(piece)
+        return found
 
     def close(self) -> None:
         """Let go of it."""

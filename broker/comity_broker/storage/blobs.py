@@ -14,7 +14,7 @@ Everything here blocks, and is called from worker threads; one thread at a time 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -51,8 +51,8 @@ class PartialBlob(Protocol):
     def digest(self) -> bytes:
         """Give the SHA-384 of what is there, 48 bytes."""
 
-    def append(self, data: bytes) -> None:
-        """Add bytes; raises StorageError."""
+    def append(self, pieces: Sequence[bytes]) -> None:
+        """Add bytes, piece after piece; raises StorageError."""
 
     def sync(self) -> None:
         """Return when everything appended is on disk; raises StorageError."""
@@ -70,8 +70,8 @@ class PartialBlob(Protocol):
 class OpenBlob(Protocol):
     """A whole blob that is read."""
 
-    def read(self, size: int) -> bytes:
-        """Give the next bytes, fewer only at its end; raises StorageError."""
+    def read(self, size: int, pieces: int) -> list[bytes]:
+        """Give the next bytes as pieces of `size`, at most so many, shorter and fewer only at its end; raises StorageError."""
 
     def close(self) -> None:
         """Let go of it."""

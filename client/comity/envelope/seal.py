@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -358,13 +359,20 @@ class UploadSealer:
             raise UsageError(f"a portion's ciphertext has at most {limits.CIPHERTEXT_BYTES} bytes")
 
     def encrypt(self, content: Iterable[bytes]) -> Iterator[bytes]:
-        """Give the ciphertext in pieces; raises UsageError when the content is not `length` bytes long."""
+        """Give the ciphertext in pieces; raises UsageError when the content is not `length` bytes long.
+
+        A piece is hashed in another thread while it is stored and the next one is encrypted: hashing takes the longest.
+        """
         digest = hashlib.sha384()
         size = 0
-        for piece in chunked.seal_stream(self._content_key, self._context, self._plaintext(content)):
-            digest.update(piece)
-            size += len(piece)
-            yield piece
+        with ThreadPoolExecutor(1, "comity-hash") as hasher:
+            hashing: Future[None] | None = None
+            for piece in chunked.seal_stream(self._content_key, self._context, self._plaintext(content)):
+                if hashing is not None:
+                    hashing.result()
+                hashing = hasher.submit(digest.update, piece)
+                size += len(piece)
+                yield piece
         self._portion = UploadedPortion(self._content_key, digest.digest(), size)
 
     @property

@@ -173,7 +173,8 @@ class _Writing:
     def __init__(self, spool: Spool, length: int) -> None:
         self._spool = spool
         self._left = length - spool.length
-        self._block = bytearray()
+        self._pieces: list[bytes] = []
+        self._waiting = 0
         self._working: asyncio.Future[None] | None = None
 
     async def take(self, piece: bytes) -> None:
@@ -181,8 +182,9 @@ class _Writing:
         self._left -= len(piece)
         if self._left < 0:
             raise MalformedError("the broker gives more of an attachment than there is")
-        self._block += piece
-        if len(self._block) >= BLOCK_BYTES:
+        self._pieces.append(piece)
+        self._waiting += len(piece)
+        if self._waiting >= BLOCK_BYTES:
             await self._write()
 
     async def end(self) -> None:
@@ -192,9 +194,9 @@ class _Writing:
 
     async def _write(self) -> None:
         await self._idle()
-        if self._block:
-            block, self._block = bytes(self._block), bytearray()
-            self._working = asyncio.ensure_future(asyncio.to_thread(self._spool.append, block))
+        if self._pieces:
+            pieces, self._pieces, self._waiting = self._pieces, [], 0
+            self._working = asyncio.ensure_future(asyncio.to_thread(self._spool.append, pieces))
 
     async def _idle(self) -> None:
         working, self._working = self._working, None

@@ -9,12 +9,16 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from comity.errors import ErrorCode, MalformedError, NotFoundError, StorageError
 
+# Linux takes 1,024 at once.
+_PIECES_AT_ONCE: Final = 64
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -68,6 +72,17 @@ def _put(temporary: Path, path: Path, *, replace: bool) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def write_pieces(descriptor: int, pieces: Sequence[bytes]) -> None:
+    """Write pieces one after the other, without joining them; raises OSError."""
+    left = deque(memoryview(one) for one in pieces if one)
+    while left:
+        written = os.writev(descriptor, list(left)[:_PIECES_AT_ONCE])
+        while left and written >= len(left[0]):
+            written -= len(left.popleft())
+        if written:
+            left[0] = left[0][written:]
 
 
 def private_directory(directory: Path) -> None:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-from comity.node.files import private_directory, storage_error
+from comity.node.files import private_directory, storage_error, write_pieces
 
 BLOCK_BYTES: Final = 1 << 20
 _NAME: Final = re.compile(r"(\d{1,16})-[0-9a-f]{96}")
@@ -50,16 +50,15 @@ class Spool:
         """Give the SHA-384 of what is there."""
         return self._hash.digest()
 
-    def append(self, data: bytes) -> None:
-        """Add bytes; raises StorageError."""
+    def append(self, pieces: Sequence[bytes]) -> None:
+        """Add bytes, piece after piece; raises StorageError."""
         try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+            write_pieces(self._descriptor, pieces)
         except OSError as error:
             raise storage_error(self.path, error) from error
-        self._hash.update(data)
-        self.length += len(data)
+        for piece in pieces:
+            self._hash.update(piece)
+            self.length += len(piece)
 
     def restart(self) -> None:
         """Drop what is there; raises StorageError."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +69,7 @@ class _Sending:
         self._source = source
         self._opened = False
         self._began = asyncio.Event()
-        self._block = b""
-        self._at = 0
+        self._pieces: deque[bytes] = deque()
         self.offset = 0
 
     def begin(self, offset: int) -> None:
@@ -90,10 +90,9 @@ class _Sending:
         await self._began.wait()
         if self.offset >= self._what.length:
             return None
-        if self._at >= len(self._block):
-            self._block, self._at = await asyncio.to_thread(self._source.read, self.offset), 0
-        piece = self._block[self._at : self._at + PIECE_BYTES]
-        self._at += len(piece)
+        if not self._pieces:
+            self._pieces.extend(await asyncio.to_thread(self._source.read, self.offset))
+        piece = self._pieces.popleft()
         self.offset += len(piece)
         return attachments_pb2.UploadRequest(piece=piece)
 
@@ -108,16 +107,21 @@ class _Source:
         except OSError as error:
             raise _gone(what, str(error.strerror)) from error
 
-    def read(self, offset: int) -> bytes:
-        """Give the block at an offset."""
-        size = min(BLOCK_BYTES, self._what.length - offset)
-        try:
-            block = os.pread(self._descriptor, size, offset)
-        except OSError as error:
-            raise _gone(self._what, str(error.strerror)) from error
-        if len(block) != size:
-            raise _gone(self._what, "it is shorter than it was")
-        return block
+    def read(self, offset: int) -> list[bytes]:
+        """Give the block at an offset, in pieces."""
+        end = min(offset + BLOCK_BYTES, self._what.length)
+        pieces: list[bytes] = []
+        while offset < end:
+            size = min(PIECE_BYTES, end - offset)
+            try:
+                piece = os.pread(self._descriptor, size, offset)
+            except OSError as error:
+                raise _gone(self._what, str(error.strerror)) from error
+            if len(piece) != size:
+                raise _gone(self._what, "it is shorter than it was")
+            pieces.append(piece)
+            offset += size
+        return pieces
 
     def close(self) -> None:
         """Let go of the file."""
