@@ -82,6 +82,15 @@ def test_what_waits_has_one_line_until_it_waits_no_more(register):
     assert register.waiting("default") == ()
 
 
+def test_another_report_under_the_same_id_takes_no_ones_place_among_what_waits(register):
+    register.wait(WAITS, "|analysis|read|", ())
+    other = replace(WAITS, leaf=b"m" * 48, agreement_id="XAR-XDE-1", segment_id=b"t" * 48)
+    register.wait(other, "|analysis|read|", ())
+    assert register.waiting("default") == (WAITS, other)
+    register.wait_no_more([other])
+    assert register.waiting("default") == (WAITS,)
+
+
 def test_who_tried_and_what_was_taken_stays_until_the_report_expires(register):
     register.wait(WAITS, "|analysis|read|", ())
     register.wait(WAITS, "XBO/analyst1 1|analysis|read|", (0, 11))

@@ -6,7 +6,8 @@ Rules in order:
 2. An envelope is kept as it came, sealed to this node's keys, until its report expires: no plaintext is kept here. Lines of the
    register stay.
 3. A caveat is acknowledged by its words, not by its clause's id: other words under the same id are another caveat.
-4. Who opened a waiting report in vain, and which portions whom an opening gave were taken, is kept until it expires.
+4. What waits is known by its leaf: a partner that sends a report under the id of another's takes nothing from it. Who opened a
+   waiting report in vain, and which portions whom an opening gave were taken, is kept until it expires.
 5. A number of the register is one copy or translation: it is taken once, by whoever made it.
 6. Several processes of a node may write; each write is one transaction.
 7. Of a report that its originator took back (`taken_back`) no envelope is kept and nothing waits, unless a dispute holds it.
@@ -25,7 +26,7 @@ from comity.node.taken_back import FILE, TakenBackReports
 from comity_policy.facts import Use
 from comity_policy.readers import Lack
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 _SCHEMA: Final = """
 CREATE TABLE opened (report_id BLOB, leaf BLOB NOT NULL, agreement TEXT NOT NULL, reader TEXT NOT NULL, purpose TEXT NOT NULL,
   use TEXT NOT NULL, portions TEXT NOT NULL, at INTEGER NOT NULL);
@@ -37,7 +38,7 @@ CREATE TABLE copy (number INTEGER PRIMARY KEY AUTOINCREMENT, report_id BLOB NOT 
 CREATE INDEX copy_report ON copy (report_id);
 CREATE TABLE waiting (consumer TEXT, report_id BLOB, leaf BLOB NOT NULL, agreement TEXT NOT NULL, segment_id BLOB NOT NULL,
   slot INTEGER NOT NULL, lacks TEXT NOT NULL, at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
-  PRIMARY KEY (consumer, report_id)) WITHOUT ROWID;
+  PRIMARY KEY (consumer, leaf)) WITHOUT ROWID;
 CREATE TABLE tried (consumer TEXT, leaf BLOB, terms TEXT, portions TEXT NOT NULL, expires_at INTEGER NOT NULL,
   PRIMARY KEY (consumer, leaf, terms)) WITHOUT ROWID;
 CREATE TABLE envelope (report_id BLOB PRIMARY KEY, agreement TEXT NOT NULL, log_index INTEGER NOT NULL,
@@ -182,7 +183,7 @@ class Register:
     # --- what waits -------------------------------------------------------------------------------------------------
 
     def wait(self, line: WaitingLine, terms: str, taken: Iterable[int]) -> None:
-        """Enter a report as waiting, in place of an earlier line of it, and who opened it: the portions that were taken then."""
+        """Enter a report as waiting, in place of an earlier line of these very bytes, and who opened it: the portions that were taken then."""
         values = (
             *(line.consumer, line.report_id, line.leaf, line.agreement_id, line.segment_id, line.slot),
             *(_lacks_text(line.lacks), line.at, line.expires_at),
@@ -203,7 +204,7 @@ class Register:
     def waiting(self, consumer: str) -> tuple[WaitingLine, ...]:
         """Give what waits for a consumer, by report."""
         with storing(self._path):
-            rows = rows_of(self._db, "SELECT * FROM waiting WHERE consumer = ? ORDER BY report_id", (consumer,))
+            rows = rows_of(self._db, "SELECT * FROM waiting WHERE consumer = ? ORDER BY report_id, leaf", (consumer,))
         return tuple(
             WaitingLine(whose, report_id, leaf, agreement_id, segment_id, slot, _lacks(lacks), at, expires_at)
             for whose, report_id, leaf, agreement_id, segment_id, slot, lacks, at, expires_at in rows
@@ -213,8 +214,8 @@ class Register:
         """Take lines away: their reports come again, or are gone."""
         with storing(self._path), self._db:
             for line in lines:
-                where = (line.consumer, line.report_id)
-                rows_of(self._db, "DELETE FROM waiting WHERE consumer = ? AND report_id = ?", where)
+                where = (line.consumer, line.leaf)
+                rows_of(self._db, "DELETE FROM waiting WHERE consumer = ? AND leaf = ?", where)
 
     # --- copies -----------------------------------------------------------------------------------------------------
 
