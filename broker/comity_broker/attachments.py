@@ -31,6 +31,8 @@ from comity_broker.tracing import Submitting
 BLOCK_BYTES: Final = 1 << 20
 SYNC_BYTES: Final = 32 << 20
 PIECE_BYTES: Final = 128 << 10
+# A block of tiny pieces is a block too: each of them takes more memory than its bytes.
+_BLOCK_PIECES: Final = 64
 _FULL_RETRY_SECONDS: Final = 30.0
 _BUSY_RETRY_SECONDS: Final = 5.0
 
@@ -237,7 +239,7 @@ class Upload:
         self._waiting.append(piece)
         self._waiting_bytes += len(piece)
         self.offset += len(piece)
-        if self._waiting_bytes >= BLOCK_BYTES:
+        if self._waiting_bytes >= BLOCK_BYTES or len(self._waiting) >= _BLOCK_PIECES:
             await self._write()
         if self._unsynced < SYNC_BYTES:
             return None

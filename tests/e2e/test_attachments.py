@@ -18,6 +18,7 @@ from comity.node.attached_files import AttachedFiles
 from comity.portion import Portion
 from comity.v1 import attachments_pb2
 from comity_broker.attachments import Attachments
+from comity_broker.settings import Settings
 from comity_broker.storage.blob_directory import BlobDirectory
 from comity_broker.storage.protocol import UploadState
 from comity_broker.sweeping import Sweeping
@@ -294,6 +295,24 @@ async def test_a_file_that_changed_or_is_gone_is_refused_and_the_next_report_goe
         assert len(await received(reader)) == 1
         assert len(list((tmp_path / "home" / "XAR" / "n1" / "outbox" / "attachments").iterdir())) == 1
         await no_streams(world)
+
+
+async def test_what_the_broker_will_not_take_is_refused_and_what_comes_after_it_goes(tmp_path):
+    settings = Settings(listen="127.0.0.1:0", drain=2.0, attachment_bytes=1_000_000)
+    async with (
+        sharing(tmp_path, settings=settings) as world,
+        world.node("XAR") as sender,
+        world.node("XBO") as reader,
+    ):
+        large, small = video(tmp_path), video(tmp_path, 500_000, "small.mp4")
+        sent = [one async for one in sender.send_many(map(with_video, (large, small, large)), agreement=AGREEMENT)]
+        assert [one.accepted for one in sent] == [False, True, False]
+        assert {one.refusal.code for one in sent if one.refusal} == {ErrorCode.LIMIT_EXCEEDED}
+        (delivery,) = await received(reader)
+        saved = await delivery.report.attachments[0].save(tmp_path / "saved")
+        assert saved.path.read_bytes() == small.read_bytes()
+        await sender.send(report("after"), agreement=AGREEMENT)
+        assert [one.report.text for one in await received(reader)] == ["after"]
 
 
 async def test_officers_are_not_asked_to_approve_what_they_cannot_be_shown(tmp_path):

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from builders_attachments import ciphertext, cut_upload, no_streams, opening, rows
-from builders_sdk import AGREEMENT, sharing
+from builders_sdk import AGREEMENT, sharing, until
 from comity.errors import AccessError, ComityError, ErrorCode, MalformedError, StorageError
 from comity.node.uploading import upload
 from comity.v1 import attachments_pb2
@@ -138,6 +138,22 @@ async def test_an_end_before_the_last_piece_keeps_what_came(tmp_path):
             await call.read()
         await no_streams(world)
         assert (await brought(world, what))[0] == 1000
+
+
+async def test_tiny_pieces_are_taken_and_do_not_pile_up(tmp_path):
+    async with sharing(tmp_path) as world, world.world.connection(world.nodes["XAR"]) as connection:
+        what = ciphertext(tmp_path, 500)
+        call = connection.attachments.Upload()
+        await call.write(opening(what))
+        await call.read()
+        for byte in what.path.read_bytes()[:-1]:
+            await call.write(attachments_pb2.UploadRequest(piece=bytes([byte])))
+        uploads = world.world.broker.attaching.uploads
+        (upload_,) = uploads._streams.values()
+        await until(lambda: upload_.offset == 499)
+        assert len(upload_._waiting) < 64
+        await call.write(attachments_pb2.UploadRequest(piece=what.path.read_bytes()[-1:]))
+        assert (await call.read()).WhichOneof("frame") == "ready"
 
 
 async def test_only_parties_of_the_agreement_upload_and_only_while_it_is_in_force(tmp_path):

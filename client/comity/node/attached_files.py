@@ -5,7 +5,8 @@ Rules in order:
    outbox next removes both, since the key was in memory only and nothing was promised.
 2. A file is ciphertext, written once as a stream; plaintext is never written. A row with a segment says what the file holds.
 3. A file is released when the outbox has its segment no more, or when a refusal ended it: file first, row last.
-4. Reports with attachments are numbered under an origin epoch of their own, made here, and anew whenever a lane of theirs broke.
+4. Each report with attachments has a lane to itself until the broker has answered: one that is refused for good breaks no other's.
+   A lane is used again then; one that broke is not.
 
 The outbox's owner has it, and one thread at a time uses it. Everything blocks, with fsync.
 """
@@ -13,27 +14,30 @@ The outbox's owner has it, and one thread at a time uses it. Everything blocks, 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from comity.envelope import limits
+from comity.errors import ErrorCode, StorageError
 from comity.node.database import open_database, rows_of, storing
 from comity.node.files import private_directory, storage_error, sync_directory
+from comity.node.outbox import Lane
 from comity.suites import RandomBytes
 
 _VERSION: Final = 1
 _NAME_BYTES: Final = 16
 _SCHEMA: Final = """
-CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), origin_epoch BLOB NOT NULL);
+CREATE TABLE pool (agreement TEXT, class INTEGER, origin_epoch BLOB, PRIMARY KEY (agreement, class, origin_epoch)) WITHOUT ROWID;
 CREATE TABLE file (name TEXT PRIMARY KEY, segment_id BLOB NOT NULL, portion INTEGER NOT NULL, digest BLOB NOT NULL,
   length INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX by_segment ON file (segment_id);
 """
 DATABASE: Final = "attachments.sqlite"
 FOLDER: Final = "attachments"
+LANES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,6 @@ class AttachedFiles:
         self._random_bytes = random_bytes
         self._db = open_database(self._path, schema=_SCHEMA, version=_VERSION)
         private_directory(self._folder)
-        with storing(self._path), self._db:
-            rows = rows_of(self._db, "SELECT origin_epoch FROM meta")
-            self._epoch: bytes = rows[0][0] if rows else self._new_epoch()
 
     @staticmethod
     def any_in(outbox: Path) -> bool:
@@ -69,23 +70,35 @@ class AttachedFiles:
         with storing(self._path):
             self._db.close()
 
-    @property
-    def origin_epoch(self) -> bytes:
-        """Give the epoch that reports with attachments are numbered under."""
-        return self._epoch
+    # --- lanes --------------------------------------------------------------------------------------------------------
 
-    def begin_epoch(self) -> None:
-        """Leave every lane of theirs behind."""
+    def free_lane(self, agreement_id: str, transport_class: int, avoid: Collection[Lane]) -> Lane:
+        """Give a lane that is none of those to avoid; raises StorageError where there are as many as may be."""
+        lane = fresh = Lane(agreement_id, self._random_bytes(limits.UUID), transport_class)
         with storing(self._path), self._db:
-            self._epoch = self._new_epoch()
+            rows = rows_of(
+                self._db,
+                "SELECT origin_epoch FROM pool WHERE agreement = ? AND class = ?",
+                (agreement_id, transport_class),
+            )
+            lanes = (Lane(agreement_id, epoch, transport_class) for (epoch,) in rows)
+            lane = next((one for one in lanes if one not in avoid), fresh)
+            if lane is fresh:
+                if len(rows) >= LANES:
+                    raise StorageError(
+                        f"{len(rows)} reports with attachments wait for the broker under {agreement_id} already",
+                        what_to_do="Wait until they are answered: comity send --resume",
+                        code=ErrorCode.LIMIT_EXCEEDED,
+                    )
+                key = (agreement_id, transport_class, fresh.origin_epoch)
+                rows_of(self._db, "INSERT INTO pool VALUES (?, ?, ?)", key)
+        return lane
 
-    def _new_epoch(self) -> bytes:
-        epoch = self._random_bytes(limits.UUID)
-        statement = (
-            "INSERT INTO meta VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET origin_epoch = excluded.origin_epoch"
-        )
-        rows_of(self._db, statement, (epoch,))
-        return epoch
+    def retire(self, lane: Lane) -> None:
+        """Use a lane no more: the broker takes no further number of it."""
+        with storing(self._path), self._db:
+            key = (lane.agreement_id, lane.transport_class, lane.origin_epoch)
+            rows_of(self._db, "DELETE FROM pool WHERE agreement = ? AND class = ? AND origin_epoch = ?", key)
 
     # --- writing ------------------------------------------------------------------------------------------------------
 

@@ -3,10 +3,11 @@
     report -> decided -> its files encrypted under its core -> sealed alone -> signed -> outbox -> uploads -> Publish
 
 Rules in order:
-1. Such reports have lanes of their own, so no other report waits for an upload; among themselves they keep the order of their
-   numbers. A number is drawn when a report's files are encrypted, and used once it is stored: what fails before leaves no gap.
+1. Such a report has a lane to itself, so no other report waits for its upload, nor suffers its refusal. Its number is drawn when
+   its files are encrypted, and used once it is stored: what fails before leaves no gap.
 2. What is stored goes on by itself, in this process or in the next: what the broker has of an upload is not sent again.
-3. What delays (network, disk, limits) is waited for; what the broker refuses for good ends the report, and its lane.
+3. What delays (network, disk, limits) is waited for; what the broker refuses for good ends the report, and its lane. Few are
+   encrypted ahead of the uploads.
 4. A broker that says that it has lost an upload gets it again, while the segment waits.
 5. What is urgent is encrypted and uploaded beside what is not, over the connection for it. Constant memory; plaintext is never
    written.
@@ -47,7 +48,6 @@ from comity.node.connection import Connection
 from comity.node.outbox import Lane, Outbox, SegmentState, StoredBatch
 from comity.node.pipeline import Pipeline
 from comity.node.publishing import Outgoing
-from comity.node.resealing import LANE_BROKE
 from comity.node.sealing import Sealing
 from comity.node.uploading import Ciphertext, upload
 from comity.portion import StoredContent
@@ -56,6 +56,7 @@ from comity.suites import RandomBytes
 
 _BLOCK_BYTES: Final = 1 << 20
 _ANEW: Final = 3
+_AHEAD: Final = 2
 
 T = TypeVar("T")
 
@@ -84,6 +85,7 @@ class _Line:
     again: dict[bytes, Outgoing] = field(default_factory=dict)
     sealing: asyncio.Event = field(default_factory=asyncio.Event)
     uploading: asyncio.Event = field(default_factory=asyncio.Event)
+    room: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Attaching:
@@ -111,9 +113,11 @@ class Attaching:
             for urgent, connection in zip((False, True), connections, strict=True)
         }
         self._broken: set[Lane] = set()
+        self._background: Background | None = None
 
     async def start(self, background: Background, unanswered: Sequence[StoredBatch]) -> list[StoredBatch]:
         """Take up what an earlier process stored with attachments, and begin; give the batches without."""
+        self._background = background
         left = list(unanswered)
         if AttachedFiles.any_in(self._outbox.directory):
             files = await self._open()
@@ -150,13 +154,14 @@ class Attaching:
         line.again[outgoing.segment.segment_id] = outgoing
         line.uploading.set()
 
-    def drop_lane(self, lane: Lane) -> list[Outgoing]:
-        """Leave a lane that broke; give back what of it was stored and is not handed on."""
-        line = self._line(lane)
-        dropped = [one for one in line.outgoings if one.segment.lane == lane]
-        line.outgoings = deque(one for one in line.outgoings if one.segment.lane != lane)
+    def retire(self, lane: Lane) -> None:
+        """Use a lane no more that broke; the one report that was in it has ended."""
         self._broken.add(lane)
-        return dropped
+        if self._files is not None and self._background is not None:
+            self._background.start(self._retired(self._files, lane), "retire lane")
+
+    async def _retired(self, files: AttachedFiles, lane: Lane) -> None:
+        await self._in_thread(files.retire, lane)
 
     # --- encrypting ---------------------------------------------------------------------------------------------------
 
@@ -165,14 +170,14 @@ class Attaching:
             await line.sealing.wait()
             line.sealing.clear()
             while line.pendings:
+                while len(line.outgoings) >= _AHEAD:
+                    line.room.clear()
+                    await line.room.wait()
                 pending = line.pendings.popleft()
                 try:
                     outgoing = await self._stored(pending)
                 except ComityError as error:
                     pending.refuse(error)
-                    continue
-                if outgoing.segment.lane in self._broken:
-                    self._sending.ended(outgoing, LANE_BROKE)
                     continue
                 line.outgoings.append(outgoing)
                 line.uploading.set()
@@ -229,13 +234,12 @@ class Attaching:
         return sealer.portion
 
     async def _lane(self, files: AttachedFiles, cleared: Cleared) -> Lane:
-        """Give the lane of a report; a broken one is left for a new epoch."""
+        """Give a lane that no report is in, and in which none was refused."""
         profile = cleared.profile
-        lane = Lane(profile.agreement_id, files.origin_epoch, transport_class(profile))
-        if lane in self._broken:
-            await self._in_thread(files.begin_epoch)
-            lane = lane._replace(origin_epoch=files.origin_epoch)
-        return lane
+        taken: set[Lane] = set(self._broken)
+        for state in (SegmentState.UNANSWERED, SegmentState.ENDED):
+            taken |= await self._pipeline.on_disk(self._outbox.lanes_in, state)
+        return await self._in_thread(files.free_lane, profile.agreement_id, transport_class(profile), taken)
 
     # --- uploading ----------------------------------------------------------------------------------------------------
 
@@ -248,9 +252,9 @@ class Attaching:
                     outgoing = line.again.pop(next(iter(line.again)))
                     await self._uploaded(line, outgoing)
                     continue
-                outgoing = line.outgoings[0]
-                if await self._uploaded(line, outgoing) and line.outgoings and line.outgoings[0] is outgoing:
-                    line.outgoings.popleft()
+                outgoing = line.outgoings.popleft()
+                line.room.set()
+                if await self._uploaded(line, outgoing):
                     self._pipeline.hand_on(outgoing)
 
     async def _uploaded(self, line: _Line, outgoing: Outgoing) -> bool:

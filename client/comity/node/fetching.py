@@ -46,6 +46,9 @@ from comity.v1 import attachments_pb2
 from comity_policy.facts import PortionMarking
 
 PATIENCE_SECONDS: Final = 30.0
+# A broker lets a node have few streams, and others are needed.
+AT_ONCE: Final = 2
+_BLOCK_PIECES: Final = 64
 FOLDER: Final = "attachments"
 
 
@@ -79,6 +82,7 @@ class Fetching:
         self._now_ms = now_ms
         self._random_bytes = random_bytes
         self._saving: dict[bytes, asyncio.Lock] = {}
+        self._room = asyncio.Semaphore(AT_ONCE)
 
     def attachment(self, what: Fetchable) -> Attachment:
         """Give the attachment; nothing is fetched before it is saved."""
@@ -95,7 +99,8 @@ class Fetching:
             await asyncio.to_thread(remove_expired, self._folder, self._now_ms())
             spool = await asyncio.to_thread(Spool, self._folder, digest, what.expires_at)
             with spool:
-                await self._fetch(what, spool, tell)
+                async with self._room:
+                    await self._fetch(what, spool, tell)
                 saved = await asyncio.to_thread(_open, what, spool, where, _told(tell, Stage.OPENING, what))
                 await asyncio.to_thread(spool.remove)
         if not lock.locked():
@@ -178,13 +183,13 @@ class _Writing:
         self._working: asyncio.Future[None] | None = None
 
     async def take(self, piece: bytes) -> None:
-        """Take a piece; raises MalformedError for more than there is."""
+        """Take a piece; raises MalformedError for an empty one, and for more than there is."""
         self._left -= len(piece)
-        if self._left < 0:
-            raise MalformedError("the broker gives more of an attachment than there is")
+        if not piece or self._left < 0:
+            raise MalformedError("the broker gives more of an attachment than there is, or nothing again and again")
         self._pieces.append(piece)
         self._waiting += len(piece)
-        if self._waiting >= BLOCK_BYTES:
+        if self._waiting >= BLOCK_BYTES or len(self._pieces) >= _BLOCK_PIECES:
             await self._write()
 
     async def end(self) -> None:

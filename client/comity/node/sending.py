@@ -349,10 +349,8 @@ class Sender:
             return
         self._pipeline.broken.add(lane)
         self._background.start(self._awaiting.retire(lane), "retire lane")
-        for outgoing in (
-            *self._attaching.drop_lane(lane),
-            *self._publishers[is_urgent(lane.transport_class)].drop_lane(lane),
-        ):
+        self._attaching.retire(lane)
+        for outgoing in self._publishers[is_urgent(lane.transport_class)].drop_lane(lane):
             self._pipeline.end(outgoing.segment.segment_id)
             if outgoing.sealed is not None:
                 self._handed_back(outgoing.sealed)
