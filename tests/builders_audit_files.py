@@ -21,11 +21,16 @@ def changed(body: bytes, **fields: object) -> bytes:
     return canonical.dumps({**json.loads(body), **fields})
 
 
-def write_log(
-    folder: Path, log: Log, log_events: Sequence[Event], records: dict[int, RecordTree], keys: LogKeys
+def write_log(  # noqa: PLR0917 - everything a log is written from
+    folder: Path,
+    log: Log,
+    log_events: Sequence[Event],
+    records: dict[int, RecordTree],
+    keys: LogKeys,
+    log_first: int = 0,
 ) -> Appended:
     """Write one log's folder as served: policy, checkpoint, tiles, entry bundles, every body and record."""
-    appended = log.append(Frontier(), log_events, Stream(log.origin.encode()))
+    appended = log.append(Frontier(), log_events, Stream(log.origin.encode()), log_first)
     size, root = appended.frontier.size, appended.frontier.root
     put(folder / "policy", policy_without_witnesses(keys.vkeys(log.origin)))
     put(folder / "checkpoint", keys.sign(Checkpoint(log.origin, size, root)))

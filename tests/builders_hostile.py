@@ -45,18 +45,27 @@ class Served:
     records: dict[int, RecordTree]
     keys: LogKeys
     notes: dict[object, bytes] = field(default_factory=dict)
+    first: int = 0
+    before: Served | None = None
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0917 - everything a log is served from
         cls,
         origin: str,
         events: Sequence[Event],
         keys: LogKeys,
         records: dict[int, RecordTree] | None = None,
         parties: Sequence[str] = (),
+        before: Served | None = None,
     ) -> Served:
-        log = Log(origin, parties)
-        return cls(origin, log.append(Frontier(), events, Stream(origin.encode())).entries, records or {}, keys)
+        """Serve events; `before` is the log that a restored broker continues."""
+        log, first = Log(origin, parties), 0 if before is None else before.end
+        entries = log.append(Frontier(), events, Stream(origin.encode()), first).entries
+        return cls(origin, entries, records or {}, keys, first=first, before=before)
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.entries)
 
     @property
     def leaves(self) -> list[bytes]:
@@ -78,7 +87,9 @@ class Served:
         return replace(self, entries=self.entries[:size])
 
     def entry(self, index: int, parts: Sequence[str]) -> audit_pb2.LogEntry:
-        entry = self.entries[index]
+        if self.before is not None and index < self.first:
+            return self.before.entry(index, parts)
+        entry = self.entries[index - self.first]
         message = audit_pb2.LogEntry(log_index=index, entry=entry.data)
         for name in parts:
             part = message.parts.add(part=name, salt=entry.parts[name].salt, body=entry.parts[name].body)
@@ -144,17 +155,18 @@ class _Audit(audit_pb2_grpc.AuditServiceServicer):
     async def GetCheckpoint(self, request, context):
         served, _ = self.broker.served(request.log)
         size = len(served.entries)
-        known = min(request.known_size, size)
+        same = request.incarnation.hex() in {"", served.origin.rpartition("/")[2]}
+        known = min(request.known_size, size) if same else 0
         proof = consistency_proof(known, size, subtrees_of(served.leaves))
-        reply = audit_pb2.GetCheckpointResponse(checkpoint=served.note(), consistency=proof)
+        reply = audit_pb2.GetCheckpointResponse(
+            checkpoint=served.note(), consistency=proof, first_log_index=served.first
+        )
         return await self.broker.answer("GetCheckpoint", reply, context)
 
     async def GetEntries(self, request, context):
         served, parts = self.broker.served(request.log)
-        run = range(request.first, min(len(served.entries), request.first + request.limit))
-        reply = audit_pb2.GetEntriesResponse(
-            entries=[served.entry(index, parts) for index in run], log_size=len(served.entries)
-        )
+        run = range(request.first, min(served.end, request.first + request.limit))
+        reply = audit_pb2.GetEntriesResponse(entries=[served.entry(index, parts) for index in run], log_size=served.end)
         return await self.broker.answer("GetEntries", reply, context)
 
     async def PresentCheckpoint(self, request, context):

@@ -315,7 +315,7 @@ async def write_stored_log(folder: Path, broker: RunningBroker, shard: str) -> N
     reader, where = broker._storage.reader, folder / "logs" / broker.logs.origin(shard)
     head = await reader.head(shard)
     assert head is not None
-    note, size = await broker.logs.checkpoint(shard, head.leaf_next)
+    note, size = await broker.logs.checkpoint(shard, head.tree_size)
     put(where / "checkpoint", note)
     put(where / "policy", policy_without_witnesses(broker.logs.vkeys(shard)))
     entries = await reader.entries(shard, 0, size)

@@ -42,6 +42,7 @@ from comity_policy.sections import (
     NoticePeriod,
     Provisional,
 )
+from comity_policy.steps import ABOUT_LOGS
 
 TWO = ("XAR", "XBO")
 THREE = ("XAR", "XBO", "XDE")
@@ -63,6 +64,7 @@ _NAMES = {
 }
 _FIELDS: dict[StepKind, dict[str, Any]] = {
     StepKind.LOG_SIGN: {"log": TERMS},
+    StepKind.LOG_CONFIRM: {"log": TERMS},
     StepKind.SUSPEND: {"reason": "A leak."},
     StepKind.RESUME: {"reason": "It is mended."},
     StepKind.OBJECT: {"clauses": ("3",), "reason": "Too wide."},
@@ -176,7 +178,7 @@ def step_of(state: State, kind: StepKind, party: str, text: Document | None = No
         "party": party,
         "officer": f"{party}/{_NAMES.get(role, 'officer1')}",
         "role": role,
-        "follows": "" if kind is StepKind.LOG_SIGN else follows,
+        "follows": "" if kind in ABOUT_LOGS else follows,
         **_FIELDS.get(kind, {}),
     }
     made = Step(**{**given, **changes})

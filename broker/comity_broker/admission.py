@@ -55,6 +55,7 @@ from comity_policy.facts import Moment, Profile
 
 _RETRY_SECONDS: Final = 1.0
 _FROZEN_RETRY_SECONDS: Final = 30.0
+_UNCONFIRMED_RETRY_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +237,11 @@ class Admission:
         if standing.stopped:
             raise StorageError(
                 f"the log of {agreement_id} is frozen: {standing.stopped}",
-                what_to_do="Nothing is accepted under it until both parties have compared their mirrors.",
+                what_to_do="Nothing is accepted under it until both parties have compared their mirrors."
+                if standing.frozen_reason
+                else f"A liaison of each party confirms it: comity agreement confirm-log {agreement_id}",
                 code=ErrorCode.LOG_FROZEN,
-                retry_after_seconds=_FROZEN_RETRY_SECONDS,
+                retry_after_seconds=_FROZEN_RETRY_SECONDS if standing.frozen_reason else _UNCONFIRMED_RETRY_SECONDS,
             )
         if profile.statements_seen > len(standing.steps):
             raise UnreachableError(

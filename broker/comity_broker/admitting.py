@@ -133,7 +133,7 @@ class _Building:
     def rows(self, head: Head, known: Known, key: LaneKey) -> Rows[Admitted]:
         segment = self._of.segment
         lane = known.lanes.get(key) or LaneRow(key, head.lane_next, 0)
-        if segment.first_origin_sequence > lane.last_origin_sequence + 1:
+        if segment.first_origin_sequence > lane.last_origin_sequence + 1 and not _may_jump(head, known.lanes.get(key)):
             raise ConflictError(
                 f"origin_sequence {segment.first_origin_sequence} leaves a gap: this lane has come to "
                 f"{lane.last_origin_sequence}",
@@ -206,7 +206,8 @@ class _Building:
         self._report_rows(rows, row, admitted, first_sequence)
         self._inbox_rows(rows, row, admitted)
         rows.segments.append(row)
-        rows.lanes.append(lane._replace(last_origin_sequence=max(lane.last_origin_sequence, _last(self._of))))
+        ended = max(lane.last_origin_sequence, _last(self._of))
+        rows.lanes.append(lane._replace(last_origin_sequence=ended, restored=0))
         rows.quotas.extend(tally.reserved)
         rows.uploads.extend(uploads)
         rows.batches.append(BatchRow(row.batch, self._of.batch))
@@ -385,6 +386,11 @@ def _of_party(decision: ReportDecision, party: str) -> set[int]:
 
 def _last(of: Admissible) -> int:
     return of.segment.first_origin_sequence + len(of.segment.items) - 1
+
+
+def _may_jump(head: Head, lane: LaneRow | None) -> bool:
+    """Say whether numbers of a lane may have been lost by a restore, since it has not gone on yet (docs/adr/0023)."""
+    return bool(lane.restored) if lane is not None else head.log_first > 0
 
 
 def _too_many_lanes(node: str, agreement_id: str, lanes_per_node: int) -> ComityError:

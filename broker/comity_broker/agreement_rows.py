@@ -96,7 +96,7 @@ def stepping(state: State, log: Log, salts: Salts, taken: Taken, brought: Brough
             "agreement_id": step.agreement_id,
             "agreement_digest": state.at(at).digest,
         }
-        if step.log is not None:
+        if step.log is not None and step.kind is StepKind.LOG_SIGN:
             return agreement_log_opened(terms=step.log, statements=(taken.statement,), **common)  # type: ignore[arg-type]  # the keys above
         return step_taken(step.kind, statement=taken.statement, caveat=brought.caveat, **common)  # type: ignore[arg-type]  # the keys above
 
@@ -165,7 +165,7 @@ def freezing(
             return Rows(head, head.state_epoch)
         at = max(head.broker_time, now)
         rows = Rows(replace(head.raised(), broker_time=at, frozen_reason=reason), head.state_epoch + 1)
-        own = LogSeen(head.incarnation, head.leaf_next, head.root)
+        own = LogSeen(head.incarnation, head.tree_size, head.root)
         before = [] if shown is None else [shown(at, own)]
         add_events(rows, log, [*before, log_frozen(time=at, caller=BROKER, reason=reason)], salts)
         return rows
@@ -198,6 +198,16 @@ def require_open(agreement_id: str, frozen_reason: str) -> None:
         raise StorageError(
             f"the log of {agreement_id} is frozen: {frozen_reason}",
             what_to_do="No step is taken under it. Compare both parties' mirrors of the log; reading and verification go on.",
+            code=ErrorCode.LOG_FROZEN,
+        )
+
+
+def require_confirmed(agreement_id: str, unconfirmed: str) -> None:
+    """Check that the parties confirmed the log that a restored broker goes on with; raises StorageError."""
+    if unconfirmed:
+        raise StorageError(
+            f"the log of {agreement_id} is frozen: {unconfirmed}",
+            what_to_do=f"A liaison of each party confirms it first: comity agreement confirm-log {agreement_id}",
             code=ErrorCode.LOG_FROZEN,
         )
 

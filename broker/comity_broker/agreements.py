@@ -35,6 +35,7 @@ from comity_broker.agreement_rows import (
     freezing,
     opening,
     raising,
+    require_confirmed,
     require_open,
     revoking,
     stepping,
@@ -44,6 +45,7 @@ from comity_broker.auditlog.bodies import Event
 from comity_broker.auditlog.kinds import SHARED, EventKind, LogKind, read_body
 from comity_broker.brought import Brought, check_sizes, read_brought
 from comity_broker.clock import BrokerClock
+from comity_broker.continuing import continued_terms
 from comity_broker.directory import Directory
 from comity_broker.entries import Salts
 from comity_broker.journal import Journal
@@ -170,6 +172,8 @@ class Agreements:
                     await self._let_follow(agreement_id)
                     return before.log_index
             require_open(agreement_id, standing.frozen_reason)
+            if step.log is None:
+                require_confirmed(agreement_id, standing.unconfirmed)
             now = self._clock.now_ms()
             check_pace(agreement_id, caller.party, standing.steps, now)
             check_author(self._directory.keys, statement, step, caller, now)
@@ -181,7 +185,7 @@ class Agreements:
             if step.log is not None and step.log != await self._terms(standing):
                 raise ConflictError(
                     f"these are not the terms of the log of {agreement_id} at this broker",
-                    what_to_do="Fetch the agreement's log and sign the terms of its entry 0.",
+                    what_to_do="Fetch the agreement's log and sign the terms of its first entry.",
                 )
             taken = Taken(step, statement, by, now, self._directory.keys.size)
             log_index = await self._commit(standing, state, taken, brought)
@@ -233,11 +237,14 @@ class Agreements:
         return log_index
 
     async def terms(self, agreement_id: str) -> LogTerms:
-        """Give the terms of an agreement's log, as its entry 0 says them."""
+        """Give the terms of an agreement's log, as its first entry says them."""
         return await self._terms(self._ledger.require(agreement_id))
 
     async def _terms(self, standing: Standing) -> LogTerms:
-        bodies = await self._reader.bodies(standing.agreement_id, [0], ["shared"])
+        first = self._logs.first(standing.agreement_id)
+        bodies = await self._reader.bodies(standing.agreement_id, [first], ["shared"])
+        if standing.continued:
+            return continued_terms(bodies[0].body)
         body = read_body(LogKind.AGREEMENT, EventKind.LOG_OPENED.value, SHARED, bodies[0].body)
         return LogTerms(
             str(body["origin"]),

@@ -45,7 +45,7 @@ def add_events(
     """Append events to the log of the rows' head; `records` are slot records of the shared body, by the event's number."""
     head = rows.head
     first = head.leaf_next
-    appended = log.append(Frontier(first, head.frontier), events, salts)
+    appended = log.append(Frontier(head.tree_size, head.frontier), events, salts, head.log_first)
     for entry in appended.entries:
         rows.entries.append(EntryRow(entry.log_index, entry.kind.value, entry.data, entry.leaf_hash))
         tree = (records or {}).get(entry.log_index - first)
@@ -55,7 +55,7 @@ def add_events(
     rows.tiles.extend(TileRow(*tile) for tile in appended.tile_hashes)
     rows.head = replace(
         head,
-        leaf_next=appended.frontier.size,
+        leaf_next=head.log_first + appended.frontier.size,
         frontier=appended.frontier.hashes,
         root=appended.frontier.root,
     )

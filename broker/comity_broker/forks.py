@@ -85,7 +85,7 @@ class Forks:
                 return Rows(head, None)
             at = max(head.broker_time, now)
             rows = Rows(replace(head, broker_time=at), None)
-            own = LogSeen(head.incarnation, head.leaf_next, head.root)
+            own = LogSeen(head.incarnation, head.tree_size, head.root)
             event = fork_seen(time=at, caller=fork.caller, target=fork.target, seen=fork.seen, own=own)
             add_events(rows, log, [event], salts)
             return rows

@@ -137,6 +137,11 @@ def renewal(data: Path, passphrase: bytes) -> Request:
     return Request(identity, body.keys, certificate_request(tls, identity, trust_domain), about.region)
 
 
+def named_in(data: Path) -> str:
+    """Give the identity of the broker in a data directory; raises NotFoundError, StorageError."""
+    return _about(data).identity
+
+
 def own_card(data: Path, identity: Identity) -> CardFile:
     """Give the card of the party that operates the broker; raises NotFoundError."""
     card = read_cards(data / "cards").get(identity.party)

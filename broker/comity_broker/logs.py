@@ -3,6 +3,9 @@
 Rules: a checkpoint is signed over committed trees only, at most once in so many seconds a log or when somebody asks for a size
 that the newest one lacks; a log that must not be signed is frozen, and says so. Proofs are built in a worker thread, which
 reads through the event loop, so that no backend blocks it.
+
+A log that a restore continued has a tree of its own, whose first leaf is not entry 0; of what a peer saw of an earlier incarnation,
+the part that the restore kept is compared, and what it lost is not known here (docs/adr/0023).
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ from comity.verify.notes import VerifierKey
 from comity.verify.trees import EMPTY_ROOT
 from comity_broker.auditlog.checkpoint import Checkpointer, LogFrozenError, LogKeys
 from comity_broker.auditlog.log import Log
-from comity_broker.auditlog.tiles import Tiles
-from comity_broker.storage.protocol import KEYS, OPERATIONS, Head, Reader
+from comity_broker.auditlog.tiles import HashReader, Tiles, from_leaf_hashes
+from comity_broker.storage.protocol import KEYS, OPERATIONS, ContinuedRow, Head, Reader
 
 _ROOTS_KEPT: Final = 4096
 
@@ -41,10 +44,21 @@ class ForkSeenError(VerificationError):
 
 
 @dataclass(slots=True)
+class _Left:
+    """The log of an earlier incarnation, as far as the restore kept it."""
+
+    incarnation: bytes
+    size: int
+    tiles: Tiles
+
+
+@dataclass(slots=True)
 class _Served:
     log: Log
     checkpointer: Checkpointer
     tiles: Tiles
+    first: int = 0
+    left: tuple[_Left, ...] = ()
     note: bytes = b""
     size: int = -1
     signed_at: float = float("-inf")
@@ -81,11 +95,14 @@ class Logs:
 
     def origin(self, shard: str) -> str:
         """Give the origin of a shard's log."""
-        if shard == KEYS:
-            return key_log_origin(self._tls_name, self._incarnation)
-        if shard == OPERATIONS:
-            return operations_log_origin(self._tls_name, self._incarnation)
-        return agreement_log_origin(self._tls_name, shard, self._incarnation)
+        return self._origin(shard, self._incarnation)
+
+    def first(self, shard: str) -> int:
+        """Give the log_index of the first leaf of a shard's log; raises NotFoundError."""
+        return self._of(shard).first
+
+    def _origin(self, shard: str, incarnation: bytes) -> str:
+        return origin_of(self._tls_name, shard, incarnation)
 
     def vkeys(self, shard: str) -> tuple[str, str]:
         """Give the verifier keys that entry 0 of a shard's log names."""
@@ -95,14 +112,30 @@ class Logs:
         """Give the same keys, to verify with."""
         return self._keys.verifier_keys(self.origin(shard))
 
-    def open(self, shard: str, parties: Sequence[str] = (), *, create: bool = False) -> Log:
-        """Take a log into service. With `create` it is new and its last-signed file is made."""
+    def open(
+        self,
+        shard: str,
+        parties: Sequence[str] = (),
+        *,
+        create: bool = False,
+        first: int = 0,
+        continued: Sequence[ContinuedRow] = (),
+    ) -> Log:
+        """Take a log into service. With `create` it is new and its last-signed file is made.
+
+        `first` is the log_index of its tree's first leaf, `continued` the logs that restores left behind, the oldest first.
+        """
         origin = self.origin(shard)
         log = Log(origin, parties)
         checkpointer = Checkpointer(self._folder / f"{shard}.signed", origin, self._keys)
         if create:
             _create(checkpointer)
-        self._served[shard] = _Served(log, checkpointer, Tiles(self._read_hashes(shard)))
+        ends = [*(row.log_first for row in continued[1:]), first]
+        left = tuple(
+            _Left(row.incarnation, end - row.log_first, Tiles(self._read_left(shard, row.log_first)))
+            for row, end in zip(continued, ends, strict=False)
+        )
+        self._served[shard] = _Served(log, checkpointer, Tiles(self._read_hashes(shard, first)), first, left)
         return log
 
     def log(self, shard: str) -> Log:
@@ -122,20 +155,20 @@ class Logs:
 
     async def _sign(self, shard: str, served: _Served) -> None:
         head = await self._head(shard)
-        if head.leaf_next == served.size:
+        if head.tree_size == served.size:
             served.signed_at = self._monotonic()
             return
         if head.frozen_reason:
             raise LogFrozenError(f"the log of {shard} is frozen: {head.frozen_reason}")
         try:
             note = await asyncio.to_thread(
-                served.checkpointer.sign, head.leaf_next, head.root or EMPTY_ROOT, served.tiles.consistency
+                served.checkpointer.sign, head.tree_size, head.root or EMPTY_ROOT, served.tiles.consistency
             )
         except LogFrozenError as error:
             await self._frozen(shard, error.message)
             raise
-        served.note, served.size, served.signed_at = note, head.leaf_next, self._monotonic()
-        self._remember(served, head.leaf_next, head.root)
+        served.note, served.size, served.signed_at = note, head.tree_size, self._monotonic()
+        self._remember(served, head.tree_size, head.root)
 
     async def check_continuity(self, shard: str) -> None:
         """Compare the stored log with the tree signed last, at a start; a log behind it is frozen."""
@@ -155,8 +188,14 @@ class Logs:
 
     async def inclusion(self, shard: str, log_index: int, size: int) -> tuple[bytes, ...]:
         """Give the path of an entry in the tree of so many entries; raises NotFoundError RANGE_INVALID."""
-        await self._check_range(shard, log_index + 1, size)
-        return await asyncio.to_thread(self._of(shard).tiles.inclusion, log_index, size)
+        served = self._of(shard)
+        leaf = log_index - served.first
+        await self._check_range(shard, max(leaf, -1) + 1, size)
+        if leaf < 0:
+            raise NotFoundError(
+                f"entry {log_index} is of an earlier incarnation of the log of {shard}", code=ErrorCode.RANGE_INVALID
+            )
+        return await asyncio.to_thread(served.tiles.inclusion, leaf, size)
 
     async def tile(self, shard: str, level: int, number: int, size: int) -> bytes:
         """Give a hash tile as served for a tree of that size; raises NotFoundError."""
@@ -176,7 +215,8 @@ class Logs:
     async def check_seen(self, shard: str, seen: LogSeen) -> None:
         """Check a view that a peer signed against this log; raises ForkSeenError."""
         if seen.incarnation != self._incarnation:
-            raise ForkSeenError(shard, seen, "has an incarnation that nothing here names")
+            await self._check_left(shard, seen)
+            return
         try:
             root = await self.root(shard, seen.size)
         except NotFoundError:
@@ -187,7 +227,23 @@ class Logs:
     async def seen(self, shard: str) -> LogSeen:
         """Give this broker's own newest view of a log."""
         head = await self._head(shard)
-        return LogSeen(self._incarnation, head.leaf_next, head.root)
+        return LogSeen(self._incarnation, head.tree_size, head.root)
+
+    def left(self, shard: str) -> list[tuple[str, tuple[VerifierKey, VerifierKey]]]:
+        """Give the origins of the logs that restores left behind, with the keys that signed them, the oldest first."""
+        origins = [self._origin(shard, one.incarnation) for one in self._of(shard).left]
+        return [(origin, self._keys.verifier_keys(origin)) for origin in origins]
+
+    async def _check_left(self, shard: str, seen: LogSeen) -> None:
+        """Check a view of an earlier incarnation; what the restore lost of it is not known here."""
+        for one in self._of(shard).left:
+            if one.incarnation == seen.incarnation:
+                if seen.size <= one.size and await asyncio.to_thread(one.tiles.root, seen.size) != seen.root:
+                    raise ForkSeenError(
+                        shard, seen, f"({seen.size} entries) is not a part of the one that was restored"
+                    )
+                return
+        raise ForkSeenError(shard, seen, "has an incarnation that nothing here names")
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -205,9 +261,9 @@ class Logs:
 
     async def _check_range(self, shard: str, low: int, high: int) -> None:
         head = await self._head(shard)
-        if not 0 <= low <= high <= head.leaf_next:
+        if not 0 <= low <= high <= head.tree_size:
             raise NotFoundError(
-                f"the log of {shard} has {head.leaf_next} entries; {low} to {high} is no range of it",
+                f"the log of {shard} has {head.tree_size} entries; {low} to {high} is no range of it",
                 code=ErrorCode.RANGE_INVALID,
             )
 
@@ -216,18 +272,36 @@ class Logs:
             del served.roots[next(iter(served.roots))]
         served.roots[size] = root
 
-    def _read_hashes(self, shard: str) -> Callable[[int, int, int], Sequence[bytes]]:
+    def _read_hashes(self, shard: str, first: int) -> HashReader:
         loop = asyncio.get_running_loop()
 
         def read(level: int, start: int, end: int) -> Sequence[bytes]:
             coroutine = (
                 self._reader.tiles(shard, level, start, end - start)
                 if level
-                else self._reader.leaf_hashes(shard, start, end - start)
+                else self._reader.leaf_hashes(shard, first + start, end - start)
             )
             return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
         return read
+
+    def _read_left(self, shard: str, first: int) -> HashReader:
+        loop = asyncio.get_running_loop()
+
+        def read(start: int, end: int) -> Sequence[bytes]:
+            coroutine = self._reader.leaf_hashes(shard, first + start, end - start)
+            return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+        return from_leaf_hashes(read)
+
+
+def origin_of(tls_name: str, shard: str, incarnation: bytes) -> str:
+    """Give the origin of a shard's log in an incarnation."""
+    if shard == KEYS:
+        return key_log_origin(tls_name, incarnation)
+    if shard == OPERATIONS:
+        return operations_log_origin(tls_name, incarnation)
+    return agreement_log_origin(tls_name, shard, incarnation)
 
 
 def _create(checkpointer: Checkpointer) -> None:

@@ -34,7 +34,7 @@ async def read_standing(head: Head, reader: Reader, logs: Logs) -> Standing:
     if first is None:
         raise StorageError(f"the text of {shard} is missing")
     document = load_text(first)
-    logs.open(shard, sorted(document.parties))
+    logs.open(shard, sorted(document.parties), first=head.log_first, continued=await reader.continued(shard))
     standing = Standing(first, document, bytes.fromhex(steps[0].agreement_digest), logs.origin(shard))
     standing.steps = steps
     standing.texts = {digest: load_text(text) for digest, text in texts.items()}
@@ -43,6 +43,7 @@ async def read_standing(head: Head, reader: Reader, logs: Logs) -> Standing:
     standing.changed_at = max(at for one, at, _ in statements if one.type.startswith((_STEP, "revocation")))
     standing.epoch = head.state_epoch
     standing.frozen_reason = head.frozen_reason
+    standing.continued = head.log_first > 0
     standing.umbrella_at = max((row.umbrella_log_index for row in await reader.umbrellas(shard)), default=0)
     return standing
 

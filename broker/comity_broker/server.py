@@ -48,6 +48,7 @@ from comity_broker.metrics import exposition
 from comity_broker.monitor import Monitor
 from comity_broker.operations import OperationsLog
 from comity_broker.parts import Parts
+from comity_broker.presented import keep_presented
 from comity_broker.rates import Looks
 from comity_broker.receipts import ReceiptSigner
 from comity_broker.scraping import Scraping
@@ -255,7 +256,7 @@ class RunningBroker:
         for head in await self._storage.reader.shards():
             if head.shard != SESSIONS and not head.frozen_reason:
                 with contextlib.suppress(ComityError):  # a frozen log has said so already
-                    await self.logs.checkpoint(head.shard, head.leaf_next)
+                    await self.logs.checkpoint(head.shard, head.tree_size)
 
     def _fatal(self, error: BaseException) -> None:
         """End the process: nobody may be told anything after a commit whose outcome is unknown."""
@@ -336,6 +337,7 @@ class RunningBroker:
                 operator_party=self._installation.identity.party,
                 finishing=self._finishing,
                 clock=self._clock,
+                keep_presented=lambda note: keep_presented(self._installation.data, note),
             ),
             exchange=ExchangeService(
                 self.publishing,

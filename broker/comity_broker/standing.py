@@ -50,7 +50,8 @@ class Standing:
     """One agreement. `text`, `first` and `first_digest` are those that were proposed first; parties and roots never change.
 
     `epoch` is the head's state_epoch that the steps amount to. `texts` are all texts that steps brought, `caveats` all texts
-    of caveats, by their digests in hex. `changed_at` is the newest entry that an umbrella's arrangements must follow.
+    of caveats, by their digests in hex. `changed_at` is the newest entry that an umbrella's arrangements must follow. `continued`
+    says that a restore opened its present log.
     """
 
     text: bytes
@@ -65,6 +66,8 @@ class Standing:
     changed_at: int = 0
     umbrella: Standing | None = None
     umbrella_at: int = 0
+    continued: bool = False
+    _confirmed: tuple[tuple[Step, ...], str] | None = None
     _folded: State | None = None
     _earlier: tuple[int, State] | None = None
     _moments: tuple[int, ...] | None = None
@@ -84,8 +87,26 @@ class Standing:
     @property
     def stopped(self) -> str:
         """Give why nothing is accepted or handed over under it: its log or its umbrella's is frozen; else nothing."""
-        above = "" if self.umbrella is None else self.umbrella.frozen_reason
-        return self.frozen_reason or (above and f"its umbrella's: {above}")
+        umbrella = self.umbrella
+        above = "" if umbrella is None else umbrella.frozen_reason or umbrella.unconfirmed
+        return self.frozen_reason or self.unconfirmed or (above and f"its umbrella's: {above}")
+
+    @property
+    def unconfirmed(self) -> str:
+        """Give why nothing goes on though the log is open: a restore continued it, and not every party has confirmed that."""
+        if not self.continued:
+            return ""
+        # Asked with every segment; only a step changes it.
+        if self._confirmed is None or self._confirmed[0] is not self.steps:
+            self._confirmed = self.steps, self._why_unconfirmed(self.state(0))
+        return self._confirmed[1]
+
+    def _why_unconfirmed(self, state: State) -> str:
+        if self.origin in state.open_logs or not state.open_logs:
+            return ""
+        signed = state.log_signed.get(self.origin, frozenset())
+        missing = ", ".join(one for one in self.parties if one not in signed)
+        return f"the broker was restored, and this has not been confirmed by {missing}"
 
     # --- its state ----------------------------------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ class Starting:
             if head is None:
                 await self._make(shard)
             elif shard != SESSIONS:
-                self._logs.open(shard)
+                self._logs.open(shard, first=head.log_first, continued=await reader.continued(shard))
                 self._clock.committed(head.broker_time)
         for head in await reader.shards():
             self._clock.committed(head.broker_time)

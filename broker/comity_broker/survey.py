@@ -146,7 +146,7 @@ class Survey:
                     phase=standing.state(now_ms).phase.value,
                     log_size=0 if head is None else head.leaf_next,
                     reports=0 if head is None else head.agreement_sequence_next - 1,
-                    frozen_reason=standing.frozen_reason,
+                    frozen_reason=standing.frozen_reason or standing.unconfirmed,
                 )
             )
         consumers = tuple(await self.dispatcher.status())

@@ -38,6 +38,7 @@ _WORDS: Final[Mapping[StepKind, Callable[[Step], str]]] = {
     StepKind.OBJECT: lambda step: f"objected to {_clauses(step)}",
     StepKind.SIGN: lambda _: "signed the agreement",
     StepKind.LOG_SIGN: lambda _: "signed the terms of the log",
+    StepKind.LOG_CONFIRM: lambda _: "confirmed the log that the restored broker goes on with",
     StepKind.NOTIFY_COMPLETION: lambda step: (
         f"notified the completion of internal procedures ({step.instrument} of {step.date}, {step.authority})"
     ),

@@ -9,6 +9,7 @@ Sharing widens by all signatures and narrows by one. Rules in order:
 3. DRAFT -> PROPOSED <-> COUNTERED -> INITIALLED -> REVIEWED -> SIGNED -> COMPLETED: `negotiation.py`. A step names the text
    it is about by digest, and no step is about bytes that are not folded here.
 4. LOG_SIGN, at any time and in no chain: each party signs the terms of the agreement's log at a broker, all the same terms.
+   LOG_CONFIRM is the same for the next incarnation of a log that was open, which takes its place once it is open itself.
    Nothing is in force before one log has all that are needed.
 5. IN_FORCE by rule, at a moment that the last act needed fixes; before it, what [provisional] says. Amendments, notes,
    suspensions, renewals, notices, accessions, disputes, caveats: `changes.py`. Terms and ends: `binding.py`.
@@ -35,7 +36,7 @@ from comity_policy.history import Event
 from comity_policy.negotiation import Completion, Version, settled
 from comity_policy.sections import Document
 from comity_policy.state import Dispute, Phase, State
-from comity_policy.steps import LogTerms, Step, StepError, StepKind
+from comity_policy.steps import ABOUT_LOGS, LogTerms, Step, StepError, StepKind
 from comity_policy.transitions import TransitionError, TransitionFault, require
 
 __all__ = [
@@ -63,9 +64,15 @@ _V = TypeVar("_V")
 
 _NEW_TEXT = frozenset({StepKind.COUNTER, StepKind.AMEND, StepKind.NOTES})
 # About a text that is on its way, or about the one that binds.
-_ABOUT_ANY = negotiation.KINDS | {StepKind.PROPOSE, StepKind.LOG_SIGN}
+_ABOUT_ANY = negotiation.KINDS | {StepKind.PROPOSE} | ABOUT_LOGS
 _AFTER_THE_END = frozenset(
-    {StepKind.DISPUTE_OPEN, StepKind.DISPUTE_CLOSE, StepKind.CAVEAT_ADD, StepKind.CAVEAT_WITHDRAW}
+    {
+        StepKind.LOG_CONFIRM,
+        StepKind.DISPUTE_OPEN,
+        StepKind.DISPUTE_CLOSE,
+        StepKind.CAVEAT_ADD,
+        StepKind.CAVEAT_WITHDRAW,
+    }
 )
 
 
@@ -133,7 +140,7 @@ def _kind_admissible(state: State, step: Step) -> None:
             require(not state.versions[-1].rounds, f"{state.document.id} has been proposed already")
         case StepKind.COUNTER:
             _counter_admissible(state, step)
-        case StepKind.LOG_SIGN:
+        case StepKind.LOG_SIGN | StepKind.LOG_CONFIRM:
             _log_admissible(state, step)
         case StepKind.ACCEDE:
             changes.accession_admissible(state, step)
@@ -176,7 +183,7 @@ def _version_of(state: State, step: Step) -> Version:
 
 
 def _follows(state: State, step: Step) -> None:
-    if step.kind is StepKind.LOG_SIGN:
+    if step.kind in ABOUT_LOGS:
         return
     head = state.chain_head if step.kind.multilateral else state.party_heads.get(step.party, "")
     if step.follows != head:
@@ -213,6 +220,8 @@ def _log_admissible(state: State, step: Step) -> None:
         raise TransitionError(TransitionFault.CONFLICT, f"{terms.origin} was signed with other keys or another anchor")
     already = step.party in state.log_signed.get(terms.origin, frozenset())
     require(not already, f"{step.party} has signed the log {terms.origin} already")
+    earlier = any(_same_log(one, terms.origin) for one in state.log_signed)
+    require(step.kind is not StepKind.LOG_CONFIRM or earlier, f"{terms.origin} continues no log that was signed")
 
 
 def _applied(state: State, step: Step) -> State:
@@ -230,7 +239,7 @@ def _kind_applied(state: State, step: Step) -> State:
             return _replaced(state, replace(state.versions[-1], rounds=(step,)))
         case StepKind.COUNTER:
             return _replaced(state, state.versions[-1].countered(state.texts[step.agreement_digest], step))
-        case StepKind.LOG_SIGN:
+        case StepKind.LOG_SIGN | StepKind.LOG_CONFIRM:
             return _log_signed(state, step)
         case StepKind.AMEND | StepKind.NOTES:
             return changes.changed(state, step)
@@ -259,7 +268,16 @@ def _log_signed(state: State, step: Step) -> State:
         return state
     origin = step.log.origin
     signed = state.log_signed.get(origin, frozenset()) | {step.party}
-    return replace(state, logs=_with(state.logs, origin, step.log), log_signed=_with(state.log_signed, origin, signed))
+    after = replace(state, logs=_with(state.logs, origin, step.log), log_signed=_with(state.log_signed, origin, signed))
+    if step.kind is not StepKind.LOG_CONFIRM or origin not in after.open_logs:
+        return after
+    left = {one: by for one, by in after.log_signed.items() if one == origin or not _same_log(one, origin)}
+    return replace(after, log_signed=MappingProxyType(left))
+
+
+def _same_log(origin: str, other: str) -> bool:
+    """Say whether two origins are incarnations of one log."""
+    return origin != other and origin.rpartition("/")[0] == other.rpartition("/")[0]
 
 
 def _settled(state: State, step: Step) -> State:

@@ -5,13 +5,13 @@ SHA-384 is the step's `digest`; both are the caller's business, as are signature
 they are where and when the agreement's log took the step, and so nobody can back-date one.
 
 Common keys: type, agreement, agreement_digest, party, officer, role, follows. ``follows`` is the digest of the step before
-in the same chain, empty at its beginning and always for ``agreement-log-opened``, which belongs to no chain.
+in the same chain, empty at its beginning and always for ``agreement-log-opened`` and ``agreement-log-confirmed``, in no chain.
 ``agreement_digest`` is that of the text the step is about; of -counter, -amend and -notes it is that of the new text.
 
 | type | further keys |
 |---|---|
 | agreement-propose, -counter, -initial, -review, -sign, -accede, -amend, -renew | |
-| agreement-log-opened | origin, log_vkeys, anchor_slot, anchor_key |
+| agreement-log-opened, -log-confirmed | origin, log_vkeys, anchor_slot, anchor_key |
 | agreement-review-clauses | clauses |
 | agreement-object | clauses, reason |
 | agreement-notify-completion | instrument, authority, date (of the instrument) |
@@ -69,6 +69,7 @@ class StepKind(StrEnum):
     OBJECT = "agreement-object"
     SIGN = "agreement-sign"
     LOG_SIGN = "agreement-log-opened"
+    LOG_CONFIRM = "agreement-log-confirmed"
     NOTIFY_COMPLETION = "agreement-notify-completion"
     RECEIVE = "agreement-receive"
     ACCEDE = "agreement-accede"
@@ -93,7 +94,7 @@ class StepKind(StrEnum):
     @property
     def unilateral(self) -> bool:
         """Say whether it stands in its own party's chain."""
-        return self not in _MULTILATERAL and self is not StepKind.LOG_SIGN
+        return self not in _MULTILATERAL and self not in ABOUT_LOGS
 
     @property
     def roles(self) -> frozenset[Role]:
@@ -101,6 +102,8 @@ class StepKind(StrEnum):
         return _ROLES[self]
 
 
+# What belongs to no chain: the terms of a log, and of the one that a restored broker goes on with.
+ABOUT_LOGS: Final = frozenset({StepKind.LOG_SIGN, StepKind.LOG_CONFIRM})
 _MULTILATERAL = frozenset(
     {
         StepKind.PROPOSE,
@@ -128,6 +131,7 @@ _ROLES: Final[Mapping[StepKind, frozenset[Role]]] = {
     StepKind.OBJECT: _REVIEWER,
     StepKind.SIGN: _FULL_POWERS,
     StepKind.LOG_SIGN: _FULL_POWERS,
+    StepKind.LOG_CONFIRM: _LIAISON,
     StepKind.NOTIFY_COMPLETION: _LIAISON,
     StepKind.RECEIVE: _LIAISON,
     StepKind.ACCEDE: _FULL_POWERS,
@@ -148,6 +152,7 @@ _COMMON = ("type", "agreement", "agreement_digest", "party", "officer", "role", 
 _LOG_KEYS = ("origin", "log_vkeys", "anchor_slot", "anchor_key")
 _FURTHER: Final[Mapping[StepKind, tuple[str, ...]]] = {
     StepKind.LOG_SIGN: _LOG_KEYS,
+    StepKind.LOG_CONFIRM: _LOG_KEYS,
     StepKind.REVIEW_CLAUSES: ("clauses",),
     StepKind.OBJECT: ("clauses", "reason"),
     StepKind.NOTIFY_COMPLETION: ("instrument", "authority", "date"),
@@ -262,7 +267,7 @@ class Step:
         has = _FURTHER.get(kind, ())
         read.check_keys(kind.value, (*_COMMON, *has))
         follows = read.text("follows", DIGEST, may_be_empty=True)
-        if kind is StepKind.LOG_SIGN and follows:
+        if kind in ABOUT_LOGS and follows:
             raise StepError(f"{kind.value}: 'follows' must be empty, it belongs to no chain")
         return cls(
             kind=kind,
@@ -274,7 +279,7 @@ class Step:
             follows=follows,
             clauses=read.texts("clauses", _CLAUSE, CLAUSES_LIMIT) if "clauses" in has else (),
             reason=_reason(read) if "reason" in has else "",
-            log=_log_terms(read) if kind is StepKind.LOG_SIGN else None,
+            log=_log_terms(read) if kind in ABOUT_LOGS else None,
             **{key: _dated(read, key, _TEXTS[key]) for key in has if key in _TEXTS},
             digest=digest,
             log_index=log_index,

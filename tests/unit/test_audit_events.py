@@ -63,6 +63,15 @@ def every_event() -> list[tuple[LogKind, Event]]:
             umbrella_origin=f"hub.arland.example/agreement/XAR-XBO-GSA/{bytes(16).hex()}",
             umbrella_log_index=4,
         ),
+        events.agreement_log_continued(
+            time=1,
+            caller=BROKER,
+            key_log_size=1,
+            state_epoch=2,
+            agreement_id=AGREEMENT,
+            agreement_digest=bytes(48),
+            statement=a_statement(),
+        ),
         events.key_revoked_in_agreement(time=1, caller=BROKER, state_epoch=2, key_log_index=4, statement=a_statement()),
         *(
             events.step_taken(
@@ -114,11 +123,12 @@ def every_event() -> list[tuple[LogKind, Event]]:
         events.log_frozen(time=1, caller=CALLER, reason="disk"),
         events.audit_failure(time=1, reason="disk"),
     ]
+    continued = events.log_continued(time=1, statement=a_statement())
     fork = events.fork_seen(time=1, caller=CALLER, target=bytes(48), seen=SEEN, own=SEEN)
     return [
         *((LogKind.AGREEMENT, event) for event in (*agreement, *everywhere, fork)),
-        *((LogKind.KEYS, event) for event in (*keys, *everywhere, fork)),
-        *((LogKind.OPERATIONS, event) for event in (*of_operations, *everywhere)),
+        *((LogKind.KEYS, event) for event in (*keys, *everywhere, fork, continued)),
+        *((LogKind.OPERATIONS, event) for event in (*of_operations, *everywhere, continued)),
     ]
 
 

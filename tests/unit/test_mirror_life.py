@@ -71,7 +71,7 @@ def with_caveat(text=None, *, party="XAR", shown=None, reader=None, audit=None):
 
 def test_every_step_of_the_log_is_folded():
     steps = {kind for kind in EventKind if kind.startswith(("AGREEMENT_", "DISPUTE_"))}
-    assert {*steps, "LOG_OPENED", "KEY_REVOKED", "UMBRELLA_CHANGED"} == KINDS
+    assert {*steps, "LOG_OPENED", "LOG_CONFIRMED", "KEY_REVOKED", "UMBRELLA_CHANGED"} == KINDS
 
 
 async def test_a_counter_is_on_the_table_with_the_text_it_brought_also_after_a_restart(tmp_path):

@@ -137,7 +137,7 @@ def test_a_damaged_store_is_refused(made, name, damage, words):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("PRAGMA user_version = 2", "schema version 2"),
+        ("PRAGMA user_version = 99", "schema version 99"),
         ("PRAGMA application_id = 1", "another program"),
         ("CREATE TABLE note (text TEXT)", "tables"),
         ("CREATE TRIGGER t AFTER INSERT ON entry BEGIN DELETE FROM report; END", "tables"),
@@ -291,20 +291,3 @@ def test_a_check_says_at_most_a_hundred_things(made):
     edit(made, "UPDATE entry SET entry = x'00'")
     with open_storage(made) as storage:
         assert len(asyncio.run(storage.reader.check())) == 100
-
-
-async def test_what_an_earlier_incarnation_numbered_stays_out_of_the_present_log(made):
-    edit(made, "INSERT INTO incarnation VALUES (2, x'02020202020202020202020202020202')")
-    edit(made, "UPDATE shard SET incarnation = 2, leaf_next = 0, frontier = x'', root = x'' WHERE number = 1")
-    with open_storage(made) as storage:
-        assert storage.incarnation == bytes([2] * 16)
-        (outcome,) = storage.writer.commit([statement(1)])
-        assert outcome.head.incarnation == storage.incarnation
-        reader = storage.reader
-        assert [row.log_index for row in await reader.entries(AGREEMENT, 0, 100)] == [0]
-        assert [row.log_index for row in await reader.statements(AGREEMENT)] == [0]
-        assert [row.log_index for row in await reader.bodies(AGREEMENT, [0, 1], ["shared"])] == [0]
-        assert len(await reader.reports(AGREEMENT, (0, 0), 100)) == 17, "reports stay"
-        assert [row.log_index for row in await reader.entries(OTHER, 0, 100)] == [0, 1], "a log not yet continued stays"
-        storage.writer.commit([statement(1, OTHER)])
-        assert [row.log_index for row in await reader.entries(OTHER, 0, 100)] == [0, 1, 2]

@@ -26,6 +26,9 @@ class Listening:
         self.asked += 1
         return self.works
 
+    def incarnation(self, incarnation):
+        self.of = incarnation
+
     def began(self):
         self.told.append("began")
         return self.unconfirmed

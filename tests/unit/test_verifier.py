@@ -282,9 +282,9 @@ def test_a_text_that_would_take_hours_to_parse_is_a_finding(audit, tmp_path):
 
 
 def test_the_verifier_stays_small_enough_to_be_read():
-    """Beside the formats it shares with broker and SDK (trees, notes, table) it has fewer than 1,750 lines."""
+    """Beside the formats it shares with broker and SDK (trees, notes, table) it has fewer than 1,900 lines."""
     lengths = {path.name: len(path.read_text().splitlines()) for path in VERIFIER.glob("*.py")}
-    assert sum(length for name, length in lengths.items() if name not in SHARED_WITH_OTHERS) < 1750
+    assert sum(length for name, length in lengths.items() if name not in SHARED_WITH_OTHERS) < 1900
     assert max(lengths.values()) < 400
 
 

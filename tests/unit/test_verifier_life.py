@@ -23,7 +23,11 @@ FIELDS = {
     StepKind.DISPUTE_CLOSE: {"names": "ab" * 48},
     StepKind.CAVEAT_WITHDRAW: {"caveat": "C1"},
 }
-LATER = [one for one in StepKind if one not in {StepKind.PROPOSE, StepKind.LOG_SIGN, StepKind.CAVEAT_ADD}]
+LATER = [
+    one
+    for one in StepKind
+    if one not in {StepKind.PROPOSE, StepKind.LOG_SIGN, StepKind.LOG_CONFIRM, StepKind.CAVEAT_ADD}
+]
 
 
 def test_a_history_with_rounds_and_a_caveat_passes(tmp_path):

@@ -40,6 +40,7 @@ _STEP_EVENTS: Final[Mapping[StepKind, EventKind]] = {
     StepKind.REVIEW_CLAUSES: EventKind.AGREEMENT_REVIEWED,
     StepKind.OBJECT: EventKind.AGREEMENT_OBJECTED,
     StepKind.SIGN: EventKind.AGREEMENT_SIGNED,
+    StepKind.LOG_CONFIRM: EventKind.LOG_CONFIRMED,
     StepKind.NOTIFY_COMPLETION: EventKind.AGREEMENT_COMPLETED,
     StepKind.RECEIVE: EventKind.AGREEMENT_RECEIVED,
     StepKind.ACCEDE: EventKind.AGREEMENT_ACCEDED,
@@ -301,6 +302,31 @@ def agreement_log_opened(
     )
 
 
+def agreement_log_continued(
+    *,
+    time: int,
+    caller: Caller,
+    key_log_size: int,
+    state_epoch: int,
+    agreement_id: str,
+    agreement_digest: bytes,
+    statement: Statement,
+) -> Event:
+    """Build CONTINUES of an agreement's log: the statement of the broker that was restored. No report before all parties confirm."""
+    return shared_event(
+        EventKind.CONTINUES,
+        **_step(
+            caller,
+            time=time,
+            key_log_size=key_log_size,
+            state_epoch=state_epoch,
+            agreement_id=agreement_id,
+            agreement_digest=agreement_digest,
+        ),
+        statement=to_json(statement),
+    )
+
+
 def key_revoked_in_agreement(
     *, time: int, caller: Caller, state_epoch: int, key_log_index: int, statement: Statement
 ) -> Event:
@@ -321,6 +347,11 @@ def key_revoked_in_agreement(
 def log_opened(*, time: int, origin: str, log_vkeys: Sequence[str], broker: str) -> Event:
     """Build LOG_OPENED of a key or operations log, its entry 0; `broker` is an identity such as ``XAR/hub``."""
     return shared_event(EventKind.LOG_OPENED, time=time, origin=origin, log_vkeys=list(log_vkeys), broker=broker)
+
+
+def log_continued(*, time: int, statement: Statement) -> Event:
+    """Build CONTINUES of a key or operations log: the statement of the broker that was restored."""
+    return shared_event(EventKind.CONTINUES, time=time, statement=to_json(statement))
 
 
 def log_frozen(*, time: int, caller: Caller, reason: str) -> Event:

@@ -40,6 +40,8 @@ class EventKind(StrEnum):
 
     LOG_OPENED = "LOG_OPENED"
     LOG_FROZEN = "LOG_FROZEN"
+    CONTINUES = "CONTINUES"
+    LOG_CONFIRMED = "LOG_CONFIRMED"
     AUDIT_FAILURE = "AUDIT_FAILURE"
     SUBMIT_ACCEPTED = "SUBMIT_ACCEPTED"
     SUBMIT_REJECTED = "SUBMIT_REJECTED"
@@ -266,6 +268,8 @@ _FORK: Final = f"time {_CALL} object seen own"
 _ROWS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     "agreement": {
         "LOG_OPENED": (f"{_STEP} statements origin log_vkeys anchor_slot anchor_key", ""),
+        "CONTINUES": (f"{_STEP} statement", ""),
+        "LOG_CONFIRMED": (f"{_STEP} statement", ""),
         "LOG_FROZEN": (_FROZEN, ""),
         "AUDIT_FAILURE": ("time reason", ""),
         "SUBMIT_ACCEPTED": (_SUBMIT, "decisions attested"),
@@ -296,6 +300,7 @@ _ROWS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     },
     "keys": {
         "LOG_OPENED": ("time origin log_vkeys broker", ""),
+        "CONTINUES": ("time statement", ""),
         "LOG_FROZEN": (_FROZEN, ""),
         "AUDIT_FAILURE": ("time reason", ""),
         "FORK_SEEN": (_FORK, ""),
@@ -305,6 +310,7 @@ _ROWS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     },
     "operations": {
         "LOG_OPENED": ("time origin log_vkeys broker", ""),
+        "CONTINUES": ("time statement", ""),
         "LOG_FROZEN": (_FROZEN, ""),
         "AUDIT_FAILURE": ("time reason", ""),
         "AUTHN_FAILED": ("time certificate peer identity reason count since", ""),

@@ -93,8 +93,12 @@ class Log:
             for part in (SHARED, *self.parties)
         )
 
-    def append(self, frontier: Frontier, events: Sequence[Event], random_bytes: RandomBytes) -> Appended:
+    def append(
+        self, frontier: Frontier, events: Sequence[Event], random_bytes: RandomBytes, log_first: int = 0
+    ) -> Appended:
         """Give the entries of these events, which follow the tree of `frontier`; a few microseconds an event beside hashing.
+
+        `log_first` is the log_index of the tree's first leaf: above 0 where a restore continued an earlier log.
 
         Raises MalformedError for an event that this log may not hold, for a body of somebody who is no party, and for an entry
         over 65,535 bytes.
@@ -102,7 +106,9 @@ class Log:
         count = len(self._parts)
         draw = random_bytes(SALT * count * len(events))
         entries = tuple(
-            self._entry(frontier.size + number, event, draw[SALT * count * number : SALT * count * (number + 1)])
+            self._entry(
+                log_first + frontier.size + number, event, draw[SALT * count * number : SALT * count * (number + 1)]
+            )
             for number, event in enumerate(events)
         )
         grown, full = frontier.append([entry.leaf_hash for entry in entries])

@@ -23,13 +23,15 @@ from comity.node.party import PartyKeys
 from comity.node.requests import FILE_LIMIT, Request, decode_issued, decode_request, encode_issued, encode_request
 from comity.node.times import rfc3339
 from comity_broker.attachment_check import check_attachments
+from comity_broker.cli.backup import backup
+from comity_broker.cli.places import DATA_HELP, data_directory
+from comity_broker.cli.restore import restore
 from comity_broker.cli.status import metrics_once, show_once, watch
 from comity_broker.installation import install, open_installation, prepare, renewal
 from comity_broker.settings import read_settings
 from comity_broker.storage.blob_directory import BlobDirectory
 from comity_broker.storage.sqlite import open_storage
 
-DATA_HELP = "The broker's data directory (default: $STATE_DIRECTORY, else /var/lib/comity)."
 SETTINGS_HELP = "The settings (default: $CONFIGURATION_DIRECTORY/broker.toml, else /etc/comity/broker.toml)."
 
 
@@ -188,6 +190,10 @@ def config(run: Invocation, settings_file: str | None) -> None:
     run.output.show(*(f"{key} = {_toml(value)}" for key, value in values.items()))
 
 
+broker.add_command(backup)
+broker.add_command(restore)
+
+
 @broker.does("check", example="comity broker check --data /var/lib/comity")
 @click.option("--data", metavar="DIR", help=DATA_HELP)
 def check(run: Invocation, data: str | None) -> None:
@@ -209,11 +215,6 @@ def check(run: Invocation, data: str | None) -> None:
             code=ErrorCode.STORAGE_FAILED,
         )
     run.output.say(f"The store in {where} is sound.")
-
-
-def data_directory(given: str | None) -> Path:
-    """Give the data directory: as said, else what systemd made, else the usual place."""
-    return Path(given or os.environ.get("STATE_DIRECTORY", "").split(":")[0] or "/var/lib/comity")
 
 
 def _connected(run: Invocation) -> Connection:

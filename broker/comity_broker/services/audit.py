@@ -13,7 +13,7 @@ import grpc
 from comity.envelope.core import LogSeen
 from comity.errors import AccessError, ErrorCode, MalformedError, NotFoundError, StorageError, VerificationError
 from comity.v1 import audit_pb2, audit_pb2_grpc
-from comity.verify.notes import NoteError, Policy, verify_checkpoint
+from comity.verify.notes import Checkpoint, NoteError, Policy, verify_checkpoint
 from comity.verify.trees import TILE_WIDTH
 from comity_broker.access import Caller, caller
 from comity_broker.agreements import Agreements
@@ -57,6 +57,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         operator_party: str,
         finishing: Finishing,
         clock: BrokerClock,
+        keep_presented: Callable[[bytes], None],
     ) -> None:
         self._ledger = ledger
         self._logs = logs
@@ -66,6 +67,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         self._operator_party = operator_party
         self._finishing = finishing
         self._clock = clock
+        self._keep_presented = keep_presented
 
     async def GetCheckpoint(
         self, request: audit_pb2.GetCheckpointRequest, _: Context
@@ -73,17 +75,23 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         shard = self._shard(request.log)
         # On request the newest tree is signed: whoever acted reads what it did. Streams carry one at most once a second.
         with self._noting_failure(shard):
-            newest = (await self._logs.seen(shard)).size
-            note, size = await self._logs.checkpoint(shard, max(newest, request.known_size))
-        if size < request.known_size:
+            newest = await self._logs.seen(shard)
+            # Of a tree of an earlier incarnation there is no proof: the caller reads CONTINUES.
+            known = request.known_size if request.incarnation in {b"", newest.incarnation} else 0
+            note, size = await self._logs.checkpoint(shard, max(newest.size, known))
+        if size < known:
             raise NotFoundError(
                 f"this log has {size} entries, fewer than the {request.known_size} the caller has seen",
                 what_to_do="Present the checkpoint you hold: the broker may have lost what it signed.",
                 code=ErrorCode.RANGE_INVALID,
             )
-        proof = await self._logs.consistency(shard, request.known_size, size)
-        now = self._clock.now_ms()
-        return audit_pb2.GetCheckpointResponse(checkpoint=note, consistency=proof, broker_time=now)
+        proof = await self._logs.consistency(shard, known, size)
+        return audit_pb2.GetCheckpointResponse(
+            checkpoint=note,
+            consistency=proof,
+            broker_time=self._clock.now_ms(),
+            first_log_index=self._logs.first(shard),
+        )
 
     async def GetEntries(self, request: audit_pb2.GetEntriesRequest, _: Context) -> audit_pb2.GetEntriesResponse:
         who = caller()
@@ -135,12 +143,13 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         level, number = match[1], int(match[2].replace("x", "").replace("/", ""))
         width = TILE_WIDTH if match[3] is None else int(match[3])
         head = await self._reader.head(shard)
-        log_size = 0 if head is None else head.leaf_next
+        log_size = 0 if head is None else head.tree_size
         if not 1 <= width <= TILE_WIDTH:
             raise MalformedError(f"a tile has 1 to {TILE_WIDTH} hashes")
         if level == "entries":
             last = number * TILE_WIDTH + width
-            rows = await self._reader.entries(shard, last - width, width) if last <= log_size else []
+            first = self._logs.first(shard) + last - width
+            rows = await self._reader.entries(shard, first, width) if last <= log_size else []
             if len(rows) < width:
                 raise NotFoundError(
                     f"the log has no such tile, it has {log_size} entries", code=ErrorCode.RANGE_INVALID
@@ -156,16 +165,19 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         self, request: audit_pb2.PresentCheckpointRequest, _: Context
     ) -> audit_pb2.PresentCheckpointResponse:
         shard = self._shard(request.log)
-        try:
-            presented = verify_checkpoint(request.checkpoint, Policy(self._logs.verifier_keys(shard)))
-        except NoteError as error:
-            raise MalformedError(f"this is no checkpoint of the log of {shard}: {error}") from error
-        own = await self._logs.seen(shard)
-        seen = LogSeen(own.incarnation, presented.size, presented.root)
+        presented, incarnation = await self._presented(shard, request.checkpoint)
+        seen = LogSeen(incarnation, presented.size, presented.root)
         try:
             await self._logs.check_seen(shard, seen)
+            if incarnation != (await self._logs.seen(shard)).incarnation:
+                raise NotFoundError(
+                    f"the log of {shard} has been continued since, by a broker that was restored",
+                    what_to_do="Read its entry CONTINUES: it names what was restored.",
+                    code=ErrorCode.RANGE_INVALID,
+                )
         except VerificationError as error:
             # It carries this broker's own signatures: this log has lost or changed what it signed.
+            self._keep_presented(request.checkpoint)
             reason = f"a checkpoint of {presented.size} entries was shown that it cannot extend"
             shown = None if shard == OPERATIONS else _fork_shown(log_caller(caller()), request.checkpoint, seen)
             await self._finishing.whole(caller().party, lambda: self._agreements.freeze(shard, reason, shown))
@@ -173,6 +185,19 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         note, size = await self._logs.checkpoint(shard, presented.size)
         proof = await self._logs.consistency(shard, presented.size, size)
         return audit_pb2.PresentCheckpointResponse(consistency=proof, checkpoint=note)
+
+    async def _presented(self, shard: str, note: bytes) -> tuple[Checkpoint, bytes]:
+        """Read a checkpoint of a log or of one that a restore left behind, with its incarnation; raises MalformedError."""
+        own = (await self._logs.seen(shard)).incarnation
+        names = [(own, self._logs.verifier_keys(shard))]
+        names += [(bytes.fromhex(origin.rpartition("/")[2]), keys) for origin, keys in self._logs.left(shard)]
+        problem = ""
+        for incarnation, keys in names:
+            try:
+                return verify_checkpoint(note, Policy(keys)), incarnation
+            except NoteError as error:
+                problem = problem or str(error)
+        raise MalformedError(f"this is no checkpoint of the log of {shard}: {problem}")
 
     async def GetEvidence(self, request: audit_pb2.GetEvidenceRequest, _: Context) -> audit_pb2.GetEvidenceResponse:
         who = caller()

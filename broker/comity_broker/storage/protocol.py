@@ -9,7 +9,7 @@ Rules in order:
 3. An outcome is Committed, Refused or Unknown. After Unknown (an I/O error, a lost connection) nobody is told anything: the
    embedded broker exits and recovers by reading.
 4. A unit that names an epoch is refused with STATE_CHANGED when the head's `state_epoch` is another: decide again.
-5. Items, leaves and agreement sequences are dense per shard; a reader never sees n + 1 without n.
+5. Items, leaves and agreement sequences are dense per shard, over all its incarnations; a reader never sees n + 1 without n.
 
 Reads are coroutines, so that a backend behind a network fits; none holds a snapshot when it returns. Times are Unix
 milliseconds, UTC.
@@ -26,6 +26,7 @@ from comity_broker.storage.rows import (
     BatchRow,
     BodyRow,
     ConsumerRow,
+    ContinuedRow,
     DocumentRow,
     EntryRow,
     ExceptionRow,
@@ -60,6 +61,7 @@ __all__ = [
     "Build",
     "Committed",
     "ConsumerRow",
+    "ContinuedRow",
     "DocumentRow",
     "EntryRow",
     "ExceptionRow",
@@ -321,11 +323,14 @@ class Reader(Protocol):
     async def entries(self, shard: str, first: int, limit: int) -> list[EntryRow]:
         """Give log entries from an index on, ascending."""
 
+    async def continued(self, shard: str) -> list[ContinuedRow]:
+        """Give the logs of a shard that restores left behind, the oldest first."""
+
     async def leaf_hashes(self, shard: str, first: int, count: int) -> list[bytes]:
-        """Give SHA-256 leaf hashes from an index on."""
+        """Give SHA-256 leaf hashes from a log index on."""
 
     async def tiles(self, shard: str, level: int, first: int, count: int) -> list[bytes]:
-        """Give subtree roots of a level (from 1) from an index on."""
+        """Give subtree roots of a level (from 1) of the present incarnation's tree from an index on."""
 
     async def bodies(self, shard: str, log_indices: Sequence[int], parts: Sequence[str]) -> list[BodyRow]:
         """Give the named parts of entries, ascending by (log_index, part)."""

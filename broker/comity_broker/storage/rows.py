@@ -14,7 +14,8 @@ from typing import NamedTuple
 class Head:
     """The state of one shard. `frontier` are the roots of the log's perfect subtrees, the largest first; `root` 32 bytes.
 
-    `state_epoch` is raised by every statement, revocation or accreditation that can change a decision.
+    `state_epoch` is raised by every statement, revocation or accreditation that can change a decision. A log that a restore continued
+    has its first leaf at `log_first`: `leaf_next` and every other log index count over all incarnations (docs/adr/0023).
     """
 
     shard: str
@@ -28,6 +29,12 @@ class Head:
     frontier: tuple[bytes, ...] = ()
     root: bytes = b""
     frozen_reason: str = ""
+    log_first: int = 0
+
+    @property
+    def tree_size(self) -> int:
+        """Give how many leaves the tree of this incarnation's log has."""
+        return self.leaf_next - self.log_first
 
     def raised(self) -> Head:
         """Give the head with the next epoch."""
@@ -49,11 +56,24 @@ class LaneKey(NamedTuple):
 
 
 class LaneRow(NamedTuple):
-    """A lane with its number in the shard (from 1) and the highest origin_sequence that ended."""
+    """A lane with its number in the shard (from 1) and the highest origin_sequence that ended.
+
+    `restored` is 1 until the lane first goes on after a restore, which may have lost numbers of it (docs/adr/0023).
+    """
 
     key: LaneKey
     lane: int
     last_origin_sequence: int
+    restored: int = 0
+
+
+class ContinuedRow(NamedTuple):
+    """A log that a restore left behind: its incarnation, the index of its first leaf, and the edge of its tree."""
+
+    incarnation: bytes
+    log_first: int
+    frontier: tuple[bytes, ...]
+    root: bytes
 
 
 class SegmentRow(NamedTuple):

@@ -7,6 +7,7 @@ import click
 from comity.cli import (
     agreement_caveat,
     agreement_change,
+    agreement_confirm,
     agreement_diff,
     agreement_end,
     agreement_export,
@@ -31,4 +32,5 @@ agreement_negotiate.add_to(agreement)
 agreement_change.add_to(agreement)
 agreement_end.add_to(agreement)
 agreement_caveat.add_to(agreement)
+agreement_confirm.add_to(agreement)
 agreement_show.add_to(agreement)

@@ -38,6 +38,7 @@ _DONE: Final = {
     StepKind.OBJECT: "objected to clauses of",
     StepKind.SIGN: "signed",
     StepKind.LOG_SIGN: "signed the terms of the log of",
+    StepKind.LOG_CONFIRM: "confirmed the log of",
     StepKind.NOTIFY_COMPLETION: "notified the completion of internal procedures for",
     StepKind.RECEIVE: "received the notification of completion for",
     StepKind.ACCEDE: "acceded to",

@@ -128,14 +128,17 @@ def _replay_bundle(run: Invocation, folder: Path, tally: Tally, draft: Document 
     if not logs:
         raise NotFoundError(f"{folder} holds no agreement's log")
     evidence = bundle_evidence(folder)
-    umbrellas = {log.origin: bundle_life(bundle_texts(folder), log) for log in umbrella_logs(logs)}
+    umbrellas = {log.origin: bundle_life(bundle_texts(folder), log, every) for log in umbrella_logs(logs)}
     for log in logs:
         offices = folded_offices(cards, every, log)
         replaying = LogReplay(bundle_texts(folder), draft=draft, second=second, umbrellas=umbrellas, offices=offices)
         with _progress(run, len(log.entries), log.origin) as advance:
-            for entry in bundle_entries(log, evidence):
-                _show(run, tally, replaying.take(entry), told=draft is None)
-                advance(1)
+            for entry in bundle_entries(log, evidence, every):
+                done = replaying.take(entry)
+                # What a log continues is told where it stands.
+                if entry.log_index >= log.first:
+                    _show(run, tally, done, told=draft is None)
+                    advance(1)
 
 
 def _replay_mirror(run: Invocation, agreement_id: str, tally: Tally, draft: Document | None, second: Second) -> None:

@@ -145,7 +145,7 @@ def _verified(
     revoked: Mapping[bytes, RevocationRecord],
 ) -> Act:
     at_ms, key_log_size = said["time"], said["key_log_size"]
-    if not mirror.key_log_least_at(at_ms) <= key_log_size <= mirror.key_log_seen.size:
+    if not mirror.key_log_least_at(at_ms) <= key_log_size <= mirror.key_log_size:
         raise VerificationError(f"entry {entry.log_index} states another key log than there was then")
     act = Act.from_body(statement.fields, digest=statement.digest.hex(), log_index=entry.log_index, at_ms=at_ms)
     if act.kind.value not in table.ACTS[entry.kind]:

@@ -59,7 +59,7 @@ class UmbrellaPlaces:
         above = self.find(named)
         if above.first.document.kind != AgreementKind.UMBRELLA:
             raise self._wrong(log_index, f"names {named}, which is no umbrella")
-        if origin != above.pin.origin:
+        if origin not in above.pin.origins:
             raise self._wrong(log_index, f"names another log of {named} than the one that is mirrored here")
         if umbrella_log_index >= above.taken:
             what = f"names entry {umbrella_log_index} of the log of {named}, which has {above.taken}"

@@ -8,7 +8,7 @@ Rules in order:
    the role for this agreement. The place an entry states leaves nothing out that the key log had by then, and never falls.
 4. A key that the agreement's own log has as revoked signs nothing after that entry.
 5. What the steps mean is `comity_policy.lifecycle`'s fold; one that it does not admit stops it: a state that leaves a step out
-   would be open by mistake. The terms of the log that parties signed are those of its entry 0.
+   would be open by mistake. The terms of the log that parties signed are those of its first entry.
 6. What decides is what `comity_policy.governing` says, from the state and the umbrella at that place and time and the own
    party's caveats in force there. A partner's caveats are unknown here: they can only narrow, and the broker decides by them.
 """
@@ -41,6 +41,7 @@ from comity_policy.vocabulary import bundled
 # The kinds of steps that each kind of entry carries.
 _STEPS: Final[Mapping[str, frozenset[StepKind]]] = {
     "LOG_OPENED": frozenset({StepKind.LOG_SIGN}),
+    "LOG_CONFIRMED": frozenset({StepKind.LOG_CONFIRM}),
     "AGREEMENT_PROPOSED": frozenset({StepKind.PROPOSE}),
     "AGREEMENT_COUNTERED": frozenset({StepKind.COUNTER}),
     "AGREEMENT_INITIALLED": frozenset({StepKind.INITIAL}),

@@ -25,6 +25,7 @@ class AlarmKind(StrEnum):
     NOT_TAKEN = "NOT_TAKEN"
     CAVEAT_UNREAD = "CAVEAT_UNREAD"
     READING_REFUSED = "READING_REFUSED"
+    RESTORED = "RESTORED"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Audit bundles: everything that proves what happened under an agreement, as a folder to take away (design 05, "The verifier").
 
     logs/<origin>/policy, checkpoint, tile/..., body/<index>.<part>, record/<index>.shared/<slot>     the agreement's log, the key
-                                log, and of an arrangement the umbrella's
+                                log, and of an arrangement the umbrella's; of each also those that it continues after a restore
     agreements/<ID>.toml        the text that was signed        parties/XAR.json        the cards of its parties
     envelopes/<index>-<slot>    the signed manifest of each admitted report, with the batch signature and paths
     receipts/<index>-<number>   what the broker signed to this party's nodes, of those on this machine
@@ -18,6 +18,7 @@ import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,7 @@ from comity.identity.cardfile import CardFile, encode_card_file
 from comity.node.agreement_view import AgreementView
 from comity.node.connection import Connection
 from comity.node.custody import kept_receipts
+from comity.node.entries import MirroredEntry
 from comity.node.files import storage_error
 from comity.node.logs import LogPin
 from comity.node.mirror import Mirror
@@ -37,6 +39,7 @@ from comity.verify.notes import policy_without_witnesses
 from comity.verify.trees import TILE_WIDTH, leaf_hash, root_of, tile_path
 
 EVIDENCE_SEGMENTS: Final = 32
+_PAGE: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,7 @@ async def write_bundle(
             pin = mirror.pin(name)
             if pin is None:
                 raise NotFoundError("the mirror has not fetched this log yet", code=ErrorCode.LOG_UNKNOWN)
-            _write_log(temporary / "logs" / pin.origin, pin, _entries(mirror, name, pin.size))
-            entries[pin.origin] = pin.size
+            entries.update(_write_logs(temporary / "logs", mirror, name, pin))
         for one in views:
             _write_texts(temporary, one, cards)
         envelopes = await _write_envelopes(temporary / "envelopes", connection, agreement_id)
@@ -100,36 +102,47 @@ def _begun(directory: Path) -> Path:
     return temporary
 
 
-def _entries(
-    mirror: Mirror, name: str | None, size: int
-) -> Iterator[tuple[bytes, dict[str, tuple[bytes, bytes]], list[bytes]]]:
-    """Give each entry, its parts as (salt, body), and its records as salt || record."""
-    first = 0
-    while first < size:
-        page = mirror.entries(name, first)
-        for entry in page:
-            parts = {part: (one.salt, one.body) for part, one in entry.parts.items()}
-            records = [salt + record for one in entry.parts.values() for salt, record in one.records]
-            yield entry.entry, parts, records
+def _write_logs(folder: Path, mirror: Mirror, name: str | None, pin: LogPin) -> dict[str, int]:
+    """Write a log with those it continues, each with all that is here of it; gives how many entries each has, by origin.
+
+    Of a log that a restored broker left behind, what the broker lost is evidence, and goes along.
+    """
+    written = {}
+    lost = mirror.lost_entries(name)
+    for left in pin.before:
+        beyond = [entry for entry in lost if entry.origin == left.origin]
+        kept = _entries(mirror, name, left.first, left.end)
+        _write_log(folder / left.origin, left.vkeys, left.note, chain(kept, beyond), left.verified)
+        written[left.origin] = left.verified
+    _write_log(folder / pin.origin, pin.vkeys, pin.note, _entries(mirror, name, pin.first, pin.size), pin.tree_size)
+    written[pin.origin] = pin.tree_size
+    return written
+
+
+def _entries(mirror: Mirror, name: str | None, first: int, end: int) -> Iterator[MirroredEntry]:
+    while first < end:
+        page = mirror.entries(name, first, min(_PAGE, end - first))
+        yield from page
         first += len(page)
 
 
-def _write_log(
-    folder: Path, pin: LogPin, entries: Iterator[tuple[bytes, dict[str, tuple[bytes, bytes]], list[bytes]]]
-) -> None:
+def _write_log(folder: Path, vkeys: tuple[str, ...], note: bytes, entries: Iterable[MirroredEntry], size: int) -> None:
+    """Write one log: entries, the parts of each as salt || body, its records as salt || record."""
     folder.mkdir(parents=True)
-    (folder / "policy").write_bytes(policy_without_witnesses(pin.vkeys))
-    (folder / "checkpoint").write_bytes(pin.note)
+    (folder / "policy").write_bytes(policy_without_witnesses(vkeys))
+    (folder / "checkpoint").write_bytes(note)
     leaves: list[bytes] = []
     run: list[bytes] = []
-    for index, (entry, parts, records) in enumerate(entries):
-        leaves.append(leaf_hash(entry))
-        run.append(len(entry).to_bytes(2, "big") + entry)
-        if len(run) == TILE_WIDTH or index == pin.size - 1:
-            _put(folder / tile_path(None, index // TILE_WIDTH, len(run)), b"".join(run))
+    for number, entry in enumerate(entries):
+        index, data = entry.log_index, entry.entry
+        leaves.append(leaf_hash(data))
+        run.append(len(data).to_bytes(2, "big") + data)
+        if len(run) == TILE_WIDTH or number == size - 1:
+            _put(folder / tile_path(None, number // TILE_WIDTH, len(run)), b"".join(run))
             run = []
-        for part, (salt, body) in parts.items():
-            _put(folder / "body" / f"{index}.{part}", salt + body)
+        for part, one in entry.parts.items():
+            _put(folder / "body" / f"{index}.{part}", one.salt + one.body)
+        records = [salt + record for one in entry.parts.values() for salt, record in one.records]
         for slot, record in enumerate(records):
             _put(folder / "record" / f"{index}.shared" / str(slot), record)
     _write_tiles(folder, leaves)

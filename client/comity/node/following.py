@@ -1,7 +1,7 @@
 """Fetching the next entries of a log from a broker, checked page by page and led to a signed root (design 05).
 
 What is fetched is provisional until its root is the checkpoint's (`mirror_store`). Checking and writing a page happens in a
-worker thread, so that a long first fetch blocks nobody.
+worker thread, so that a long first fetch blocks nobody. A log of another incarnation in its place is followed as `continuing` says.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from comity.errors import ErrorCode, NotFoundError, VerificationError
 from comity.node.connection import Connection
+from comity.node.continuing import ContinuedEntry, Continuing, Vouch
 from comity.node.entries import MirroredEntry, Part, check_entry
 from comity.node.logs import (
     OPERATIONS,
@@ -23,11 +25,10 @@ from comity.node.logs import (
     check_origin,
     check_root,
     extend,
-    opened,
+    origin_of,
 )
 from comity.node.mirror_store import MirrorStore
 from comity.v1 import audit_pb2
-from comity.verify.notes import NoteError, parse_checkpoint, parse_note
 from comity.verify.trees import Frontier
 
 PAGE: Final = 1024
@@ -54,39 +55,52 @@ class Followed:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A log after a fetch: its new pin, whose entries are in the store, and the index of the first new one."""
+    """A log after a fetch: its new pin, whose entries are in the store, and the index of the first new one.
+
+    `continued` are the entries CONTINUES that led to an incarnation which was not pinned before.
+    """
 
     pin: LogPin
     first_new: int
+    continued: tuple[ContinuedEntry, ...] = ()
 
 
-async def follow(connection: Connection, store: MirrorStore, log: Followed, pin: LogPin | None) -> Fetched:
-    """Fetch what a log has beyond its pin; raises VerificationError, ForkError with the note shown."""
-    known = 0 if pin is None else pin.size
-    await asyncio.to_thread(store.drop_provisional, log.name, known)
+async def follow(
+    connection: Connection, store: MirrorStore, log: Followed, pin: LogPin | None, vouch: Vouch
+) -> Fetched:
+    """Fetch what a log has beyond its pin; raises VerificationError, ForkError with the note shown.
+
+    `vouch` checks the broker's signature of what continues a log.
+    """
+    known, first = (0, 0) if pin is None else (pin.size, pin.first)
+    await asyncio.to_thread(store.drop_provisional, log.name, known, first)
+    request = audit_pb2.GetCheckpointRequest(
+        log=log.selector, known_size=known - first, incarnation=b"" if pin is None else pin.incarnation
+    )
     try:
-        reply = await connection.call(
-            connection.audit.GetCheckpoint, audit_pb2.GetCheckpointRequest(log=log.selector, known_size=known)
-        )
+        reply = await connection.call(connection.audit.GetCheckpoint, request)
     except NotFoundError as error:
         if pin is None or error.code not in _GONE:
             raise
         raise ForkError(pin.origin, f"{pin.size} entries are not served any more ({error.message})") from error
-    origin = _origin_of(reply.checkpoint)
-    if pin is None:
+    origin = origin_of(reply.checkpoint)
+    continued: Sequence[ContinuedEntry] = ()
+    proof: Sequence[bytes] = reply.consistency
+    if pin is None or origin != pin.origin:
         check_origin(origin, log.tls_name, log.name or None)
-        pin = opened((await _page(connection, log, origin, 0, 1))[0])
-    elif origin != pin.origin:
-        raise ForkError(pin.origin, f"a log of another name is served in its place: {origin[:200]}")
+        continuing = Continuing(log.name, store, partial(_page, connection, log), vouch)
+        pin, continued = await continuing.reach(pin, origin, reply.first_log_index)
+        # Nothing of the new tree was verified before.
+        proof = ()
     checkpoint = check_note(pin, reply.checkpoint)
     try:
-        check_continues(pin, checkpoint, reply.consistency)
+        check_continues(pin, checkpoint, proof)
         frontier = pin.frontier
         while frontier.size < checkpoint.size:
             wanted = min(PAGE, checkpoint.size - frontier.size)
-            page = await _page(connection, log, origin, frontier.size, wanted)
+            page = await _page(connection, log, origin, pin.first + frontier.size, wanted)
             frontier = await asyncio.to_thread(_take, store, log.name, frontier, page)
-        return Fetched(check_root(pin, frontier, checkpoint, reply.checkpoint), known)
+        return Fetched(check_root(pin, frontier, checkpoint, reply.checkpoint), known, tuple(continued))
     except ForkError as error:
         error.shown = reply.checkpoint
         raise
@@ -119,10 +133,3 @@ def _take(store: MirrorStore, name: str, frontier: Frontier, page: Sequence[Mirr
     grown, leaves, tiles = extend(frontier, (entry.entry for entry in page))
     store.append(name, page, leaves, tiles)
     return grown
-
-
-def _origin_of(note: bytes) -> str:
-    try:
-        return parse_checkpoint(parse_note(note)[0]).origin
-    except NoteError as error:
-        raise VerificationError(f"the broker's checkpoint is none: {error}") from error

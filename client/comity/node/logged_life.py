@@ -45,7 +45,7 @@ class LoggedLife:
         self._next += 1
         if entry.log_index == 0:
             self._open(entry)
-        if entry.kind != "LOG_OPENED" and not entry.kind.startswith(("AGREEMENT_", "DISPUTE_")):
+        if not entry.kind.startswith(("AGREEMENT_", "DISPUTE_", "LOG_OPENED", "LOG_CONFIRMED")):
             return
         if not entry.shared:
             self._end(entry.log_index, entry.unseen)

@@ -16,6 +16,7 @@ from comity.identity.offices import in_office
 from comity.node.directory import STATEMENTS, KeyLog
 from comity.statement import from_json
 from comity.verify.bundle import Log
+from comity.verify.chain import Chain
 from comity_policy.acts import Act
 
 
@@ -35,12 +36,14 @@ class Offices:
 
 def folded_offices(cards: Mapping[str, PartyCard], logs: Iterable[Log], of: Log) -> Offices | None:
     """Fold the key log of the broker of an agreement's log; None where it is not there, or not all of it was presented."""
-    host = of.origin.partition("/")[0]
-    log = next((one for one in logs if one.origin.startswith(f"{host}/keys/")), None)
-    if log is None or not all(entry.shared for entry in log.entries):
+    every = list(logs)
+    name = f"{of.origin.partition('/')[0]}/keys/{of.origin.rpartition('/')[2]}"
+    log = next((one for one in every if one.origin == name), None)
+    entries = [] if log is None else Chain(log, every).entries
+    if not entries or not all(entry.shared for entry in entries):
         return None
     folded = KeyLog.trusting(cards)
-    for entry in log.entries:
+    for entry in entries:
         folded.times.append(entry.shared["time"])
         if entry.kind not in STATEMENTS:
             continue

@@ -7,6 +7,8 @@ Rules in order:
    root, or that does not continue it, is a FORK: evidence against the broker.
 3. Entries are hashed again from the pinned edge to the checkpoint's root: so the whole log is a prefix of what comes next.
 4. A checkpoint that somebody else was shown (a core, an acknowledgement, a stream) is a part of this log or a FORK.
+5. A log of another incarnation in its place is a FORK unless it continues this one (`continuing`). Log indices count over all
+   incarnations, the sizes of trees and checkpoints over one.
 """
 
 from __future__ import annotations
@@ -22,7 +24,16 @@ from comity.identity.directory import KeyDirectory
 from comity.identity.names import INCARNATION_BYTES, Identity
 from comity.node.entries import MirroredEntry
 from comity.suites import KeyRole, Suite, fingerprint
-from comity.verify.notes import Checkpoint, NoteError, Policy, parse_policy, policy_without_witnesses, verify_checkpoint
+from comity.verify.notes import (
+    Checkpoint,
+    NoteError,
+    Policy,
+    parse_checkpoint,
+    parse_note,
+    parse_policy,
+    policy_without_witnesses,
+    verify_checkpoint,
+)
 from comity.verify.trees import Frontier, TileHash, TreeError, leaf_hash, verify_consistency
 
 VKEYS: Final = 2
@@ -43,13 +54,43 @@ class Seen(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class LeftLog:
+    """A log that a restored broker left behind. `first` is the log_index of its first leaf, `note` the newest checkpoint seen of it.
+
+    `kept` leaves were restored, `verified` were verified here before: those beyond are lost to the broker, and kept here as evidence.
+    """
+
+    origin: str
+    vkeys: tuple[str, ...]
+    first: int
+    kept: int
+    verified: int
+    note: bytes
+
+    @property
+    def incarnation(self) -> bytes:
+        """Give the 16 bytes that end the origin."""
+        return bytes.fromhex(self.origin.rsplit("/", 1)[1])
+
+    @property
+    def end(self) -> int:
+        """Give the log_index after its last restored entry."""
+        return self.first + self.kept
+
+
+@dataclass(frozen=True, slots=True)
 class LogPin:
-    """What was verified of a log so far: its name and keys, the edge of its tree, and the note that says so."""
+    """What was verified of a log so far: its name and keys, the edge of its tree, and the note that says so.
+
+    `first` is the log_index of the tree's first leaf; `before` are the logs that restores left behind, the oldest first.
+    """
 
     origin: str
     vkeys: tuple[str, ...]
     frontier: Frontier = field(default_factory=Frontier)
     note: bytes = b""
+    first: int = 0
+    before: tuple[LeftLog, ...] = ()
 
     @property
     def incarnation(self) -> bytes:
@@ -58,8 +99,22 @@ class LogPin:
 
     @property
     def size(self) -> int:
-        """Give how many entries were verified."""
+        """Give how many entries were verified, over all incarnations."""
+        return self.first + self.frontier.size
+
+    @property
+    def tree_size(self) -> int:
+        """Give how many leaves of the present incarnation's tree were verified."""
         return self.frontier.size
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Give the names of this log in all its incarnations."""
+        return frozenset({self.origin, *(one.origin for one in self.before)})
+
+    def origin_at(self, log_index: int) -> str:
+        """Give the name of the log that has the entry with this index."""
+        return next((one.origin for one in self.before if log_index < one.end), self.origin)
 
     @property
     def seen(self) -> LogSeen:
@@ -99,6 +154,19 @@ def check_origin(origin: str, tls_name: str, agreement_id: str | None) -> None:
     tail = origin.removeprefix(head)
     if tail == origin or len(tail) != 2 * INCARNATION_BYTES or not set(tail) <= set("0123456789abcdef"):
         raise VerificationError(f"{origin[:200]!r} is not the origin of a log of {tls_name}")
+
+
+def origin_of(note: bytes) -> str:
+    """Give the origin a checkpoint states, before anything of it was checked; raises VerificationError."""
+    try:
+        return parse_checkpoint(parse_note(note)[0]).origin
+    except NoteError as error:
+        raise VerificationError(f"the broker's checkpoint is none: {error}") from error
+
+
+def same_log(origin: str, other: str) -> bool:
+    """Say whether two origins are incarnations of one log."""
+    return origin.rpartition("/")[0] == other.rpartition("/")[0]
 
 
 def opened(entry: MirroredEntry) -> LogPin:

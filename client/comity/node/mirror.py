@@ -38,11 +38,12 @@ from comity.node.connection import Connection
 from comity.node.entries import MirroredEntry
 from comity.node.home import Home
 from comity.node.locks import FileLock
-from comity.node.logs import OPERATIONS, ForkError, LogPin, Seen, check_note
+from comity.node.logs import OPERATIONS, ForkError, LeftLog, LogPin, Seen, check_note, origin_of, same_log
 from comity.node.mirror_state import KEYS, MirrorState
 from comity.node.mirror_store import MirrorStore
 from comity.node.refreshing import Refresher, listed_agreements
 from comity.node.verified import VerifiedSignatures
+from comity.statement import Statement, from_json
 
 
 class Mirror:
@@ -135,6 +136,11 @@ class Mirror:
         return self._state.mirrored_keys().pin.seen
 
     @property
+    def key_log_size(self) -> int:
+        """Give how many entries of the key log were verified, over all incarnations; raises as `key_log_seen`."""
+        return self._state.mirrored_keys().pin.size
+
+    @property
     def key_log_age_ms(self) -> int | None:
         """Give how old that view is, in milliseconds of our clock; None before the first."""
         mirrored = self._state.logs.get(KEYS)
@@ -199,6 +205,11 @@ class Mirror:
         self.agreement(agreement_id)
         return self._state.folds[agreement_id]
 
+    def follows(self, incarnation: bytes) -> bool:
+        """Say whether the key log that is mirrored is of this incarnation of the broker; an empty one is any."""
+        mirrored = self._state.logs.get(KEYS)
+        return not incarnation or (mirrored is not None and mirrored.pin.incarnation == incarnation)
+
     def pin(self, agreement_id: str | None) -> LogPin | None:
         """Give what was verified of an agreement's log (None: of the key log; or OPERATIONS) so far; None before the first refresh."""
         mirrored = self._state.logs.get(agreement_id or KEYS)
@@ -210,21 +221,21 @@ class Mirror:
         if mirrored is None:
             return ()
         end = min(mirrored.pin.size, first + limit)
-        return self._state.store.entries(agreement_id or KEYS, mirrored.pin.origin, first, end)
+        return self._state.store.entries(agreement_id or KEYS, mirrored.pin, first, end)
 
     def entries_of(self, agreement_id: str, kinds: Collection[str]) -> tuple[MirroredEntry, ...]:
         """Give every verified entry of some kinds of an agreement's log."""
         mirrored = self._state.logs.get(agreement_id)
         if mirrored is None:
             return ()
-        return self._state.store.entries(agreement_id, mirrored.pin.origin, 0, mirrored.pin.size, kinds)
+        return self._state.store.entries(agreement_id, mirrored.pin, 0, mirrored.pin.size, kinds)
 
     def entry_at(self, agreement_id: str, log_index: int) -> tuple[MirroredEntry, ...]:
         """Give one verified entry of an agreement's log; none where the mirror has not come that far."""
         mirrored = self._state.logs.get(agreement_id)
         if mirrored is None or log_index >= mirrored.pin.size:
             return ()
-        return self._state.store.entries(agreement_id, mirrored.pin.origin, log_index, log_index + 1)
+        return self._state.store.entries(agreement_id, mirrored.pin, log_index, log_index + 1)
 
     def leaf_hash(self, agreement_id: str, log_index: int) -> bytes | None:
         """Give the leaf hash of a verified entry; None where the mirror has not come that far."""
@@ -232,6 +243,34 @@ class Mirror:
         if mirrored is None or log_index >= mirrored.pin.size:
             return None
         return self._state.store.leaves(agreement_id, log_index, 1)[0]
+
+    # --- what a restored broker lost --------------------------------------------------------------------------------
+
+    def lost_kinds(self, agreement_id: str | None) -> dict[str, int]:
+        """Give how many entries of each kind a restored broker lost of a log, as far as they were verified here."""
+        lost: dict[str, int] = {}
+        for left in self._left(agreement_id or KEYS):
+            for kind, count in self._state.store.lost_kinds(left).items():
+                lost[kind] = lost.get(kind, 0) + count
+        return lost
+
+    def lost_at(self, agreement_id: str, log_index: int) -> tuple[MirroredEntry, ...]:
+        """Give the lost entries that had this index, as far as they were verified here."""
+        return tuple(entry for entry in self.lost_entries(agreement_id) if entry.log_index == log_index)
+
+    def lost_entries(self, agreement_id: str | None) -> tuple[MirroredEntry, ...]:
+        """Give those entries, as evidence: nothing is folded of them."""
+        return tuple(entry for left in self._left(agreement_id or KEYS) for entry in self._state.store.lost(left))
+
+    def lost_revocations(self) -> tuple[Statement, ...]:
+        """Give the revocations that the restored key log has lost and does not have again."""
+        lost = (entry for entry in self.lost_entries(None) if entry.kind == "KEY_REVOKED")
+        statements = [from_json(entry.shared()["statement"]) for entry in lost]
+        return tuple(one for one in statements if self.directory.logged_at(one.digest) is None)
+
+    def _left(self, name: str) -> tuple[LeftLog, ...]:
+        mirrored = self._state.logs.get(name)
+        return () if mirrored is None else mirrored.pin.before
 
     # --- what others were shown -------------------------------------------------------------------------------------
 
@@ -241,8 +280,8 @@ class Mirror:
         if mirrored is None:
             return Seen.AHEAD
         if seen.incarnation != mirrored.pin.incarnation:
-            return Seen.FORK
-        if seen.size > mirrored.pin.size:
+            return self._state.compare_left(agreement_id or KEYS, seen)
+        if seen.size > mirrored.pin.tree_size:
             return Seen.AHEAD
         return Seen.CONSISTENT if mirrored.roots.root(seen.size) == seen.root else Seen.FORK
 
@@ -255,8 +294,11 @@ class Mirror:
         mirrored = self._state.logs.get(name)
         if mirrored is None:
             return
+        if origin_of(note) not in mirrored.pin.origins and same_log(origin_of(note), mirrored.pin.origin):
+            # The broker was restored, or shows another history: the next refresh tells which.
+            return
         checkpoint = check_note(mirrored.pin, note)
-        if checkpoint.size <= mirrored.pin.size:
+        if checkpoint.size <= mirrored.pin.tree_size:
             if mirrored.roots.root(checkpoint.size) != checkpoint.root:
                 error = ForkError(mirrored.pin.origin, f"another tree of {checkpoint.size} entries was signed", note)
                 self._state.forked(name, error)

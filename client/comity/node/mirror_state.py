@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from comity.envelope.core import LogSeen
 from comity.errors import ComityError, ErrorCode, KeyFault, NotFoundError, VerificationError
 from comity.identity.bodies import PartyCard
 from comity.identity.names import Identity
@@ -19,7 +20,7 @@ from comity.node.agreements import KINDS, AgreementFold, brought_by
 from comity.node.alarms import Alarm, AlarmKind
 from comity.node.clock import NowMs
 from comity.node.directory import KeyLog
-from comity.node.logs import OPERATIONS, ForkError, LogPin, check_note
+from comity.node.logs import OPERATIONS, ForkError, LogPin, Seen, check_note
 from comity.node.mirror_store import MirrorStore
 from comity.node.roots import Roots
 
@@ -61,6 +62,7 @@ class MirrorState:
         self.folds: dict[str, AgreementFold] = {}
         self.faults: dict[str, ComityError] = {}
         self.version = 0
+        self._left_roots: dict[tuple[str, str], Roots] = {}
         self.load()
 
     def require(self, name: str) -> None:
@@ -83,9 +85,10 @@ class MirrorState:
     def settle(self, name: str, pin: LogPin) -> None:
         """Pin a log where a refresh verified it; what a stream showed beyond it is kept for the next one."""
         mirrored = self.logs.get(name)
-        roots = Roots(self.store, name) if mirrored is None else mirrored.roots
+        same = mirrored is not None and mirrored.pin.origin == pin.origin
+        roots = mirrored.roots if mirrored is not None and same else Roots(self.store, name, pin.first)
         shown = b"" if mirrored is None else mirrored.shown
-        if shown and check_note(pin, shown).size <= pin.size:
+        if shown and (not same or check_note(pin, shown).size <= pin.tree_size):
             shown = b""
         now = self.now_ms()
         self.store.put_pin(name, pin, now, shown)
@@ -95,7 +98,10 @@ class MirrorState:
         """Take what another process wrote meanwhile."""
         for name in self.store.names():
             row, mirrored = self.store.pin(name), self.logs.get(name)
-            if row is not None and (mirrored is None or (mirrored.pin.size, mirrored.shown) != (row[0].size, row[2])):
+            if row is not None and (
+                mirrored is None
+                or (mirrored.pin.origin, mirrored.pin.size, mirrored.shown) != (row[0].origin, row[0].size, row[2])
+            ):
                 self.load()
                 return
 
@@ -105,10 +111,10 @@ class MirrorState:
         for name in self.store.names():
             row = self.store.pin(name)
             if row is not None:
-                self.logs[name] = Mirrored(*row, Roots(self.store, name))
+                self.logs[name] = Mirrored(*row, Roots(self.store, name, row[0].first))
         keys = self.logs.get(KEYS)
         if keys is not None:
-            for entry in self.store.entries(KEYS, keys.pin.origin, 0, keys.pin.size):
+            for entry in self.store.entries(KEYS, keys.pin, 0, keys.pin.size):
                 self.keys.take(entry)
         waiting = {}
         for name in sorted(self.logs.keys() - {KEYS, OPERATIONS}):
@@ -138,7 +144,7 @@ class MirrorState:
         name = first.document.id
         pin = self.logs[name].pin
         fold = AgreementFold.begun(first, self.party, pin, self.find)
-        entries = self.store.entries(name, pin.origin, 0, pin.size, KINDS)
+        entries = self.store.entries(name, pin, 0, pin.size, KINDS)
         self.bring_texts(fold, brought_by(entries))
         fold.take(entries, pin, self.keys)
         return fold
@@ -167,6 +173,20 @@ class MirrorState:
                 code=ErrorCode.AGREEMENT_UNKNOWN,
             )
         return fold
+
+    def compare_left(self, name: str, seen: LogSeen) -> Seen:
+        """Say what a view of an incarnation that is not the present one is worth; one that nothing here names is a fork.
+
+        Of what a restored broker lost, as much is compared as was verified here: the rest nobody has.
+        """
+        for left in self.logs[name].pin.before:
+            if left.incarnation != seen.incarnation:
+                continue
+            if seen.size > left.verified:
+                return Seen.CONSISTENT
+            roots = self._left_roots.setdefault((name, left.origin), Roots(self.store, name, left=left))
+            return Seen.CONSISTENT if roots.root(seen.size) == seen.root else Seen.FORK
+        return Seen.FORK
 
     # --- alarms and evidence ----------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """The mirror on disk: entries, bodies, pins, texts, alarms and evidence in one SQLite file. No rule of its own.
 
 Entries beyond a log's pinned size are provisional: they were fetched and not yet led to a signed root. They are dropped when
-a refresh begins. Pin, frontier and note change in one transaction.
+a refresh begins. Pin, frontier and note change in one transaction. When a restored broker goes on with a log of its next
+incarnation, what it lost of the old one, and the tiles of its tree, are moved under the old log's origin, in one transaction.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from comity.envelope.limits import SALT
 from comity.node.alarms import Alarm, AlarmKind
 from comity.node.database import insert_rows, open_database, rows_of, storing
 from comity.node.entries import MirroredEntry, Part
-from comity.node.logs import LogPin
+from comity.node.logs import LeftLog, LogPin
 from comity.verify.trees import Frontier, TileHash
 
 _VERSION: Final = 1
@@ -35,6 +36,11 @@ CREATE TABLE alarm (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, agreement TEXT N
 CREATE TABLE evidence (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, name TEXT NOT NULL, what TEXT NOT NULL,
   own BLOB NOT NULL, shown BLOB NOT NULL);
 """
+# Added to files that were begun before it.
+_LEFT: Final = """
+CREATE TABLE IF NOT EXISTS left_log (name TEXT, number INTEGER, origin TEXT NOT NULL, vkeys TEXT NOT NULL, first INTEGER NOT NULL,
+  kept INTEGER NOT NULL, verified INTEGER NOT NULL, note BLOB NOT NULL, PRIMARY KEY (name, number)) WITHOUT ROWID;
+"""
 _U32: Final = struct.Struct(">I")
 
 
@@ -44,6 +50,8 @@ class MirrorStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._db = open_database(path, schema=_SCHEMA, version=_VERSION)
+        with storing(path):
+            self._db.execute(_LEFT)
 
     def close(self) -> None:
         """Close the file."""
@@ -69,7 +77,46 @@ class MirrorStore:
         if not rows:
             return None
         origin, vkeys, frontier, note, refreshed_at, shown = rows[0]
-        return LogPin(origin, tuple(vkeys.split("\n")), Frontier.decode(frontier), note), refreshed_at, shown
+        before = self._left(name)
+        pin = LogPin(
+            origin,
+            tuple(vkeys.split("\n")),
+            Frontier.decode(frontier),
+            note,
+            first=before[-1].end if before else 0,
+            before=before,
+        )
+        return pin, refreshed_at, shown
+
+    def _left(self, name: str) -> tuple[LeftLog, ...]:
+        with storing(self._path):
+            rows = rows_of(
+                self._db,
+                "SELECT origin, vkeys, first, kept, verified, note FROM left_log WHERE name = ? ORDER BY number",
+                (name,),
+            )
+        return tuple(LeftLog(origin, tuple(vkeys.split("\n")), *rest) for origin, vkeys, *rest in rows)
+
+    def leave(self, name: str, left: LeftLog, pin: LogPin, refreshed_at: int) -> None:
+        """Go on with the next incarnation of a log: keep apart what was lost of the one that is left, and pin the new one."""
+        with storing(self._path), self._db:
+            for statement in (
+                "UPDATE entry SET name = ? WHERE name = ? AND log_index >= ?",
+                "UPDATE part SET name = ? WHERE name = ? AND log_index >= ?",
+            ):
+                self._db.execute(statement, (left.origin, name, left.end))
+            self._db.execute("UPDATE tile SET name = ? WHERE name = ?", (left.origin, name))
+            self._db.execute(
+                "INSERT INTO left_log VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(name, len(pin.before), left.origin, "\n".join(left.vkeys)),
+                    *(left.first, left.kept, left.verified, left.note),
+                ),
+            )
+            self._db.execute(
+                "INSERT OR REPLACE INTO log VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (name, pin.origin, "\n".join(pin.vkeys), pin.frontier.encode(), pin.note, refreshed_at, b""),
+            )
 
     def put_pin(self, name: str, pin: LogPin, refreshed_at: int, shown: bytes) -> None:
         """Write a log's pin."""
@@ -82,15 +129,16 @@ class MirrorStore:
 
     # --- entries ----------------------------------------------------------------------------------------------------
 
-    def drop_provisional(self, name: str, size: int) -> None:
-        """Drop what was fetched beyond the pinned size."""
+    def drop_provisional(self, name: str, size: int, first: int = 0) -> None:
+        """Drop what was fetched beyond the pinned size; `first` is the index of the tree's first leaf."""
         with storing(self._path), self._db:
             for statement in (
                 "DELETE FROM entry WHERE name = ? AND log_index >= ?",
                 "DELETE FROM part WHERE name = ? AND log_index >= ?",
-                "DELETE FROM tile WHERE name = ? AND ((number + 1) << (8 * level)) > ?",
             ):
                 self._db.execute(statement, (name, size))
+            tiles = "DELETE FROM tile WHERE name = ? AND ((number + 1) << (8 * level)) > ?"
+            self._db.execute(tiles, (name, size - first))
 
     def append(
         self, name: str, entries: Sequence[MirroredEntry], leaves: Sequence[bytes], tiles: Iterable[TileHash]
@@ -114,16 +162,30 @@ class MirrorStore:
             insert_rows(self._db, "tile", [(name, *tile) for tile in tiles])
 
     def entries(
-        self, name: str, origin: str, first: int, end: int, kinds: Iterable[str] | None = None
+        self, name: str, pin: LogPin, first: int, end: int, kinds: Iterable[str] | None = None
     ) -> tuple[MirroredEntry, ...]:
-        """Give entries with first <= index < end, of certain kinds where named."""
+        """Give entries with first <= index < end, of certain kinds where named, each under the origin it has by the pin."""
         wanted = None if kinds is None else sorted(kinds)
         condition = "" if wanted is None else f" AND kind IN ({', '.join('?' * len(wanted))})"
         select = "SELECT log_index, kind, entry FROM entry WHERE name = ? AND log_index >= ? AND log_index < ?"
         with storing(self._path):
             rows = rows_of(self._db, f"{select}{condition} ORDER BY log_index", (name, first, end, *(wanted or ())))
             found = [(*row, self._parts(name, row[0])) for row in rows]
-        return tuple(MirroredEntry(origin, *row) for row in found)
+        return tuple(MirroredEntry(pin.origin_at(row[0]), *row) for row in found)
+
+    def lost(self, left: LeftLog) -> tuple[MirroredEntry, ...]:
+        """Give the entries that a restored broker lost of a log it left behind, as far as they were verified here."""
+        select = "SELECT log_index, kind, entry FROM entry WHERE name = ? ORDER BY log_index"
+        with storing(self._path):
+            rows = rows_of(self._db, select, (left.origin,))
+            found = [(*row, self._parts(left.origin, row[0])) for row in rows]
+        return tuple(MirroredEntry(left.origin, *row) for row in found)
+
+    def lost_kinds(self, left: LeftLog) -> dict[str, int]:
+        """Give how many entries of each kind are lost."""
+        counted = "SELECT kind, count(*) FROM entry WHERE name = ? GROUP BY kind ORDER BY kind"
+        with storing(self._path):
+            return dict(cast("list[tuple[str, int]]", rows_of(self._db, counted, (left.origin,))))
 
     def leaves(self, name: str, first: int, count: int) -> list[bytes]:
         """Give leaf hashes."""

@@ -26,6 +26,8 @@ from comity.node.agreement_texts import Text
 from comity.node.agreement_view import AgreementView
 from comity.node.catching_up import catch_up
 from comity.node.connection import Connection
+from comity.node.continuing import KIND as CONTINUES
+from comity.node.continuing import read_continued
 from comity.node.enrolment import statement_message
 from comity.node.mirror import Mirror
 from comity.statement import Statement, sign_statement
@@ -36,7 +38,7 @@ from comity_policy.carried import not_carried, told
 from comity_policy.document import Document, DocumentError, load
 from comity_policy.facts import Role
 from comity_policy.lifecycle import State, TransitionError, TransitionFault, Version, admissible
-from comity_policy.steps import REASON_LIMIT, LogTerms, Step, StepError, StepKind
+from comity_policy.steps import ABOUT_LOGS, REASON_LIMIT, LogTerms, Step, StepError, StepKind
 
 _FAULTS: Final[Mapping[TransitionFault, ErrorCode]] = {
     TransitionFault.CONFLICT: ErrorCode.STATEMENT_CONFLICT,
@@ -109,7 +111,7 @@ class OfficerWork:
         **fields: Unpack[StepFields],
     ) -> Step:
         """Make a step about a text, by its digest (None: the one that governs); raises what the fold has against it."""
-        if kind is StepKind.LOG_SIGN:
+        if kind in ABOUT_LOGS:
             follows = ""
         elif kind.multilateral:
             follows = state.chain_head
@@ -182,9 +184,13 @@ class OfficerWork:
             )
 
     def log_terms(self, view: AgreementView) -> LogTerms:
-        """Give the terms of an agreement's log, as its verified entry 0 says them."""
+        """Give the terms of an agreement's log, as its verified first entry says them."""
         # The mirror compared all of it: the text by its digest, the origin with the broker's name, the keys with its bundle.
-        (opened,) = self.mirror.entries(view.agreement_id, 0, 1)
+        pin = self.mirror.pin(view.agreement_id)
+        (opened,) = self.mirror.entries(view.agreement_id, 0 if pin is None else pin.first, 1)
+        if opened.kind == CONTINUES:
+            said = read_continued(opened).said
+            return LogTerms(said.origin, said.log_vkeys, said.anchor_slot, said.anchor_key)
         body: Mapping[str, Any] = opened.shared()
         return LogTerms(body["origin"], tuple(body["log_vkeys"]), body["anchor_slot"], body["anchor_key"])
 

@@ -9,7 +9,7 @@ Rules in order:
 3. What is unanswered is sent again, byte for byte and lane by lane in the order of its numbers, before anything new of that
    lane. A receipt ends it, and so does a refusal without a time to try again.
 4. Receipts with the entry's bodies stay (custody); sealed bytes stay until the last report of the segment expires, since a
-   broker that was restored from a backup asks for them again.
+   broker that was restored from a backup asks for them again: they are unanswered once more, and their receipts stay apart.
 5. One process at a time owns an outbox (a lock file); whoever comes second waits.
 """
 
@@ -44,6 +44,11 @@ CREATE TABLE receipt (segment_id BLOB PRIMARY KEY, agreement TEXT NOT NULL, log_
   leaf_hash BLOB NOT NULL, signed BLOB NOT NULL, broker_key BLOB NOT NULL, entry BLOB NOT NULL, proved INTEGER NOT NULL)
   WITHOUT ROWID;
 CREATE INDEX unproved ON receipt (agreement, log_index) WHERE proved = 0;
+"""
+# Added to files that were begun before it: receipts whose entries a restored broker has lost.
+_LOST: Final = """
+CREATE TABLE IF NOT EXISTS lost_receipt (number INTEGER PRIMARY KEY, segment_id BLOB NOT NULL, agreement TEXT NOT NULL,
+  log_index INTEGER NOT NULL, leaf_hash BLOB NOT NULL, signed BLOB NOT NULL, broker_key BLOB NOT NULL, entry BLOB NOT NULL);
 """
 
 _FILE: Final = "outbox.sqlite"
@@ -123,6 +128,8 @@ class Outbox:
         self._random_bytes = random_bytes
         self._fault = fault
         self._db = open_database(self._path, schema=_SCHEMA, version=_VERSION, page_bytes=_PAGE)
+        with storing(self._path):
+            self._db.execute(_LOST)
         with storing(self._path), self._db:
             rows = rows_of(
                 self._db,
@@ -349,6 +356,40 @@ class Outbox:
         with storing(self._path):
             rows = rows_of(self._db, f"SELECT {_RECEIPT} FROM receipt WHERE segment_id = ?", (segment_id,))  # noqa: S608 - our own columns
         return StoredReceipt(*rows[0]) if rows else None
+
+    def agreements(self) -> tuple[str, ...]:
+        """Give the agreements of the segments that are kept."""
+        with storing(self._path):
+            rows = rows_of(self._db, "SELECT DISTINCT agreement FROM segment ORDER BY agreement")
+        return tuple(name for (name,) in rows)
+
+    def receipts_from(self, agreement_id: str, log_index: int) -> tuple[StoredReceipt, ...]:
+        """Give the receipts of an agreement whose entries have this index or a later one."""
+        with storing(self._path):
+            rows = rows_of(
+                self._db,
+                f"SELECT {_RECEIPT} FROM receipt WHERE agreement = ? AND log_index >= ? ORDER BY log_index",  # noqa: S608 - our own columns
+                (agreement_id, log_index),
+            )
+        return tuple(StoredReceipt(*row) for row in rows)
+
+    def lose(self, segment_ids: Sequence[bytes]) -> int:
+        """Put receipts aside whose entries the broker has lost, and have their segments sent again; gives how many there are still.
+
+        A segment whose reports have expired was let go, and stays lost.
+        """
+        again = 0
+        with storing(self._path), self._db:
+            for segment_id in segment_ids:
+                rows_of(
+                    self._db,
+                    f"INSERT INTO lost_receipt ({_RECEIPT}) SELECT {_RECEIPT} FROM receipt WHERE segment_id = ?",  # noqa: S608 - our own columns
+                    (segment_id,),
+                )
+                rows_of(self._db, "DELETE FROM receipt WHERE segment_id = ?", (segment_id,))
+                kept = "UPDATE segment SET state = 0 WHERE segment_id = ? AND state = 1 RETURNING number"
+                again += len(rows_of(self._db, kept, (segment_id,)))
+        return again
 
     def unproved(self, agreement_id: str, below: int) -> tuple[StoredReceipt, ...]:
         """Give receipts whose entry lies below a log size and was not compared with the log yet."""

@@ -210,10 +210,15 @@ class Pipeline:
 
     def send_again(self, batches: Sequence[StoredBatch]) -> None:
         """Hand on what an earlier process stored and nobody answered."""
-        for batch in batches:
-            packets = dict(batch.packets)
-            for segment in batch.segments:
-                self._publisher(is_urgent(segment.lane.transport_class)).put(Outgoing(segment, batch, packets))
+        for outgoing in _outgoing(batches):
+            self._publisher(is_urgent(outgoing.segment.lane.transport_class)).put(outgoing)
+
+    def send_first(self, batches: Sequence[StoredBatch]) -> None:
+        """Hand on what a restored broker has lost, before everything that waits."""
+        found = _outgoing(batches)
+        for urgent in (False, True):
+            mine = [one for one in found if is_urgent(one.segment.lane.transport_class) is urgent]
+            self._publisher(urgent).put_first(mine)
 
     # --- answers ----------------------------------------------------------------------------------------------------
 
@@ -237,6 +242,15 @@ class Pipeline:
         receipts, self._receipts = self._receipts, []
         ended, self._ended = self._ended, []
         return receipts, ended
+
+
+def _outgoing(batches: Sequence[StoredBatch]) -> list[Outgoing]:
+    return [
+        Outgoing(segment, batch, packets)
+        for batch in batches
+        for packets in (dict(batch.packets),)
+        for segment in batch.segments
+    ]
 
 
 def _together(first: Sealed, other: Sealed) -> bool:

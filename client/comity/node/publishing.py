@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -55,6 +55,7 @@ class _OnStream:
     replied: int = 0
     acknowledged: int = 0
     draining: bool = False
+    another: bytes = b""
     by_ordinal: dict[int, Outgoing] = field(default_factory=dict)
     packets: set[bytes] = field(default_factory=set)
 
@@ -75,12 +76,16 @@ class Publisher:
         ended: Callable[[Outgoing, ComityError], None],
         troubled: Callable[[ComityError, list[Outgoing]], None],
         backoff: Backoff,
+        knows: Callable[[bytes], bool] = lambda _: True,
+        restored: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> None:
         self._connection = connection
         self._answered = answered
         self._ended = ended
         self._troubled = troubled
         self._backoff = backoff
+        self._knows = knows
+        self._restored = restored
         self._queue: deque[Outgoing] = deque()
         self._flying: dict[bytes, Outgoing] = {}
         self._waiting: dict[Lane, list[Outgoing]] = {}
@@ -98,6 +103,12 @@ class Publisher:
         self._queue.append(outgoing)
         self._changed.set()
 
+    def put_first(self, again: list[Outgoing]) -> None:
+        """Send segments before everything that waits; of one that waits already nothing is sent twice."""
+        there = {one.segment.segment_id for one in self._all()}
+        self._queue.extendleft(one for one in reversed(again) if one.segment.segment_id not in there)
+        self._changed.set()
+
     def drop_lane(self, lane: Lane) -> list[Outgoing]:
         """Give back every unanswered segment of a lane: it broke, none of them will be taken."""
         dropped = [one for one in self._all() if one.segment.lane == lane]
@@ -112,6 +123,8 @@ class Publisher:
             await self._something_to_send()
             try:
                 await self._stream()
+                if self._on.another and self._restored is not None:
+                    await self._restored(self._on.another)
             except ComityError as error:
                 if not isinstance(error, UnreachableError | StorageError):
                     raise
@@ -137,6 +150,8 @@ class Publisher:
         async with stream:
             while (response := await stream.read()) is not None:
                 self._take(response)
+                if self._on.another:
+                    return
         raise UnreachableError("the broker ended the stream")
 
     async def _next_frame(self) -> exchange_pb2.PublishRequest:
@@ -185,6 +200,9 @@ class Publisher:
 
     def _take(self, response: exchange_pb2.PublishResponse) -> None:
         match response.WhichOneof("frame"):
+            case "opened" if not self._knows(response.opened.incarnation):
+                # Before anything of it is verified nothing goes out.
+                self._on.another = response.opened.incarnation
             case "opened":
                 self._on.window = max(1, min(WINDOW, response.opened.window))
                 self._backoff.succeeded()

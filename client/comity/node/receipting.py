@@ -85,7 +85,8 @@ class Receipting:
         receipt = verify_receipt(signed, owner.key.suite, frame.broker_key, owner.key.public)
         pin = self._mirror.pin(segment.lane.agreement_id)
         said = (receipt.segment_id, receipt.agreement_id, receipt.slots, receipt.origin)
-        wanted = (segment.segment_id, segment.lane.agreement_id, segment.slots, "" if pin is None else pin.origin)
+        origin = "" if pin is None else pin.origin_at(receipt.log_index)
+        wanted = (segment.segment_id, segment.lane.agreement_id, segment.slots, origin)
         if said != wanted:
             raise VerificationError("a receipt is of another segment, agreement or log than what was sent")
         return Answer(

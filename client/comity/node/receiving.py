@@ -91,6 +91,7 @@ class Receiver:
             spawn=self._background.start,
         )
         self._caught_up = False
+        self._incarnation = b""
         self._sessions = 0
         self._gave_up = False
         self._closing = False
@@ -201,6 +202,8 @@ class Receiver:
             if frames:
                 frame = frames.popleft()
                 self._held_bytes -= frame.ByteSize()
+                if not self._mirror.follows(self._incarnation) and not await self._refreshed():
+                    return True
                 opened = await self._opened(frame, urgent)
                 if opened is not None:
                     self._begin(frame, opened)
@@ -287,10 +290,16 @@ class Receiver:
         """Say whether a verified entry says what the broker said; an alarm where it does not."""
         (entry,) = self._mirror.entries(claim.agreement_id, claim.log_index, 1)
         wrong = contradiction(claim, entry, party=self._identity.party, node=self._identity.name)
-        if wrong:
+        if wrong and not self._was_lost(claim):
             kind = AlarmKind.NOT_ADMITTED if claim.said is Said.DELIVERED else AlarmKind.FALSE_REASON
             self._mirror.raise_alarm(kind, claim.agreement_id, f"entry {claim.log_index}", wrong)
-        return not wrong
+        return not wrong or self._was_lost(claim)
+
+    def _was_lost(self, claim: Claim) -> bool:
+        """Say whether the claim is of an entry that a restored broker has lost, and that said the same."""
+        mine = {"party": self._identity.party, "node": self._identity.name}
+        lost = self._mirror.lost_at(claim.agreement_id, claim.log_index)
+        return any(not contradiction(claim, entry, **mine) for entry in lost)
 
     # --- from the broker (Listener) ---------------------------------------------------------------------------------
 
@@ -298,6 +307,13 @@ class Receiver:
     def busy(self) -> bool:
         """Say whether reports are being worked on."""
         return self._showing.busy or any(self._frames)
+
+    def incarnation(self, incarnation: bytes) -> None:
+        """Take which incarnation the broker is of. One that was restored may not know what we answered: it hands that over again."""
+        if self._incarnation not in {b"", incarnation}:
+            for digest in tuple(self._acks.unconfirmed):
+                self.confirmed(digest)
+        self._incarnation = incarnation
 
     def began(self) -> Sequence[SignedAck]:
         """Forget what a session before was handed: it comes again. Give what was not confirmed."""

@@ -17,6 +17,7 @@ from comity.errors import (
     ErrorCode,
     MalformedError,
     NotFoundError,
+    StorageError,
     UnreachableError,
     VerificationError,
 )
@@ -25,9 +26,10 @@ from comity.node.agreement_texts import Text, check_digest, text_of
 from comity.node.agreements import KINDS, AgreementFold, brought_by
 from comity.node.alarms import AlarmKind
 from comity.node.connection import Connection
+from comity.node.continuing import Vouch, check_broker_signed
 from comity.node.entries import MirroredEntry
 from comity.node.following import Fetched, Followed, follow
-from comity.node.logs import OPERATIONS, ForkError, LogPin, check_keys, check_note
+from comity.node.logs import OPERATIONS, ForkError, LeftLog, LogPin, check_keys, check_note
 from comity.node.mirror_state import KEYS, Mirrored, MirrorState
 from comity.node.mirror_store import MirrorStore
 from comity.v1 import agreement_pb2, audit_pb2
@@ -62,9 +64,11 @@ class Refresher:
         state = self._state
         try:
             fetched = await self._follow(Followed(KEYS, (), state.party, state.tls_name))
-            for entry in state.store.entries(KEYS, fetched.pin.origin, state.keys.size, fetched.pin.size):
+            for entry in state.store.entries(KEYS, fetched.pin, state.keys.size, fetched.pin.size):
                 state.keys.take(entry)
             check_keys(fetched.pin, state.broker, state.keys.directory)
+            for one in fetched.continued:
+                check_broker_signed(one.statement, state.broker, state.keys.directory)
         except (VerificationError, MalformedError) as error:
             # The fold may hold entries that are not pinned: begin again from what is.
             state.load()
@@ -115,7 +119,7 @@ class Refresher:
             await self.agreement(first.document.under.agreement)
         pin = await self._pinned(first)
         fold = state.folds.get(name) or AgreementFold.begun(first, state.party, pin, state.find)
-        entries = state.store.entries(name, pin.origin, fold.taken, pin.size, KINDS)
+        entries = state.store.entries(name, pin, fold.taken, pin.size, KINDS)
         if any(entry.shared().get("key_log_size", 0) > state.keys.size for entry in entries):
             # The agreement's log went on after the key log was fetched.
             await self.keys()
@@ -145,7 +149,7 @@ class Refresher:
         parties = tuple(sorted(first.document.parties))
         fetched = await self._follow(Followed(name, parties, state.party, state.tls_name))
         if fetched.first_new == 0:
-            (opening,) = state.store.entries(name, fetched.pin.origin, 0, 1)
+            (opening,) = state.store.entries(name, fetched.pin, 0, 1)
             check_digest(name, first.data, opening)
             state.store.put_document(name, first.data)
         check_keys(fetched.pin, state.broker, state.keys.directory)
@@ -192,31 +196,68 @@ class Refresher:
         pin = None if mirrored is None else mirrored.pin
         before = b"" if mirrored is None else mirrored.shown
         try:
-            fetched = await follow(self._connection, self._writing, followed, pin)
-            if mirrored is not None:
+            fetched = await follow(self._connection, self._writing, followed, pin, self._vouch(followed, pin))
+            if fetched.continued:
+                self._went_on(followed.name, pin, fetched)
+            elif mirrored is not None:
                 _check_shown(mirrored, before, fetched.pin)
         except ForkError as error:
             self._state.forked(followed.name, error)
             await self._present(followed, pin)
             raise
+        except StorageError as error:
+            if error.code is ErrorCode.LOG_FROZEN and pin is not None and pin.note:
+                # A restore names what its nodes held: the broker keeps the longest tree it was shown.
+                await self._answer(followed, pin)
+            raise
         return fetched
+
+    def _vouch(self, followed: Followed, pin: LogPin | None) -> Vouch:
+        """Give what checks the signature of CONTINUES: at the first fetch of the key log its own fold does, afterwards."""
+        if followed.name == KEYS and pin is None:
+            return lambda _: None
+        state = self._state
+        return lambda statement: check_broker_signed(statement, state.broker, state.keys.directory)
+
+    def _went_on(self, name: str, before: LogPin | None, fetched: Fetched) -> None:
+        """Fold again what a restored broker kept, and say what it lost."""
+        self._state.load()
+        if before is None:
+            return
+        left = next((one for one in fetched.pin.before if one.origin == before.origin), None)
+        if left is not None:
+            self._state.raise_alarm(
+                AlarmKind.RESTORED, name, fetched.pin.origin, told_of(self._state.store, name, left)
+            )
 
     async def _present(self, followed: Followed, pin: LogPin | None) -> None:
         """Show the broker our newest note: its answer is evidence too. Whatever it is, the fork stands."""
-        if pin is None or not pin.note:
-            return
+        if pin is not None and pin.note:
+            self._state.keep_evidence(followed.name, *await self._answer(followed, pin))
+
+    async def _answer(self, followed: Followed, pin: LogPin) -> tuple[str, bytes]:
+        """Show our newest note; gives what the broker answered, in words, and the note it showed."""
         request = audit_pb2.PresentCheckpointRequest(log=followed.selector, checkpoint=pin.note)
         try:
             reply = await self._connection.call(self._connection.audit.PresentCheckpoint, request)
         except ComityError as refused:
-            answer, note = f"the broker answered {refused.code.name} to our checkpoint", b""
-        else:
-            answer, note = "the broker says that it extends our checkpoint", reply.checkpoint
-        self._state.keep_evidence(followed.name, answer, note)
+            return f"the broker answered {refused.code.name} to our checkpoint", b""
+        return "the broker says that it extends our checkpoint", reply.checkpoint
 
     def _require_party(self, document: Document) -> None:
         if self._state.party not in document.parties:
             raise AccessError(f"{self._state.party} is no party of {document.id}", code=ErrorCode.NOT_A_PARTY)
+
+
+def told_of(store: MirrorStore, name: str, left: LeftLog) -> str:
+    """Say what a restored broker kept of a log and what it lost, in words."""
+    lost = store.lost_kinds(left)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in lost.items())
+    what = f"the broker was restored from a backup and goes on after entry {left.end - 1}"
+    what += (
+        f"; it lost {sum(lost.values())} entries that are here: {kinds}" if lost else "; nothing that is here is lost"
+    )
+    return f"{what}. A liaison of each party confirms it: comity agreement confirm-log {name}" if name else what
 
 
 def _check_shown(mirrored: Mirrored, before: bytes, pin: LogPin) -> None:
@@ -228,8 +269,10 @@ def _check_shown(mirrored: Mirrored, before: bytes, pin: LogPin) -> None:
         if not note:
             continue
         shown = check_note(pin, note)
-        if shown.size > pin.size:
+        if shown.size > pin.tree_size:
             if note == before:
-                raise ForkError(pin.origin, f"a tree of {shown.size} entries was shown before, now {pin.size}", note)
+                raise ForkError(
+                    pin.origin, f"a tree of {shown.size} entries was shown before, now {pin.tree_size}", note
+                )
         elif mirrored.roots.root(shown.size) != shown.root:
             raise ForkError(pin.origin, f"another tree of {shown.size} entries was shown before", note)

@@ -35,6 +35,7 @@ from comity.node.logged_texts import Texts
 from comity.node.mirror import Mirror
 from comity.node.replaying import GAPS, LogReplay, Replayed
 from comity.verify.bundle import Log, Report, read_file
+from comity.verify.chain import Chain
 from comity.verify.records import FormError
 from comity_policy.recorded import Gap
 
@@ -88,9 +89,9 @@ def bundle_evidence(folder: Path) -> BundleEvidence:
     return found
 
 
-def bundle_entries(log: Log, evidence: BundleEvidence) -> Iterator[LoggedEntry]:
-    """Give the entries of a log of a bundle, with the manifests that lie beside it."""
-    for entry in log.entries:
+def bundle_entries(log: Log, evidence: BundleEvidence, logs: Iterable[Log] = ()) -> Iterator[LoggedEntry]:
+    """Give the entries of a log of a bundle, after those of the logs it continues, with the manifests that lie beside it."""
+    for entry in Chain(log, logs).entries:
         own = {party: body for party, body in entry.bodies.items() if party != SHARED}
         manifests: dict[int, Evidence] = {}
         if entry.kind in SUBMISSIONS and entry.shared:
@@ -110,10 +111,10 @@ def umbrella_logs(logs: Iterable[Log]) -> list[Log]:
     return [log for log in logs if log.origin in named]
 
 
-def bundle_life(texts: Texts, log: Log) -> LoggedLife:
+def bundle_life(texts: Texts, log: Log, logs: Iterable[Log]) -> LoggedLife:
     """Give the steps of a log of a bundle; raises VerificationError where they do not follow from one another."""
     life = LoggedLife(texts)
-    for entry in bundle_entries(log, {}):
+    for entry in bundle_entries(log, {}, logs):
         life.take(entry)
     return life
 
@@ -176,14 +177,15 @@ def replay_bundle(folder: Path, logs: Iterable[Log]) -> BundleReplay:
         evidence, cards = bundle_evidence(folder), bundle_cards(folder)
     for log in umbrella_logs(named):
         with found.reading(log.origin):
-            umbrellas[log.origin] = bundle_life(bundle_texts(folder), log)
+            umbrellas[log.origin] = bundle_life(bundle_texts(folder), log, every)
     for log in named:
         offices = folded_offices(cards, every, log)
         replaying = LogReplay(bundle_texts(folder), umbrellas=umbrellas, offices=offices)
         with found.reading(log.origin):
-            for entry in bundle_entries(log, evidence):
+            for entry in bundle_entries(log, evidence, every):
                 done = replaying.take(entry)
-                if done is not None:
+                # What a log continues is told where it stands.
+                if done is not None and done.log_index >= log.first:
                     found.take(log.origin, done)
     return found
 
@@ -217,7 +219,7 @@ def mirror_lives(mirror: Mirror, agreement_id: str) -> dict[str, LoggedLife]:
     life = LoggedLife(Texts(mirror.agreement(under.agreement).texts.values()))
     for entry in _mirrored(mirror, under.agreement):
         life.take(_logged(entry, {}))
-    return {pin.origin: life}
+    return dict.fromkeys(pin.origins, life)
 
 
 def mirror_offices(mirror: Mirror) -> Offices:

@@ -46,6 +46,7 @@ from comity.node.pipeline import Pipeline
 from comity.node.publishing import Outgoing, Publisher
 from comity.node.receipting import Answer, Receipting
 from comity.node.receipts import Receipt, Sent
+from comity.node.republishing import Republishing
 from comity.node.resealing import LANE_BROKE, Resealing
 from comity.node.sealing import Sealed, Sealing
 from comity.report import Report
@@ -95,6 +96,8 @@ class Sender:
                 ended=self.ended,
                 troubled=self.troubled,
                 backoff=Backoff(random_bytes),
+                knows=self._knows,
+                restored=self._restored,
             )
             for urgent, connection in zip((False, True), connections, strict=True)
         }
@@ -105,6 +108,7 @@ class Sender:
             publisher=self._publishers.__getitem__,
             handed_back=self._handed_back,
         )
+        self._republishing = Republishing(mirror, outbox, self._pipeline, refresh, self._pipeline.send_first)
         self._awaiting = Awaiting(
             outbox,
             mirror=mirror,
@@ -128,6 +132,7 @@ class Sender:
         """Send again what nobody answered, and begin to take reports. Sealed bytes whose reports expired are let go."""
         await self._awaiting.leave_dead_lanes()
         await self._pipeline.on_disk(self._outbox.drop_expired, self._now_ms())
+        await self._republishing.look()
         unanswered = await self._pipeline.on_disk(self._outbox.unanswered)
         self._pipeline.send_again(await self._attaching.start(self._background, unanswered))
         self._pipeline.start(self._background)
@@ -267,6 +272,14 @@ class Sender:
     def clear(self, pending: Pending) -> Cleared:
         """Decide a report as of now; raises what refuses it."""
         return self._egress.clear(pending.report, pending.agreement_id).but(pending.late)
+
+    # --- a broker that was restored ---------------------------------------------------------------------------------
+
+    def _knows(self, incarnation: bytes) -> bool:
+        return self._republishing.knows(incarnation)
+
+    async def _restored(self, incarnation: bytes) -> None:
+        await self._republishing.restored(incarnation)
 
     # --- answers ----------------------------------------------------------------------------------------------------
 

@@ -49,6 +49,9 @@ class Listener(Protocol):
     def busy(self) -> bool:
         """Say whether reports are being worked on."""
 
+    def incarnation(self, incarnation: bytes) -> None:
+        """Take which incarnation the broker is of, before the session begins."""
+
     def began(self) -> Sequence[SignedAck]:
         """Take that a new session began; give the acknowledgements to be sent again."""
 
@@ -236,6 +239,7 @@ class Subscription:
             case "opened":
                 self._backoff.succeeded()
                 session.number = response.opened.session
+                self._listener.incarnation(response.opened.incarnation)
                 session.acks.extendleft(reversed(self._listener.began()))
                 self._changed.set()
                 self._beat(session, response.opened.deadline.ToMilliseconds() / 1000 / _HEARTBEATS_A_DEADLINE)

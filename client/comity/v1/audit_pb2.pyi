@@ -58,8 +58,13 @@ class GetCheckpointRequest(_message.Message):
 
     LOG_FIELD_NUMBER: _builtins.int
     KNOWN_SIZE_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
     known_size: _builtins.int
     """The size of a tree the caller has verified; 0 for none."""
+    incarnation: _builtins.bytes
+    """The incarnation of the log that known_size is about, 16 bytes; empty: the present one. Where it is an earlier one that a
+    restore left behind, no consistency is proved: the entry CONTINUES says what became of it.
+    """
     @_builtins.property
     def log(self) -> Global___LogSelector:
         """Which log."""
@@ -69,10 +74,11 @@ class GetCheckpointRequest(_message.Message):
         *,
         log: Global___LogSelector | None = ...,
         known_size: _builtins.int = ...,
+        incarnation: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["log", b"log"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["known_size", b"known_size", "log", b"log"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incarnation", b"incarnation", "known_size", b"known_size", "log", b"log"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -87,10 +93,15 @@ class GetCheckpointResponse(_message.Message):
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     BROKER_TIME_FIELD_NUMBER: _builtins.int
+    FIRST_LOG_INDEX_FIELD_NUMBER: _builtins.int
     checkpoint: _builtins.bytes
     """The signed note: origin, size, root, both log signatures."""
     broker_time: _builtins.int
     """The broker's time when it answered, Unix milliseconds, for whoever looks whether clocks agree. Nothing is decided by it."""
+    first_log_index: _builtins.int
+    """The log_index of the tree's first leaf: above 0 where a restore continued an earlier log, whose entries come before it and
+    whose entry at this place is CONTINUES. A reader checks all of it against that entry.
+    """
     @_builtins.property
     def consistency(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """RFC 6962 consistency proof from known_size; empty when that is 0 or the size itself."""
@@ -101,10 +112,11 @@ class GetCheckpointResponse(_message.Message):
         checkpoint: _builtins.bytes = ...,
         consistency: _abc.Iterable[_builtins.bytes] | None = ...,
         broker_time: _builtins.int = ...,
+        first_log_index: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["broker_time", b"broker_time", "checkpoint", b"checkpoint", "consistency", b"consistency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["broker_time", b"broker_time", "checkpoint", b"checkpoint", "consistency", b"consistency", "first_log_index", b"first_log_index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -180,7 +192,7 @@ class LogEntry(_message.Message):
     ENTRY_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
     log_index: _builtins.int
-    """Its index."""
+    """Its index, counted over all incarnations of the log."""
     entry: _builtins.bytes
     """The exact entry, a PAE."""
     @_builtins.property

@@ -23,7 +23,7 @@ from comity.verify.trees import TILE_WIDTH, leaf_hash, read_bundle, root_of, til
 
 Code = StrEnum(
     "Code",
-    "NOTE TREE CONSISTENCY ENTRY COMMITMENT BODY PARTS RECORDS NUMBERING AGREEMENT ROOTS KEY_LOG LOG_OPENED LOG_KEYS STATEMENT "
+    "NOTE TREE CONSISTENCY CONTINUES ENTRY COMMITMENT BODY PARTS RECORDS NUMBERING AGREEMENT ROOTS KEY_LOG LOG_OPENED LOG_KEYS STATEMENT "
     "KEY_STATUS UMBRELLA UMBRELLA_LOG GOVERNING CONTESTED RECEIPT ENVELOPE APPROVAL PORTIONS CLAUSES OUTCOME DELIVERED ACKNOWLEDGED "
     "NOT_DELIVERED TAKEN_BACK",
 )
@@ -83,13 +83,17 @@ class Entry:
 
 
 class Log:
-    """One origin's folder, read and checked. `parties` are those of its entries, none but in an agreement's log."""
+    """One origin's folder, read and checked. `parties` are those of its entries, none but in an agreement's log.
+
+    `first` is the index of its first entry: not 0 where it continues another log.
+    """
 
     def __init__(self, folder: Path, origin: str, report: Report) -> None:
         self.folder, self.origin, self.report = folder, origin, report
         self.kind = [*origin.split("/"), ""][1]
         self.entries: list[Entry] = []
         self.leaves: list[bytes] = []
+        self.first = 0
         self.parties: list[str] = []
         with report.expect(Code.NOTE, origin):
             require(self.kind in TABLE, f"{origin} is no log of this release")
@@ -111,7 +115,7 @@ class Log:
             require(data is not None, f"entry bundle {number} is missing")
             for entry in read_bundle(data or b"", width):
                 self.leaves.append(leaf_hash(entry))
-                with self.report.expect(Code.ENTRY, self.origin, len(self.leaves) - 1):
+                with self.report.expect(Code.ENTRY, self.origin, self.first + len(self.leaves) - 1):
                     self._read_entry(entry)
         require(root_of(self.leaves) == root, "the entries have another root than the checkpoint states")
         level, hashes = 0, self.leaves
@@ -123,10 +127,13 @@ class Log:
             level, hashes = level + 1, [root_of(tile) for tile in tiles if len(tile) == TILE_WIDTH]
 
     def _read_entry(self, data: bytes) -> None:
-        index, (label, number, kind, *items) = len(self.leaves) - 1, split_pae(data)
+        label, number, kind, *items = split_pae(data)
+        if len(self.leaves) == 1 and kind == b"CONTINUES":
+            self.first = int.from_bytes(number, "big")
+        index = self.first + len(self.leaves) - 1
         names = [name.decode() for name in items[1::2]]
         self.parties = self.parties or names
-        entry = Entry(index, kind.decode(), self.leaves[index])
+        entry = Entry(index, kind.decode(), self.leaves[-1])
         require(label == b"comity/v1/audit-entry" and number == index.to_bytes(8, "big"), "an entry has another number")
         require(entry.kind in TABLE[self.kind], f"{entry.kind} is no event of this log")
         good = names == sorted(set(names)) == self.parties and all(re.fullmatch("[A-Z]{3}", name) for name in names)

@@ -85,8 +85,9 @@ class Verification:
         if not named:
             return
         log, index = named[0], receipt["log_index"]
+        leaf = index - log.log.first
         with self.report.expect(Code.RECEIPT, receipt["origin"], index):
-            same = log.log.leaves[index : index + 1] == [receipt["leaf_hash"]]
+            same = leaf >= 0 and log.log.leaves[leaf : leaf + 1] == [receipt["leaf_hash"]]
             require(same, "the log has another entry at the receipt's place")
             entry = next(one for one in log.log.entries if one.index == index)
             if not entry.shared:

@@ -21,6 +21,7 @@ _CAVEATS: Final = ("release-authority", "security-authority", "plenipotentiary")
 # The types of step that a kind of entry may hold, and the roles that may take them.
 STEPS: Final = {
     "LOG_OPENED": (("log-opened",), _FULL),
+    "LOG_CONFIRMED": (("log-confirmed",), _LIAISON),
     "AGREEMENT_PROPOSED": (("propose",), _LIAISON),
     "AGREEMENT_COUNTERED": (("counter",), _LIAISON),
     "AGREEMENT_INITIALLED": (("initial",), _LIAISON),
@@ -81,12 +82,16 @@ class Versions:
         self._versions: dict[str, _Version] = {}
         self._on_its_way, self._replaced, self._logged, self.left = "", set[str](), set[str](), set[str]()
 
+    def continued(self) -> None:
+        """Take that the log goes on after a restore: nobody has confirmed that yet."""
+        self._logged = set()
+
     def take(self, word: str, fields: dict[str, Any], digest: str, at: int, document: dict[str, Any] | None) -> None:
         """Take a step of that digest and time; `document` is the text it names, where it is here."""
         text, party = str(fields["agreement_digest"]), str(fields["party"])
         if word in _BRINGING and not (word == "notes" and text == self._on_its_way):
             self._bring(text, document, annex=word == "notes")
-        self._logged |= {party} if word == "log-opened" else set()
+        self._logged |= {party} if word in ("log-opened", "log-confirmed") else set()
         self.left |= {party} if word in _LEAVING else set()
         version = self._versions.get(text)
         if version is None:

@@ -19,6 +19,7 @@ agreement  AGREEMENT_PROPOSED AGREEMENT_COUNTERED AGREEMENT_INITIALLED AGREEMENT
            AGREEMENT_COMPLETED AGREEMENT_RECEIVED AGREEMENT_ACCEDED AGREEMENT_AMENDED AGREEMENT_NOTED AGREEMENT_RENEWED
            AGREEMENT_RENEWAL_OBJECTED AGREEMENT_NOTICE_GIVEN AGREEMENT_WITHDRAWN AGREEMENT_SUSPENDED AGREEMENT_RESUMED
            AGREEMENT_CAVEAT_WITHDRAWN DISPUTE_OPENED DISPUTE_CLOSED: STEP statement |
+agreement  CONTINUES LOG_CONFIRMED: STEP statement |
 agreement  AGREEMENT_CAVEAT_ADDED: STEP statement | caveat salt
 agreement  UMBRELLA_CHANGED: CALL state_epoch umbrella umbrella_origin umbrella_log_index |
 agreement  SUBMIT_ACCEPTED SUBMIT_REJECTED: CALL received_at key_log_size state_epoch class origin_epoch first_origin_sequence segment_id
@@ -43,6 +44,7 @@ operations ADMIN_ACTION: CALL action object outcome |
 operations CLOCK_STEPPED: time before after |
 operations REJECTED: CALL agreement object ranges reason |
 keys operations LOG_OPENED: time origin log_vkeys broker |
+keys operations CONTINUES: time statement |
 agreement keys FORK_SEEN: CALL object seen own |
 agreement keys operations LOG_FROZEN: CALL reason |
 agreement keys operations AUDIT_FAILURE: time reason |

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from comity.verify.bundle import Code, Entry, Log, read_file
+from comity.verify.chain import Chain
 from comity.verify.handled import Handed
 from comity.verify.keys import Key, KeyLog, Listing, Statement
 from comity.verify.records import read, require
@@ -25,7 +26,7 @@ from comity.verify.taken_back import TakenBack, slots_of
 from comity.verify.texts import STEP_TYPES, Texts
 
 Node = tuple[str, str]
-_TERMS: Final = ("agreement", "origin", "log_vkeys", "anchor_slot", "anchor_key")
+_pairs = list[tuple[int, int]]
 _LANE: Final = ("origin_epoch", "class", "first_origin_sequence")
 _SUBMITS: Final = ("SUBMIT_ACCEPTED", "SUBMIT_REJECTED")
 _POLICY, _REPLAYED, _GAP, _STANZAS, _CAME_PRUNED, _GRACE_MS, _LATE_MS = 2, 3, 9, 12, 6, 30_000, 60_000
@@ -56,35 +57,43 @@ class AgreementLog:
         self.folder, self.log, self.keys = folder, log, KeyLog()
         self.segments: dict[str, Segment] = {}
         self._compromised: dict[bytes, int] = {}
-        self._places: list[tuple[int, int]] = []
-        self._changes: list[tuple[int, int]] = []
+        self._places, self._changes, self._above = _pairs(), _pairs(), _pairs()
         self._delivered: dict[tuple[Node, str, str], set[int]] = {}
         self._lanes: dict[tuple[Any, ...], tuple[int, set[int]]] = {}
-        self._next, self._time, self.blind, self._deaf, self._logs = 1, 0, False, False, tuple(logs)
+        self._next, self._time, self.blind, self._deaf = 1, 0, False, False
+        self._logs, self._restored, self._going_on = tuple(logs), False, set[tuple[Any, ...]]()
         self._umbrella_at: int | None = None
-        self._above: list[tuple[int, int]] = []
         self._versions, self._taken_back, self._handed = Versions(), TakenBack(), Handed()
-        self._suspended = set[str]()
-        found = len(log.report.findings)
+        self._suspended, found = set[str](), len(log.report.findings)
+        with self.expect(Code.CONTINUES):
+            self.chain = Chain(log, self._logs)
+        self.judged = len(log.report.findings) == found
+        if not self.judged:
+            return
         with self.expect(Code.AGREEMENT):
             self._read_agreement()
             with self.expect(Code.ROOTS):
                 self._read_roots(roots)
                 with self.expect(Code.KEY_LOG):
-                    (self.key_log,) = (one for one in self._logs if one.origin.startswith(f"{self.host}/keys/"))
+                    name = f"{self.host}/keys/{log.origin.rpartition('/')[2]}"
+                    (self.key_log,) = (one for one in self._logs if one.origin == name)
+                    self.key_chain = Chain(self.key_log, self._logs)
                     self._fold()
         self.judged = len(log.report.findings) == found
         if not self.judged:
             return
-        with self.expect(Code.LOG_OPENED):
-            self._check_opening()
+        for one in (self.chain, self.key_chain):
+            with self.expect(Code.LOG_OPENED):
+                one.check_terms(self.terms["agreement"])
+            with self.expect(Code.CONTINUES):
+                one.check(key for listing in self.keys.listings[self.broker] for key in listing.keys.values())
         with self.expect(Code.LOG_KEYS):
             listed = {key.public for key in self.keys.listings[self.broker][-1].keys.values() if key.role == "log"}
             used = {key.bare for one in (log, self.key_log) for key in one.policy.logs}
             require(used <= listed, "the broker's newest bundle lists other log keys")
         with self.expect(Code.KEY_STATUS):
             self._read_revocations()
-        for entry in log.entries:
+        for entry in self.chain.entries:
             self._walk(entry, entry.shared)
 
     def expect(self, code: Code, entry: Entry | None = None) -> AbstractContextManager[None]:
@@ -104,7 +113,7 @@ class AgreementLog:
     # --- before the walk --------------------------------------------------------------------------------------------
 
     def _read_agreement(self) -> None:
-        opened, self.host = self.log.entries[0], self.log.origin.split("/")[0]
+        opened, self.host = self.chain.entries[0], self.log.origin.split("/")[0]
         require(opened.kind == "LOG_OPENED" and opened.shared, "entry 0 does not open the log, or was not presented")
         self.terms = opened.shared
         self.texts = Texts(self.folder, self.terms["agreement_digest"], self.log.report)
@@ -127,31 +136,20 @@ class AgreementLog:
 
     def _fold(self) -> None:
         require(self.key_log.entries, "the key log could not be read")
-        for entry in self.key_log.entries:
+        for entry in self.key_chain.entries:
             with self.log.report.expect(Code.KEY_LOG, self.key_log.origin, entry.index):
                 require(entry.shared, "an entry of the key log was not presented")
-                if "statement" in entry.shared:
+                if "statement" in entry.shared and entry.kind != "CONTINUES":
                     one = Statement(entry.shared["statement"])
                     require((entry.kind == "KEY_REVOKED") == (one.fields["type"] == "revocation"), "another statement")
                     self.keys.apply(entry.index, entry.shared["time"], one)
                     self._changes.append((entry.index, entry.shared["time"]))
 
-    def _check_opening(self) -> None:
-        for log in (self.log, self.key_log):
-            opened = log.entries[0].shared
-            same = opened["origin"] == log.origin and sorted(opened["log_vkeys"]) == sorted(map(str, log.policy.logs))
-            require(same, f"entry 0 of {log.origin} names another origin or other keys than its checkpoint")
-        for entry in self.log.entries:
-            if entry.kind == "LOG_OPENED":
-                said = [entry.shared, *(Statement(one).fields for one in entry.shared["statements"])]
-                same = all(one[term] == self.terms[term] for one in said for term in _TERMS)
-                require(same, "other terms of the log than entry 0 states")
-
     def _read_revocations(self) -> None:
-        for entry in self.log.entries:
+        for entry in self.chain.entries:
             if entry.kind == "KEY_REVOKED" and entry.shared:
                 place, fields = entry.shared["key_log_index"], Statement(entry.shared["statement"]).fields
-                same = self.key_log.entries[place].shared["statement"] == entry.shared["statement"]
+                same = self.key_chain.entries[place].shared["statement"] == entry.shared["statement"]
                 require(same, "a revocation is not the one the key log has there")
                 self._compromised[bytes.fromhex(fields["key"])] = fields["compromised_at"]
                 self._places.append((place, entry.index))
@@ -179,6 +177,10 @@ class AgreementLog:
                     self._check_statement(entry, Statement(one), own)
                 with self.expect(Code.NOT_DELIVERED, entry):
                     self._handed.check(entry.kind, one, sure=not (self.blind or self._deaf))
+        if entry.kind == "CONTINUES":
+            # Of every lane numbers may have been lost, and every party has to confirm the log.
+            self._restored, self._going_on = True, set(self._lanes)
+            self._versions.continued()
         if "umbrella" in body:
             with self.expect(Code.UMBRELLA, entry):
                 self._follow(entry, body)
@@ -201,7 +203,7 @@ class AgreementLog:
         """Hold the orders of the two logs together: what one has, the other knows within the grace of one broker's clock."""
         number = len(self._changes) if size is None else bisect_left(self._changes, (size, 0))
         fresh = all(time <= at + _GRACE_MS for _, at in self._changes[number : number + 1])
-        fresh = fresh and (size or 0) <= len(self.key_log.entries)
+        fresh = fresh and (size or 0) <= len(self.key_chain.entries)
         require(fresh, "the entry did not know what the key log had, or the bundle's key log is older than the entry")
         here = {place for place, at in self._places if at < index}
         mine = ((place, at) for place, party, at in self.keys.revocations if party in self.log.parties)
@@ -219,6 +221,9 @@ class AgreementLog:
             self._next += count
         lane = (body["actor"]["party"], body["actor"]["node"], body["origin_epoch"], body["class"])
         following, ahead = self._lanes.get(lane, (1, set()))
+        if lane in self._going_on or (self._restored and lane not in self._lanes):
+            following = max(following, body["first_origin_sequence"])
+        self._going_on.discard(lane)
         for slot in range(slots):
             number, code = body["first_origin_sequence"] + slot, refusals.get(slot, 0)
             ended = number < following or number in ahead
@@ -246,11 +251,11 @@ class AgreementLog:
         above = [one for one in self._logs if one.origin == body["umbrella_origin"]]
         with self.expect(Code.UMBRELLA_LOG, entry):
             require(above or before is not None, "the umbrella's log is not here: how it stood is its broker's word")
-        for log in above:
-            (at,) = (one for one in log.entries if one.index == place)
+        for entries in (Chain(log, self._logs).entries for log in above):
+            (at,) = (one for one in entries if one.index == place)
             good = at.kind in STEPS or at.kind == "KEY_REVOKED"
             require(good and at.shared.get("time", 0) <= body["time"], "no step of the umbrella, or a later one")
-            steps = (one for one in log.entries if one.kind in STEPS and one.shared)
+            steps = (one for one in entries if one.kind in STEPS and one.shared)
             self._above = [(one.shared["time"], one.index) for one in steps]
 
     def _check_umbrella(self, body: dict[str, Any]) -> None:

@@ -6,6 +6,9 @@ outcomes = storage.writer.commit(units)
 
 from __future__ import annotations
 
+from comity_broker.storage.sqlite.continuing import begin_incarnation
+from comity_broker.storage.sqlite.copying import StoreCopy, copy_store
+from comity_broker.storage.sqlite.directory import DirectoryLock
 from comity_broker.storage.sqlite.opening import SqliteStorage, open_storage
 
-__all__ = ["SqliteStorage", "open_storage"]
+__all__ = ["DirectoryLock", "SqliteStorage", "StoreCopy", "begin_incarnation", "copy_store", "open_storage"]

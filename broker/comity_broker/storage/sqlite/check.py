@@ -10,6 +10,7 @@ SQLite's own check holds a snapshot.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,10 +19,22 @@ import apsw
 from comity.errors import ComityError
 from comity.verify.trees import Frontier, leaf_hash
 from comity_broker.storage.sqlite.connection import disk_errors, open_reader
-from comity_broker.storage.sqlite.schema import HEADS, Numbered, numbered_of
+from comity_broker.storage.sqlite.schema import HEADS, Numbered, hashes_of, numbered_of
 
 PAGE_ROWS: Final = 2_048
 FINDINGS_LIMIT: Final = 100
+_LEFT: Final = "SELECT incarnation, log_first, frontier, root FROM continued WHERE shard = ? ORDER BY incarnation"
+
+
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """The log of one incarnation: its entries by index, and the edge of its tree."""
+
+    shard: int
+    incarnation: int
+    entries: range
+    frontier: tuple[bytes, ...]
+    root: bytes
 
 
 def check_store(path: Path, vfs: str | None = None) -> list[str]:
@@ -54,10 +67,20 @@ def _findings(connection: apsw.Connection) -> Iterator[str]:
 
 
 def _log_findings(connection: apsw.Connection, shard: Numbered) -> Iterator[str]:
-    frontier, size = Frontier(), shard.head.leaf_next
-    key = (shard.number, shard.incarnation)
-    for first in range(0, size, PAGE_ROWS):
-        upto = min(first + PAGE_ROWS, size)
+    head, key = shard.head, (shard.number,)
+    left = connection.execute(_LEFT, key)
+    trees = [*((row[0], row[1], hashes_of(row[2]), row[3]) for row in left)]
+    trees.append((shard.incarnation, head.log_first, head.frontier, head.root))
+    ends = [*(tree[1] for tree in trees[1:]), head.leaf_next]
+    for (incarnation, first, hashes, root), end in zip(trees, ends, strict=True):
+        tree = _Tree(shard.number, incarnation, range(first, end), hashes, root)
+        yield from _tree_findings(connection, tree)
+
+
+def _tree_findings(connection: apsw.Connection, tree: _Tree) -> Iterator[str]:
+    frontier, key = Frontier(), (tree.shard,)
+    for first in range(tree.entries.start, tree.entries.stop, PAGE_ROWS):
+        upto = min(first + PAGE_ROWS, tree.entries.stop)
         rows = _page(connection, "entry", "log_index, entry, leaf_hash", key, range(first, upto))
         if [row[0] for row in rows] != list(range(first, upto)):
             yield f"log entries {first} to {upto - 1} are not all there, so nothing further of this log was compared"
@@ -67,9 +90,9 @@ def _log_findings(connection: apsw.Connection, shard: Numbered) -> Iterator[str]
             if found != stored:
                 yield f"log entry {log_index} does not have its leaf hash"
         frontier, full = frontier.append(hashes)
-        yield from _tile_findings(connection, key, full)
-    if size and (frontier.hashes, frontier.root) != (shard.head.frontier, shard.head.root):
-        yield f"the head's frontier or root is not that of its {size} entries"
+        yield from _tile_findings(connection, (tree.shard, tree.incarnation), full)
+    if tree.entries and (frontier.hashes, frontier.root) != (tree.frontier, tree.root):
+        yield f"the head's frontier or root is not that of its {len(tree.entries)} entries"
 
 
 def _tile_findings(
@@ -101,10 +124,9 @@ def _item_findings(connection: apsw.Connection, shard: Numbered) -> Iterator[str
 def _page(
     connection: apsw.Connection, table: str, columns: str, key: Sequence[int], numbers: range
 ) -> list[tuple[Any, ...]]:
-    """Give the rows whose first column, the number within the key, is in a range, ascending."""
+    """Give the rows whose first column, the number within the shard, is in a range, ascending."""
     number = columns.split(",", 1)[0]
-    owner = "shard = ?" if len(key) == 1 else "shard = ? AND incarnation = ?"
-    statement = f"SELECT {columns} FROM {table} WHERE {owner} AND {number} >= ? AND {number} < ? ORDER BY {number}"  # noqa: S608 - all values are bound
+    statement = f"SELECT {columns} FROM {table} WHERE shard = ? AND {number} >= ? AND {number} < ? ORDER BY {number}"  # noqa: S608 - all values are bound
     return list(connection.execute(statement, (*key, numbers.start, numbers.stop)))
 
 
@@ -115,17 +137,14 @@ def _misplaced(connection: apsw.Connection, shard: Numbered) -> Iterator[str]:
             yield f"{count} {what}"
 
 
-_NO_ENTRY: Final = (
-    "NOT EXISTS (SELECT 1 FROM entry AS e WHERE e.shard = t.shard AND e.incarnation = t.incarnation"
-    " AND e.log_index = t.log_index)"
-)
+_NO_ENTRY: Final = "NOT EXISTS (SELECT 1 FROM entry AS e WHERE e.shard = t.shard AND e.log_index = t.log_index)"
 _NO_SEGMENT: Final = "NOT EXISTS (SELECT 1 FROM segment AS e WHERE e.shard = t.shard AND e.item = t.item)"
 _MISPLACED: Final = (
-    ("log entries beyond the head", "entry", "t.incarnation = s.incarnation AND t.log_index >= s.leaf_next"),
+    ("log entries beyond the head", "entry", "t.log_index >= s.leaf_next"),
     (
         "tiles that the log is too short for",
         "tile",
-        "t.incarnation = s.incarnation AND t.number >= s.leaf_next >> (8 * t.level)",
+        "t.incarnation = s.incarnation AND t.number >= (s.leaf_next - s.log_first) >> (8 * t.level)",
     ),
     ("items beyond the head", "segment", "t.item >= s.item_next"),
     ("items whose log entry is beyond the log", "segment", "t.log_index >= s.leaf_next"),

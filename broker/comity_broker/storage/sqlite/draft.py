@@ -154,11 +154,11 @@ def _check(before: Head, rows: Rows[Any]) -> None:
     ):
         if following < first or numbers != list(range(first, following)):
             raise internal(f"the {what} of {before.shard} do not go from {first} up to {following} without a hole")
-    if (after.shard, after.incarnation) != (before.shard, before.incarnation):
+    if (after.shard, after.incarnation, after.log_first) != (before.shard, before.incarnation, before.log_first):
         raise internal(f"the head of {before.shard} became another's")
     if after.state_epoch < before.state_epoch or after.broker_time < before.broker_time:
         raise internal(f"the epoch or the time of {before.shard} goes back")
-    if [len(one) for one in after.frontier] != [HASH_BYTES] * after.leaf_next.bit_count():
-        raise internal(f"the frontier of {before.shard} does not fit a log of {after.leaf_next}")
+    if [len(one) for one in after.frontier] != [HASH_BYTES] * after.tree_size.bit_count():
+        raise internal(f"the frontier of {before.shard} does not fit a log of {after.tree_size}")
     if any(not before.leaf_next <= row.log_index < after.leaf_next for row in rows.bodies):
         raise internal(f"a body of {before.shard} belongs to no entry of this unit")

@@ -1,7 +1,7 @@
 """The reading side: short reads over one connection that cannot write (design 04, "Inside the broker").
 
 A coroutine here does not suspend: each answer is one statement or one read transaction, ended before it returns, so that
-no snapshot keeps the write-ahead log growing. What a log numbers is that of the shard's present incarnation. The connection
+no snapshot keeps the write-ahead log growing. Tiles are those of the shard's present incarnation. The connection
 belongs to the event loop's thread; `check` opens one of its own in another.
 """
 
@@ -18,6 +18,7 @@ import apsw
 from comity_broker.storage.protocol import (
     BodyRow,
     ConsumerRow,
+    ContinuedRow,
     DocumentRow,
     EntryRow,
     ExceptionRow,
@@ -44,6 +45,7 @@ from comity_broker.storage.sqlite.schema import (
     BATCH,
     BODY,
     CONSUMER,
+    CONTINUED,
     DOCUMENT,
     ENTRY,
     EXCEPTION,
@@ -62,6 +64,7 @@ from comity_broker.storage.sqlite.schema import (
     UMBRELLA,
     UPLOAD,
     Table,
+    hashes_of,
     lane_of,
     numbered_of,
 )
@@ -172,6 +175,11 @@ class SqliteReader:
         """Give SHA-256 leaf hashes from an index on."""
         where = "log_index >= ? ORDER BY log_index LIMIT ?"
         return [row[0] for row in self._all(_select(ENTRY, "leaf_hash", where), shard, first, count)]
+
+    async def continued(self, shard: str) -> list[ContinuedRow]:
+        """Give the logs of a shard that restores left behind, the oldest first."""
+        rows = self._all(CONTINUED, shard)
+        return [ContinuedRow(row[0], row[1], hashes_of(row[2]), row[3]) for row in rows]
 
     async def tiles(self, shard: str, level: int, first: int, count: int) -> list[bytes]:
         """Give subtree roots of a level (from 1) from an index on."""

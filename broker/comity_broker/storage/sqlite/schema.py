@@ -1,7 +1,7 @@
 """The tables of design 04, "Data", in SQLite: every key begins with the shard, strict types, 16 KiB pages.
 
-A shard stands in the tables as a small number, and so does an incarnation: `shard` and `incarnation` say which. What a log
-numbers (entries, bodies, tiles, statements, holds, umbrellas) is keyed by the incarnation too, since a restored broker numbers afresh.
+A shard stands in the tables as a small number, and so does an incarnation: `shard` and `incarnation` say which. Log indices count
+over all incarnations of a shard; tiles are of one tree, so they are keyed by the incarnation too.
 The other columns are the fields of the protocol's rows in their order, so neither can change without the other.
 
 Rows of a kilobyte and more are in ordinary tables, small ones WITHOUT ROWID, in the order in which they are read. A report is
@@ -42,7 +42,7 @@ from comity_broker.storage.protocol import (
 )
 
 APPLICATION_ID: Final = 0x434D5459
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 HASH_BYTES: Final = 32
 
 _TYPES: Final = {int: "INTEGER", bytes: "BLOB", str: "TEXT"}
@@ -123,7 +123,7 @@ def _fields(row: type[tuple[Any, ...]]) -> _Columns:
 
 
 def _flat_lanes(rows: Rows[Any]) -> Sequence[Sequence[object]]:
-    return [(*row.key, row.lane, row.last_origin_sequence) for row in rows.lanes]
+    return [(*row.key, *row[1:]) for row in rows.lanes]
 
 
 SEGMENT: Final = Table("segment", _fields(SegmentRow), ("item",), lambda rows: rows.segments, small=False)
@@ -138,14 +138,10 @@ LANE: Final = Table(
     _flat_lanes,
     replaces=True,
 )
-ENTRY: Final = Table("entry", _fields(EntryRow), ("log_index",), lambda rows: rows.entries, by_incarnation=True)
-BODY: Final = Table(
-    "body", _fields(BodyRow), ("log_index", "part"), lambda rows: rows.bodies, by_incarnation=True, small=False
-)
+ENTRY: Final = Table("entry", _fields(EntryRow), ("log_index",), lambda rows: rows.entries)
+BODY: Final = Table("body", _fields(BodyRow), ("log_index", "part"), lambda rows: rows.bodies, small=False)
 TILE: Final = Table("tile", _fields(TileRow), ("level", "number"), lambda rows: rows.tiles, by_incarnation=True)
-STATEMENT: Final = Table(
-    "statement", _fields(StatementRow), ("log_index",), lambda rows: rows.statements, by_incarnation=True, small=False
-)
+STATEMENT: Final = Table("statement", _fields(StatementRow), ("log_index",), lambda rows: rows.statements, small=False)
 DOCUMENT: Final = Table(
     "document", _fields(DocumentRow), ("digest",), lambda rows: rows.documents, small=False, repeats=True
 )
@@ -157,10 +153,8 @@ EXCEPTION: Final = Table(
     lambda rows: rows.exceptions,
     replaces=True,
 )
-HOLD: Final = Table("hold", _fields(HoldRow), ("log_index",), lambda rows: rows.holds, by_incarnation=True)
-UMBRELLA: Final = Table(
-    "umbrella", _fields(UmbrellaRow), ("log_index",), lambda rows: rows.umbrellas, by_incarnation=True
-)
+HOLD: Final = Table("hold", _fields(HoldRow), ("log_index",), lambda rows: rows.holds)
+UMBRELLA: Final = Table("umbrella", _fields(UmbrellaRow), ("log_index",), lambda rows: rows.umbrellas)
 HOLDING: Final = Table("holding", _fields(HoldingRow), ("item", "slot"), lambda rows: rows.holdings, replaces=True)
 QUOTA: Final = Table(
     "quota",
@@ -180,11 +174,15 @@ TABLES: Final = (
 
 _HEAD_COLUMNS: Final = (
     "number", "name", "incarnation", "state_epoch", "broker_time", "item_next", "leaf_next", "agreement_sequence_next",
-    "lane_next", "frontier", "root", "frozen_reason",
+    "lane_next", "frontier", "root", "frozen_reason", "log_first",
 )  # fmt: skip
 HEADS: Final = (
     f"SELECT shard.number, incarnation, name, id, {', '.join(_HEAD_COLUMNS[3:])}"  # noqa: S608 - names come from here
     " FROM shard JOIN incarnation ON incarnation.number = shard.incarnation"
+)
+CONTINUED: Final = (
+    "SELECT id, c.log_first, c.frontier, c.root FROM shard JOIN continued AS c ON c.shard = shard.number"
+    " JOIN incarnation ON incarnation.number = c.incarnation WHERE shard.name = ? ORDER BY c.incarnation"
 )
 SCHEMA: Final = (
     "CREATE TABLE incarnation (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE) STRICT",
@@ -192,7 +190,11 @@ SCHEMA: Final = (
         "CREATE TABLE shard (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, incarnation INTEGER NOT NULL,"
         " state_epoch INTEGER NOT NULL, broker_time INTEGER NOT NULL, item_next INTEGER NOT NULL, leaf_next INTEGER NOT NULL,"
         " agreement_sequence_next INTEGER NOT NULL, lane_next INTEGER NOT NULL, frontier BLOB NOT NULL, root BLOB NOT NULL,"
-        " frozen_reason TEXT NOT NULL) STRICT"
+        " frozen_reason TEXT NOT NULL, log_first INTEGER NOT NULL) STRICT"
+    ),
+    (
+        "CREATE TABLE continued (shard INTEGER NOT NULL, incarnation INTEGER NOT NULL, log_first INTEGER NOT NULL,"
+        " frontier BLOB NOT NULL, root BLOB NOT NULL, PRIMARY KEY (shard, incarnation)) STRICT, WITHOUT ROWID"
     ),
     *(table.definition for table in TABLES),
     "CREATE UNIQUE INDEX segment_by_id ON segment (shard, segment_id)",
@@ -205,9 +207,13 @@ SCHEMA: Final = (
 def numbered_of(row: Sequence[Any]) -> Numbered:
     """Give a shard from a row of `HEADS`."""
     number, incarnation, *values = row
-    hashes = values[8]
-    values[8] = tuple(hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES))
+    values[8] = hashes_of(values[8])
     return Numbered(number, incarnation, Head(*values))
+
+
+def hashes_of(data: bytes) -> tuple[bytes, ...]:
+    """Give the hashes of a frontier as it is stored."""
+    return tuple(data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES))
 
 
 def insert_heads(count: int) -> str:
@@ -225,6 +231,7 @@ def values_of(shard: Numbered) -> tuple[object, ...]:
     return (
         number, head.shard, incarnation, head.state_epoch, head.broker_time, head.item_next, head.leaf_next,
         head.agreement_sequence_next, head.lane_next, b"".join(head.frontier), head.root, head.frozen_reason,
+        head.log_first,
     )  # fmt: skip
 
 

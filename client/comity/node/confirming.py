@@ -1,0 +1,61 @@
+"""Confirming that a restored broker goes on with an agreement's log (design 04, "Incarnation"; docs/adr/0023).
+
+Rules in order:
+1. What is confirmed is what the own mirror verified: the restored tree is a part of the own history, CONTINUES is the broker's.
+2. Whoever confirms sees first what was lost, as far as the own mirror has it.
+3. What the own party had revoked, and the restored key log has lost, is brought again before anything goes on: a lost revocation
+   would let a lost key in. Every other lost statement is brought again by whoever it is about, by its own command.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from comity.errors import ConflictError, ErrorCode
+from comity.node.catching_up import catch_up
+from comity.node.continuing import read_continued
+from comity.node.enrolment import publish_statement
+from comity.node.officer_work import OfficerWork, Taken
+from comity_policy.steps import StepKind
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restored broker kept of an agreement's log, and how many entries of each kind are lost that the own mirror has."""
+
+    origin: str
+    before: str
+    entries: int
+    taken_at: int
+    lost: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirming(OfficerWork):
+    """An officer who confirms."""
+
+    async def restored(self, agreement_id: str) -> Restored:
+        """Say what was restored; raises ConflictError where the log was never continued."""
+        await catch_up(self.connection, self.mirror, (agreement_id,))
+        self.mirror.agreement(agreement_id)
+        pin = self.mirror.pin(agreement_id)
+        if pin is None or not pin.before:
+            raise ConflictError(
+                f"the log of {agreement_id} goes on as it always did: there is nothing to confirm",
+                code=ErrorCode.TRANSITION_NOT_ALLOWED,
+            )
+        (entry,) = self.mirror.entries(agreement_id, pin.first, 1)
+        said = read_continued(entry).said
+        lost = self.mirror.lost_kinds(agreement_id)
+        return Restored(pin.origin, said.before.origin, said.first, said.time, lost)
+
+    async def confirm(self, agreement_id: str) -> tuple[Taken, int]:
+        """Confirm the log for the own party; gives the step, and how many lost revocations were brought again before."""
+        again = 0
+        for statement in self.mirror.lost_revocations():
+            if statement.fields.get("party") == self.officer.party:
+                await publish_statement(self.connection, statement)
+                again += 1
+        view = await self.view(agreement_id)
+        step = self.step(StepKind.LOG_CONFIRM, view.state, log=self.log_terms(view))
+        return await self.bring(step), again
