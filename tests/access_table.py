@@ -44,6 +44,7 @@ TABLE = {
     "/comity.v1.ExchangeService/ResolveHeld": "n",
     "/comity.v1.OperationsService/GetStatus": "O",
     "/comity.v1.OperationsService/GetMetrics": "O",
+    "/comity.v1.OperationsService/SetMaintenance": "O",
     "/comity.v1.OperationsService/Drain": "O",
     "/grpc.health.v1.Health/Check": "nlrgdspao",
     "/grpc.health.v1.Health/Watch": "nlrgdspao",

@@ -56,11 +56,11 @@ def lane_key(transport_class: int = 4, node: str = SENDER) -> LaneKey:
 def with_entry(head, rows, kind: str, *parts: bytes) -> None:
     """Append one entry to the head's log, with its shared body."""
     entry = b"|".join((kind.encode(), head.leaf_next.to_bytes(8, "big"), *parts))
-    frontier, full = Frontier(head.leaf_next, head.frontier).append([leaf_hash(entry)])
+    frontier, full = Frontier(head.tree_size, head.frontier).append([leaf_hash(entry)])
     rows.entries.append(EntryRow(head.leaf_next, kind, entry, leaf_hash(entry)))
     rows.bodies.append(BodyRow(head.leaf_next, "shared", digest("salt", entry)[:32], b"body of " + entry, b""))
     rows.tiles.extend(TileRow(*tile) for tile in full)
-    rows.head = replace(rows.head, leaf_next=frontier.size, frontier=frontier.hashes, root=frontier.root)
+    rows.head = replace(rows.head, leaf_next=head.log_first + frontier.size, frontier=frontier.hashes, root=frontier.root)
 
 
 def opening(shard: str = AGREEMENT, **how) -> Unit:

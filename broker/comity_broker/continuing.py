@@ -96,9 +96,7 @@ class _Continuing:
             raise StorageError(f"the log of {shard} has entries of its new incarnation already")
         said = await self._said(head, left)
         statement = sign_statement(said.to_body(), self.installation.signer)
-        parties, digest = (), b""
-        if shard not in _OWN:
-            parties, digest = await _first_text(reader, shard)
+        parties, digest = ((), b"") if shard in _OWN else await _first_text(reader, shard)
         log = Log(said.origin, parties)
         Checkpointer(
             self.installation.last_signed / f"{shard}.signed", said.origin, self.installation.log_keys
@@ -118,9 +116,9 @@ class _Continuing:
                 statement=statement,
             )
 
-        def build(before: Head, _: Known) -> Rows[None]:
+        def build(before: Head, _: Known) -> Rows[object]:
             at = max(before.broker_time, self.now_ms)
-            rows: Rows[None] = Rows(replace(before.raised(), broker_time=at), None)
+            rows: Rows[object] = Rows(replace(before.raised(), broker_time=at), None)
             add_events(rows, log, [event(at, before.state_epoch + 1)], salts)
             return rows
 

@@ -17,8 +17,8 @@ from typing import Final
 from comity.errors import ComityError, ErrorCode, RejectedError
 from comity.suites import RandomBytes
 from comity_broker.access import Caller
+from comity_broker.auditlog.bodies import BROKER, Event
 from comity_broker.auditlog.bodies import Caller as LogCaller
-from comity_broker.auditlog.bodies import Event
 from comity_broker.auditlog.events import audit_failure
 from comity_broker.auditlog.operations import admin_action, authn_failed, authz_denied, clock_stepped, rejected
 from comity_broker.budget import RefusalBudget
@@ -117,6 +117,10 @@ class OperationsLog:
         """Record an operator's act."""
         by = log_caller(caller)
         self._put(lambda at: admin_action(time=at, caller=by, action=action, target=target, outcome=outcome))
+
+    def went_on(self, action: str, target: str, outcome: str) -> None:
+        """Record what the broker did by itself after an operator's act."""
+        self._put(lambda at: admin_action(time=at, caller=BROKER, action=action, target=target, outcome=outcome))
 
     def stepped(self, before: int, after: int) -> None:
         """Record a step of the wall clock, Unix milliseconds."""

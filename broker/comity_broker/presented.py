@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from comity.errors import MalformedError
+from comity.errors import MalformedError, UsageError
 from comity.node.files import read_file, write_file
 from comity.verify.notes import Checkpoint, NoteError, parse_checkpoint, parse_note
-from comity_broker.storage.protocol import KEYS, OPERATIONS
+from comity_broker.logs import origin_of
 
 FOLDER: Final = "presented"
 _NOTE_BYTES: Final = 64 << 10
@@ -58,12 +58,16 @@ def keep_presented(data: Path, note: bytes) -> None:
 
 def shard_of(origin: str) -> str:
     """Give the shard whose log has this origin; raises MalformedError."""
-    words = origin.split("/")
-    if len(words) == 4 and words[1] == "agreement":
-        return words[2]
-    if len(words) == 3 and words[1] in {KEYS, OPERATIONS}:
-        return words[1]
-    raise MalformedError(f"{origin[:200]!r} is no log of a broker")
+    host, _, rest = origin.partition("/")
+    name, _, incarnation = rest.rpartition("/")
+    shard = name.removeprefix("agreement/")
+    try:
+        same = origin_of(host, shard, bytes.fromhex(incarnation)) == origin
+    except (MalformedError, UsageError, ValueError):
+        same = False
+    if not same:
+        raise MalformedError(f"{origin[:200]!r} is no log of a broker")
+    return shard
 
 
 def _checkpoint(note: bytes) -> Checkpoint:

@@ -44,6 +44,7 @@ from comity_broker.handshake import Credentials, Renewals
 from comity_broker.installation import Installation
 from comity_broker.ledger import Ledger
 from comity_broker.logs import Logs
+from comity_broker.maintenance import Maintenance
 from comity_broker.metrics import exposition
 from comity_broker.monitor import Monitor
 from comity_broker.operations import OperationsLog
@@ -156,6 +157,9 @@ class RunningBroker:
         )
         self.decider = Decider(Place(installation.identity.name, installation.region), self.keys, self.monitor.duties)
         self.streams = LiveStreams(settings.streams_per_node)
+        self.maintenance = Maintenance.of(
+            installation.data, self._clock, self._maintenance_changed, self._maintenance_ended
+        )
         self.dispatcher = Dispatcher(
             Shared(
                 reader=storage.reader,
@@ -173,6 +177,7 @@ class RunningBroker:
                 incarnation=storage.incarnation,
                 counts=self.counts,
                 tracer=self.tracer,
+                held_until=self.maintenance.until,
             )
         )
         blobs = parts.blobs(installation.data)
@@ -217,7 +222,14 @@ class RunningBroker:
             async with asyncio.TaskGroup() as tasks:
                 workers = [
                     tasks.create_task(one.run())
-                    for one in (self.receipts, self.operations, self.dispatcher, self.monitor, self.survey.looks)
+                    for one in (
+                        self.receipts,
+                        self.operations,
+                        self.dispatcher,
+                        self.monitor,
+                        self.survey.looks,
+                        self.maintenance,
+                    )
                 ]
                 server = await self._listening()
                 workers.append(tasks.create_task(Renewals(self._installation, self.directory).run()))
@@ -313,6 +325,7 @@ class RunningBroker:
             incarnation=self._storage.incarnation,
             admitted=self.dispatcher.admitted,
             counts=self.counts,
+            held_until=self.maintenance.until,
         )
         installation = self._installation
         broker = Self(str(installation.identity), installation.tls_name, self._storage.incarnation)
@@ -346,7 +359,11 @@ class RunningBroker:
             ),
             attachments=self.attaching,
             operations=OperationsService(
-                broker=broker, survey=self.survey, operations=self.operations, drain=self.drain
+                broker=broker,
+                survey=self.survey,
+                operations=self.operations,
+                maintenance=self.maintenance,
+                drain=self.drain,
             ),
         )
 
@@ -359,6 +376,13 @@ class RunningBroker:
     async def _freeze(self, shard: str, reason: str) -> None:
         _LOG.critical("log_frozen", extra={"log": shard, "reason": reason})
         await self.agreements.freeze(shard, reason)
+
+    def _maintenance_changed(self) -> None:
+        for standing in self.ledger.standings():
+            self.dispatcher.changed(standing.agreement_id)
+
+    def _maintenance_ended(self) -> None:
+        self.operations.went_on("maintenance", str(self._installation.identity), "came to its end")
 
     def _spawn(self, work: Awaitable[None]) -> None:
         async def kept() -> None:

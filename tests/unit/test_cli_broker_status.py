@@ -60,6 +60,7 @@ STATUS = BrokerStatus(
     operations_dropped=2,
     operations_log_size=4,
     write_ahead_bytes=3 << 20,
+    maintenance_until=0,
     rates=BrokerRates(12.0, 340.0, 339.0, 338.0, 6.0),
     disk_reserves=(
         DiskReserve("control", 0.95, refusing=False),

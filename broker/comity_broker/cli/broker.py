@@ -24,6 +24,7 @@ from comity.node.requests import FILE_LIMIT, Request, decode_issued, decode_requ
 from comity.node.times import rfc3339
 from comity_broker.attachment_check import check_attachments
 from comity_broker.cli.backup import backup
+from comity_broker.cli.maintenance import maintenance
 from comity_broker.cli.places import DATA_HELP, data_directory
 from comity_broker.cli.restore import restore
 from comity_broker.cli.status import metrics_once, show_once, watch
@@ -192,6 +193,7 @@ def config(run: Invocation, settings_file: str | None) -> None:
 
 broker.add_command(backup)
 broker.add_command(restore)
+broker.add_command(maintenance)
 
 
 @broker.does("check", example="comity broker check --data /var/lib/comity")

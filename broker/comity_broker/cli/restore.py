@@ -64,6 +64,7 @@ def restore(run: Invocation, from_dir: str, data: str | None, presented: tuple[s
         _stage(source, staged)
         shown = _presented([where, staged], presented)
         logs = _continued(staged, manifest, incarnation, passphrase, shown)
+        _give(where, [staged, *staged.rglob("*"), where / "broker.lock"])
         aside = where / f"set-aside-{incarnation.hex()[:8]}" if found else None
         try:
             _swap(where, staged, aside, found)
@@ -124,6 +125,15 @@ def _presented(folders: Iterable[Path], files: tuple[str, ...]) -> Presented:
     for file in files:
         found.add(read_file(Path(file), _NOTE_BYTES, f"{file} does not exist"))
     return found
+
+
+def _give(where: Path, paths: Iterable[Path]) -> None:
+    """Give files that root made to the owner of the data directory: under the unit that is not root."""
+    if os.geteuid() != 0:
+        return
+    owner = where.stat()
+    for path in paths:
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _swap(where: Path, staged: Path, aside: Path | None, found: list[str]) -> None:

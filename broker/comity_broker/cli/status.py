@@ -70,6 +70,7 @@ def record_of(answer: BrokerStatus) -> dict[str, object]:
     record = asdict(answer)
     for name in ("started_at", "now"):
         record[name] = rfc3339(record[name])
+    record["maintenance_until"] = _time(answer.maintenance_until)
     for one in record["alarms"]:
         one["since"] = _time(one["since"])
     for one, consumer in zip(record["consumers"], answer.consumers, strict=True):
@@ -91,6 +92,9 @@ def lines_of(answer: BrokerStatus) -> list[str]:
     lines = [
         f"{answer.broker} ({answer.tls_name}), {answer.state} since {rfc3339(answer.started_at)}, version {answer.version}"
     ]
+    if answer.maintenance_until:
+        until = rfc3339(answer.maintenance_until)
+        lines.append(f"In maintenance until {until}: reports are accepted, and handed over afterwards.")
     for alarm in answer.alarms:
         lines += _alarm(alarm, answer.broker)
     lines += [

@@ -115,10 +115,28 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class InMaintenance:
+    """Nothing is handed over until then, Unix milliseconds; 0: that is over."""
+
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class Draining:
     """The broker is about to stop; `retry_after` in seconds."""
 
     retry_after: float
 
 
-Frame = Opened | Delivered | AckConfirmed | FrameRefused | NewCheckpoint | CaughtUp | FellBehind | Held | Draining
+Frame = (
+    Opened
+    | Delivered
+    | AckConfirmed
+    | FrameRefused
+    | NewCheckpoint
+    | CaughtUp
+    | FellBehind
+    | Held
+    | InMaintenance
+    | Draining
+)

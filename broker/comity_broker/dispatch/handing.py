@@ -65,7 +65,7 @@ class HandingOver:
         """Give the agreement, where anything (of that class) may be handed over under it now; a recall may be out of force too."""
         standing = self._shared.ledger.standing(desk.agreement_id)
         now_ms = self._shared.clock.now_ms()
-        if standing is None or standing.stopped:
+        if standing is None or standing.stopped or self._shared.held_until():
             return None
         binds = transport_class == CONTROL_CLASS or standing.in_force(now_ms)
         return standing if binds and standing.admits(now_ms) else None

@@ -48,6 +48,7 @@ Freeze = Callable[[str, str], Awaitable[None]]
 class Shared:
     """The parts. `freeze(agreement_id, reason)` stops everything under an agreement and raises the alarm.
 
+    `held_until` gives until when nothing is handed over to anybody, Unix milliseconds, 0 where it is.
     `tracer` is None where traces are off: whoever would make spans looks once, when it is made.
     """
 
@@ -66,3 +67,4 @@ class Shared:
     incarnation: bytes
     counts: Counts = field(default_factory=Counts)
     tracer: Tracer | None = None
+    held_until: Callable[[], int] = lambda: 0

@@ -1,4 +1,4 @@
-"""What a consumer is told of its place: caught up, behind, how much is held."""
+"""What a consumer is told of its place: caught up, behind, how much is held, that the broker is in maintenance."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from comity_broker.dispatch.credits import ROUTINE_CLASS, Credits
 from comity_broker.dispatch.desk import Desk
-from comity_broker.dispatch.frames import CaughtUp, FellBehind, Frame, Held
+from comity_broker.dispatch.frames import CaughtUp, FellBehind, Frame, Held, InMaintenance
 from comity_broker.dispatch.handing import HandingOver
 from comity_broker.dispatch.shared import Shared
 
@@ -22,10 +22,15 @@ class Telling:
         self.nothing_waits = False
         self._caught_up = False
         self._held: dict[str, int] = {}
+        self._held_until = 0
 
     def news(self) -> list[Frame]:
         """Give what is to be told now; asked only while nothing is on its way."""
         frames: list[Frame] = []
+        held_until = self._shared.held_until()
+        if held_until != self._held_until:
+            self._held_until = held_until
+            frames.append(InMaintenance(held_until))
         waiting = self.waiting
         self.nothing_waits = not waiting
         if not waiting and not self._caught_up:

@@ -8,9 +8,11 @@ from typing import Any
 
 import grpc
 
+from comity.node.times import rfc3339
 from comity.v1 import operations_pb2, operations_pb2_grpc
 from comity_broker.access import caller
 from comity_broker.dispatch.status import ConsumerStatus
+from comity_broker.maintenance import Maintenance
 from comity_broker.metrics import exposition
 from comity_broker.operations import OperationsLog
 from comity_broker.survey import Picture, Survey
@@ -30,17 +32,40 @@ class Self:
 class OperationsService(operations_pb2_grpc.OperationsServiceServicer):
     """Translates to the engine room. `drain` begins a drain."""
 
-    def __init__(self, *, broker: Self, survey: Survey, operations: OperationsLog, drain: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        broker: Self,
+        survey: Survey,
+        operations: OperationsLog,
+        maintenance: Maintenance,
+        drain: Callable[[], None],
+    ) -> None:
         self._broker = broker
+        self._maintenance = maintenance
         self._survey = survey
         self._operations = operations
         self._drain = drain
 
     async def GetStatus(self, _: operations_pb2.GetStatusRequest, __: Context) -> operations_pb2.GetStatusResponse:
-        return status_of(self._broker, await self._survey.picture())
+        answer = status_of(self._broker, await self._survey.picture())
+        answer.maintenance_until = self._maintenance.until()
+        return answer
 
     async def GetMetrics(self, _: operations_pb2.GetMetricsRequest, __: Context) -> operations_pb2.GetMetricsResponse:
         return operations_pb2.GetMetricsResponse(text=exposition(await self._survey.picture()))
+
+    async def SetMaintenance(
+        self, request: operations_pb2.SetMaintenanceRequest, _: Context
+    ) -> operations_pb2.SetMaintenanceResponse:
+        if request.until:
+            self._maintenance.begin(request.until)
+            self._operations.acted(
+                caller(), "maintenance", self._broker.identity, f"until {rfc3339(self._maintenance.until())}"
+            )
+        elif self._maintenance.end():
+            self._operations.acted(caller(), "maintenance", self._broker.identity, "ended")
+        return operations_pb2.SetMaintenanceResponse(until=self._maintenance.until())
 
     async def Drain(self, _: operations_pb2.DrainRequest, __: Context) -> operations_pb2.DrainResponse:
         self._operations.acted(caller(), "drain", self._broker.identity, "begun")

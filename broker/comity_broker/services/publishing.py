@@ -65,6 +65,7 @@ class Publishing:
         incarnation: bytes,
         admitted: Callable[[str], None],
         counts: Counts,
+        held_until: Callable[[], int] = lambda: 0,
     ) -> None:
         self._admission = admission
         self._journal = journal
@@ -78,6 +79,7 @@ class Publishing:
         self._incarnation = incarnation
         self._admitted = admitted
         self._counts = counts
+        self._held_until = held_until
         self._draining = asyncio.Event()
         self._budget = RefusalBudget(settings.refusals_per_second, clock.monotonic)
 
@@ -93,7 +95,9 @@ class Publishing:
                 raise MalformedError("a publish stream begins with open")
             window = min(max(1, first.open.window or 1), self._settings.window_segments)
             yield exchange_pb2.PublishResponse(
-                opened=exchange_pb2.PublishOpened(incarnation=self._incarnation, window=window)
+                opened=exchange_pb2.PublishOpened(
+                    incarnation=self._incarnation, window=window, maintenance_until=self._held_until()
+                )
             )
             answering = self._answers(Publisher(caller()), taking, asyncio.Semaphore(window))
             async with contextlib.aclosing(answering) as responses:

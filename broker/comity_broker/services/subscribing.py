@@ -30,6 +30,7 @@ from comity_broker.dispatch.frames import (
     Frame,
     FrameRefused,
     Held,
+    InMaintenance,
     NewCheckpoint,
     Opened,
     Skip,
@@ -200,6 +201,8 @@ def message_of(frame: Frame) -> exchange_pb2.SubscribeResponse:
         case Held():
             held = exchange_pb2.Held(agreement_id=frame.agreement_id, count=frame.count)
             return exchange_pb2.SubscribeResponse(held=held)
+        case InMaintenance():
+            return exchange_pb2.SubscribeResponse(maintenance=exchange_pb2.Maintenance(until=frame.until))
         case Draining():
             draining = exchange_pb2.Draining()
             draining.retry_after.FromMilliseconds(int(frame.retry_after * 1000))

@@ -39,11 +39,21 @@ async def telling_alarms(output: Output, node: Node, *, look_seconds: float = LO
         teller.tell()
 
 
+def tell_maintenance(output: Output, until_ms: int) -> None:
+    """Say that the broker holds what it accepts until then, Unix milliseconds; 0: that it hands over again."""
+    if until_ms:
+        line = f"The broker is in maintenance until {rfc3339(until_ms)}: it accepts reports, and hands them over afterwards."
+    else:
+        line = "The broker hands over again."
+    output.alarm(line, kind="MAINTENANCE", until=rfc3339(until_ms) if until_ms else None)
+
+
 class _Teller:
     def __init__(self, output: Output, node: Node) -> None:
         self._output = output
         self._node = node
         self._told = 0
+        self._held_until = 0
 
     async def watch(self, look_seconds: float) -> None:
         while True:
@@ -51,6 +61,9 @@ class _Teller:
             self.tell()
 
     def tell(self) -> None:
+        if self._node.held_until != self._held_until:
+            self._held_until = self._node.held_until
+            tell_maintenance(self._output, self._held_until)
         # An alarm is never taken back, so those that were told are the first ones.
         due = self._node.alarms()[self._told :]
         self._told += len(due)

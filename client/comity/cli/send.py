@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 import click
 
 import comity
+from comity.cli.alarms import tell_maintenance
 from comity.cli.approvals import APPROVE_AS, YES, Asking, approvers, waiting_facts, waiting_words
 from comity.cli.base import Invocation, command
 from comity.cli.output import clause_json, clause_lines, explained, safe
@@ -106,6 +107,8 @@ def send(
             else:
                 exit_code = await _send_all(run, node, reading, agreement_id, officers)
             await _tell_released(run, node)
+            if node.held_until:
+                tell_maintenance(run.output, node.held_until)
             return exit_code
 
     async def asked() -> int:

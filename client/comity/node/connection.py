@@ -61,6 +61,8 @@ class Connection:
         self._channel: grpc.aio.Channel | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._renewed_at: float | None = None
+        # Until when the broker says that it hands nothing over, Unix milliseconds; 0 where it does.
+        self.held_until = 0
 
     @classmethod
     def open(

@@ -92,7 +92,7 @@ class BrokerAlarm:
 class BrokerStatus:
     """How a broker is. Times are Unix milliseconds, `state` is SERVING or DRAINING.
 
-    `operations_dropped` counts the records that the operations log lacks since the start.
+    `maintenance_until` says until when it accepts and hands nothing over, 0 where it hands over. `operations_dropped` counts the records that the operations log lacks since the start.
     """
 
     broker: str
@@ -110,6 +110,7 @@ class BrokerStatus:
     operations_dropped: int
     operations_log_size: int
     write_ahead_bytes: int
+    maintenance_until: int
     rates: BrokerRates
     disk_reserves: tuple[DiskReserve, ...]
     alarms: tuple[BrokerAlarm, ...]
@@ -136,6 +137,7 @@ async def broker_status(connection: Connection) -> BrokerStatus:
         operations_dropped=answer.operations_dropped,
         operations_log_size=answer.operations_log_size,
         write_ahead_bytes=answer.write_ahead_bytes,
+        maintenance_until=answer.maintenance_until,
         rates=BrokerRates(
             commits_per_second=answer.rates.commits_per_second,
             admitted_per_second=answer.rates.admitted_per_second,
@@ -164,6 +166,12 @@ async def broker_metrics(connection: Connection) -> str:
     """Give a broker's metrics in the Prometheus text format; raises as `broker_status`."""
     answer = await connection.call(connection.operations.GetMetrics, operations_pb2.GetMetricsRequest())
     return answer.text
+
+
+async def set_maintenance(connection: Connection, until_ms: int) -> int:
+    """Have a broker accept and hold until then, Unix ms (0: hand over again); gives until when it does. Raises as `broker_status`."""
+    request = operations_pb2.SetMaintenanceRequest(until=until_ms)
+    return (await connection.call(connection.operations.SetMaintenance, request)).until
 
 
 async def drain_broker(connection: Connection) -> None:

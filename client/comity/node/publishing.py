@@ -204,6 +204,7 @@ class Publisher:
                 # Before anything of it is verified nothing goes out.
                 self._on.another = response.opened.incarnation
             case "opened":
+                self._connection.held_until = response.opened.maintenance_until
                 self._on.window = max(1, min(WINDOW, response.opened.window))
                 self._backoff.succeeded()
             case "flow_ack":

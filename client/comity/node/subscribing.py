@@ -257,6 +257,8 @@ class Subscription:
                 self._listener.caught_up(yes=False)
             case "held":
                 self._listener.held(response.held.agreement_id, response.held.count)
+            case "maintenance":
+                self._connection.held_until = response.maintenance.until
             case "draining":
                 self._backoff.wait_at_least(response.draining.retry_after.ToMilliseconds() / 1000)
             case _:

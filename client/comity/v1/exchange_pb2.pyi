@@ -359,19 +359,23 @@ class PublishOpened(_message.Message):
 
     INCARNATION_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
+    MAINTENANCE_UNTIL_FIELD_NUMBER: _builtins.int
     incarnation: _builtins.bytes
     """The broker's incarnation, 16 bytes."""
     window: _builtins.int
     """Segments on their way without a reply."""
+    maintenance_until: _builtins.int
+    """The broker is in maintenance until then, Unix milliseconds: what it accepts waits. 0 when it is not."""
     def __init__(
         self,
         *,
         incarnation: _builtins.bytes = ...,
         window: _builtins.int = ...,
+        maintenance_until: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["incarnation", b"incarnation", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incarnation", b"incarnation", "maintenance_until", b"maintenance_until", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -840,6 +844,7 @@ class SubscribeResponse(_message.Message):
     FELL_BEHIND_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    MAINTENANCE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def opened(self) -> Global___SubscribeOpened:
         """The answer to open."""
@@ -876,6 +881,10 @@ class SubscribeResponse(_message.Message):
     def draining(self) -> Global___Draining:
         """The broker drains."""
 
+    @_builtins.property
+    def maintenance(self) -> Global___Maintenance:
+        """The broker is in maintenance, or no longer."""
+
     def __init__(
         self,
         *,
@@ -888,12 +897,13 @@ class SubscribeResponse(_message.Message):
         fell_behind: Global___FellBehind | None = ...,
         held: Global___Held | None = ...,
         draining: Global___Draining | None = ...,
+        maintenance: Global___Maintenance | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack_confirmed", b"ack_confirmed", "caught_up", b"caught_up", "checkpoint", b"checkpoint", "delivery", b"delivery", "draining", b"draining", "fell_behind", b"fell_behind", "frame", b"frame", "held", b"held", "opened", b"opened", "refusal", b"refusal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack_confirmed", b"ack_confirmed", "caught_up", b"caught_up", "checkpoint", b"checkpoint", "delivery", b"delivery", "draining", b"draining", "fell_behind", b"fell_behind", "frame", b"frame", "held", b"held", "maintenance", b"maintenance", "opened", b"opened", "refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_confirmed", b"ack_confirmed", "caught_up", b"caught_up", "checkpoint", b"checkpoint", "delivery", b"delivery", "draining", b"draining", "fell_behind", b"fell_behind", "frame", b"frame", "held", b"held", "opened", b"opened", "refusal", b"refusal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_confirmed", b"ack_confirmed", "caught_up", b"caught_up", "checkpoint", b"checkpoint", "delivery", b"delivery", "draining", b"draining", "fell_behind", b"fell_behind", "frame", b"frame", "held", b"held", "maintenance", b"maintenance", "opened", b"opened", "refusal", b"refusal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["opened", "delivery", "ack_confirmed", "refusal", "checkpoint", "caught_up", "fell_behind", "held", "draining"]  # noqa: Y015
+    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["opened", "delivery", "ack_confirmed", "refusal", "checkpoint", "caught_up", "fell_behind", "held", "draining", "maintenance"]  # noqa: Y015
     _WhichOneofArgType_frame: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_frame) -> _WhichOneofReturnType_frame | None: ...
 
@@ -1211,6 +1221,28 @@ class Held(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Held: _TypeAlias = Held  # noqa: Y015
+
+@_typing.final
+class Maintenance(_message.Message):
+    """Maintenance says that the broker accepts and holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNTIL_FIELD_NUMBER: _builtins.int
+    until: _builtins.int
+    """Until when, Unix milliseconds; 0: it is over."""
+    def __init__(
+        self,
+        *,
+        until: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Maintenance: _TypeAlias = Maintenance  # noqa: Y015
 
 @_typing.final
 class ListReportsRequest(_message.Message):

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from comity.v1 import access_pb2 as comity_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63omity/v1/operations.proto\x12\tcomity.v1\x1a\x16\x63omity/v1/access.proto\"\x12\n\x10GetStatusRequest\"\xb2\x04\n\x11GetStatusResponse\x12\x0e\n\x06\x62roker\x18\x01 \x01(\t\x12\x10\n\x08tls_name\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12\x12\n\nstarted_at\x18\x04 \x01(\x04\x12\x0b\n\x03now\x18\x05 \x01(\x04\x12\r\n\x05state\x18\x06 \x01(\t\x12.\n\nagreements\x18\x07 \x03(\x0b\x32\x1a.comity.v1.AgreementStatus\x12,\n\tconsumers\x18\x08 \x03(\x0b\x32\x19.comity.v1.ConsumerStatus\x12\x17\n\x0f\x64isk_free_bytes\x18\t \x01(\x04\x12\x18\n\x10\x64isk_total_bytes\x18\n \x01(\x04\x12\x15\n\rcommit_p50_ms\x18\x0b \x01(\x01\x12\x15\n\rcommit_p99_ms\x18\x0c \x01(\x01\x12\x14\n\x0ckey_log_size\x18\r \x01(\x04\x12\x0f\n\x07version\x18\x0e \x01(\t\x12\x1a\n\x12operations_dropped\x18\x0f \x01(\x04\x12&\n\x06\x61larms\x18\x10 \x03(\x0b\x32\x16.comity.v1.BrokerAlarm\x12%\n\x05rates\x18\x11 \x01(\x0b\x32\x16.comity.v1.BrokerRates\x12-\n\rdisk_reserves\x18\x12 \x03(\x0b\x32\x16.comity.v1.DiskReserve\x12\x1b\n\x13operations_log_size\x18\x13 \x01(\x04\x12\x19\n\x11write_ahead_bytes\x18\x14 \x01(\x04\"\xa4\x01\n\x0b\x42rokerRates\x12\x1a\n\x12\x63ommits_per_second\x18\x01 \x01(\x01\x12\x1b\n\x13\x61\x64mitted_per_second\x18\x02 \x01(\x01\x12\x1e\n\x16handed_over_per_second\x18\x03 \x01(\x01\x12\x1f\n\x17\x61\x63knowledged_per_second\x18\x04 \x01(\x01\x12\x1b\n\x13refusals_per_minute\x18\x05 \x01(\x01\"I\n\x0b\x44iskReserve\x12\x17\n\x0ftransport_class\x18\x01 \x01(\r\x12\x0f\n\x07\x66ull_at\x18\x02 \x01(\x01\x12\x10\n\x08refusing\x18\x03 \x01(\x08\"8\n\x0c\x43lassBacklog\x12\x17\n\x0ftransport_class\x18\x01 \x01(\r\x12\x0f\n\x07reports\x18\x02 \x01(\x04\"\x93\x01\n\x0b\x42rokerAlarm\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x14\n\x0c\x61greement_id\x18\x02 \x01(\t\x12\r\n\x05since\x18\x03 \x01(\x04\x12\r\n\x05times\x18\x04 \x01(\x04\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x12\n\nwhat_to_do\x18\x06 \x01(\t\x12\x0c\n\x04node\x18\x07 \x01(\t\x12\x10\n\x08\x63onsumer\x18\x08 \x01(\t\"p\n\x0f\x41greementStatus\x12\x14\n\x0c\x61greement_id\x18\x01 \x01(\t\x12\r\n\x05phase\x18\x02 \x01(\t\x12\x10\n\x08log_size\x18\x03 \x01(\x04\x12\x0f\n\x07reports\x18\x04 \x01(\x04\x12\x15\n\rfrozen_reason\x18\x05 \x01(\t\"\x9e\x02\n\x0e\x43onsumerStatus\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x10\n\x08\x63onsumer\x18\x02 \x01(\t\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x0f\n\x07\x62\x61\x63klog\x18\x04 \x01(\x04\x12\x11\n\tin_flight\x18\x05 \x01(\x04\x12\x0f\n\x07\x63redits\x18\x06 \x01(\x04\x12\x19\n\x11oldest_waiting_at\x18\x07 \x01(\x04\x12\x0e\n\x06parked\x18\x08 \x01(\x04\x12\x0c\n\x04held\x18\t \x01(\x04\x12\x31\n\x10\x62\x61\x63klog_by_class\x18\n \x03(\x0b\x32\x17.comity.v1.ClassBacklog\x12\x0f\n\x07retried\x18\x0b \x01(\x04\x12\x10\n\x08\x61ttempts\x18\x0c \x01(\x04\x12\x15\n\rstalled_since\x18\r \x01(\x04\"\x13\n\x11GetMetricsRequest\"\"\n\x12GetMetricsResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x0e\n\x0c\x44rainRequest\"\x0f\n\rDrainResponse2\x83\x02\n\x11OperationsService\x12Q\n\tGetStatus\x12\x1b.comity.v1.GetStatusRequest\x1a\x1c.comity.v1.GetStatusResponse\"\t\xea\xe0\x18\x05\n\x01\t\x10\x01\x12T\n\nGetMetrics\x12\x1c.comity.v1.GetMetricsRequest\x1a\x1d.comity.v1.GetMetricsResponse\"\t\xea\xe0\x18\x05\n\x01\t\x10\x01\x12\x45\n\x05\x44rain\x12\x17.comity.v1.DrainRequest\x1a\x18.comity.v1.DrainResponse\"\t\xea\xe0\x18\x05\n\x01\t\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63omity/v1/operations.proto\x12\tcomity.v1\x1a\x16\x63omity/v1/access.proto\"\x12\n\x10GetStatusRequest\"\xcd\x04\n\x11GetStatusResponse\x12\x0e\n\x06\x62roker\x18\x01 \x01(\t\x12\x10\n\x08tls_name\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12\x12\n\nstarted_at\x18\x04 \x01(\x04\x12\x0b\n\x03now\x18\x05 \x01(\x04\x12\r\n\x05state\x18\x06 \x01(\t\x12.\n\nagreements\x18\x07 \x03(\x0b\x32\x1a.comity.v1.AgreementStatus\x12,\n\tconsumers\x18\x08 \x03(\x0b\x32\x19.comity.v1.ConsumerStatus\x12\x17\n\x0f\x64isk_free_bytes\x18\t \x01(\x04\x12\x18\n\x10\x64isk_total_bytes\x18\n \x01(\x04\x12\x15\n\rcommit_p50_ms\x18\x0b \x01(\x01\x12\x15\n\rcommit_p99_ms\x18\x0c \x01(\x01\x12\x14\n\x0ckey_log_size\x18\r \x01(\x04\x12\x0f\n\x07version\x18\x0e \x01(\t\x12\x1a\n\x12operations_dropped\x18\x0f \x01(\x04\x12&\n\x06\x61larms\x18\x10 \x03(\x0b\x32\x16.comity.v1.BrokerAlarm\x12%\n\x05rates\x18\x11 \x01(\x0b\x32\x16.comity.v1.BrokerRates\x12-\n\rdisk_reserves\x18\x12 \x03(\x0b\x32\x16.comity.v1.DiskReserve\x12\x1b\n\x13operations_log_size\x18\x13 \x01(\x04\x12\x19\n\x11write_ahead_bytes\x18\x14 \x01(\x04\x12\x19\n\x11maintenance_until\x18\x15 \x01(\x04\"\xa4\x01\n\x0b\x42rokerRates\x12\x1a\n\x12\x63ommits_per_second\x18\x01 \x01(\x01\x12\x1b\n\x13\x61\x64mitted_per_second\x18\x02 \x01(\x01\x12\x1e\n\x16handed_over_per_second\x18\x03 \x01(\x01\x12\x1f\n\x17\x61\x63knowledged_per_second\x18\x04 \x01(\x01\x12\x1b\n\x13refusals_per_minute\x18\x05 \x01(\x01\"I\n\x0b\x44iskReserve\x12\x17\n\x0ftransport_class\x18\x01 \x01(\r\x12\x0f\n\x07\x66ull_at\x18\x02 \x01(\x01\x12\x10\n\x08refusing\x18\x03 \x01(\x08\"8\n\x0c\x43lassBacklog\x12\x17\n\x0ftransport_class\x18\x01 \x01(\r\x12\x0f\n\x07reports\x18\x02 \x01(\x04\"\x93\x01\n\x0b\x42rokerAlarm\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x14\n\x0c\x61greement_id\x18\x02 \x01(\t\x12\r\n\x05since\x18\x03 \x01(\x04\x12\r\n\x05times\x18\x04 \x01(\x04\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x12\n\nwhat_to_do\x18\x06 \x01(\t\x12\x0c\n\x04node\x18\x07 \x01(\t\x12\x10\n\x08\x63onsumer\x18\x08 \x01(\t\"p\n\x0f\x41greementStatus\x12\x14\n\x0c\x61greement_id\x18\x01 \x01(\t\x12\r\n\x05phase\x18\x02 \x01(\t\x12\x10\n\x08log_size\x18\x03 \x01(\x04\x12\x0f\n\x07reports\x18\x04 \x01(\x04\x12\x15\n\rfrozen_reason\x18\x05 \x01(\t\"\x9e\x02\n\x0e\x43onsumerStatus\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x10\n\x08\x63onsumer\x18\x02 \x01(\t\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x0f\n\x07\x62\x61\x63klog\x18\x04 \x01(\x04\x12\x11\n\tin_flight\x18\x05 \x01(\x04\x12\x0f\n\x07\x63redits\x18\x06 \x01(\x04\x12\x19\n\x11oldest_waiting_at\x18\x07 \x01(\x04\x12\x0e\n\x06parked\x18\x08 \x01(\x04\x12\x0c\n\x04held\x18\t \x01(\x04\x12\x31\n\x10\x62\x61\x63klog_by_class\x18\n \x03(\x0b\x32\x17.comity.v1.ClassBacklog\x12\x0f\n\x07retried\x18\x0b \x01(\x04\x12\x10\n\x08\x61ttempts\x18\x0c \x01(\x04\x12\x15\n\rstalled_since\x18\r \x01(\x04\"\x13\n\x11GetMetricsRequest\"\"\n\x12GetMetricsResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\"&\n\x15SetMaintenanceRequest\x12\r\n\x05until\x18\x01 \x01(\x04\"\'\n\x16SetMaintenanceResponse\x12\r\n\x05until\x18\x01 \x01(\x04\"\x0e\n\x0c\x44rainRequest\"\x0f\n\rDrainResponse2\xe5\x02\n\x11OperationsService\x12Q\n\tGetStatus\x12\x1b.comity.v1.GetStatusRequest\x1a\x1c.comity.v1.GetStatusResponse\"\t\xea\xe0\x18\x05\n\x01\t\x10\x01\x12T\n\nGetMetrics\x12\x1c.comity.v1.GetMetricsRequest\x1a\x1d.comity.v1.GetMetricsResponse\"\t\xea\xe0\x18\x05\n\x01\t\x10\x01\x12`\n\x0eSetMaintenance\x12 .comity.v1.SetMaintenanceRequest\x1a!.comity.v1.SetMaintenanceResponse\"\t\xea\xe0\x18\x05\n\x01\t\x10\x01\x12\x45\n\x05\x44rain\x12\x17.comity.v1.DrainRequest\x1a\x18.comity.v1.DrainResponse\"\t\xea\xe0\x18\x05\n\x01\t\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,32 +36,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPERATIONSSERVICE'].methods_by_name['GetStatus']._serialized_options = b'\352\340\030\005\n\001\t\020\001'
   _globals['_OPERATIONSSERVICE'].methods_by_name['GetMetrics']._loaded_options = None
   _globals['_OPERATIONSSERVICE'].methods_by_name['GetMetrics']._serialized_options = b'\352\340\030\005\n\001\t\020\001'
+  _globals['_OPERATIONSSERVICE'].methods_by_name['SetMaintenance']._loaded_options = None
+  _globals['_OPERATIONSSERVICE'].methods_by_name['SetMaintenance']._serialized_options = b'\352\340\030\005\n\001\t\020\001'
   _globals['_OPERATIONSSERVICE'].methods_by_name['Drain']._loaded_options = None
   _globals['_OPERATIONSSERVICE'].methods_by_name['Drain']._serialized_options = b'\352\340\030\005\n\001\t\020\001'
   _globals['_GETSTATUSREQUEST']._serialized_start=65
   _globals['_GETSTATUSREQUEST']._serialized_end=83
   _globals['_GETSTATUSRESPONSE']._serialized_start=86
-  _globals['_GETSTATUSRESPONSE']._serialized_end=648
-  _globals['_BROKERRATES']._serialized_start=651
-  _globals['_BROKERRATES']._serialized_end=815
-  _globals['_DISKRESERVE']._serialized_start=817
-  _globals['_DISKRESERVE']._serialized_end=890
-  _globals['_CLASSBACKLOG']._serialized_start=892
-  _globals['_CLASSBACKLOG']._serialized_end=948
-  _globals['_BROKERALARM']._serialized_start=951
-  _globals['_BROKERALARM']._serialized_end=1098
-  _globals['_AGREEMENTSTATUS']._serialized_start=1100
-  _globals['_AGREEMENTSTATUS']._serialized_end=1212
-  _globals['_CONSUMERSTATUS']._serialized_start=1215
-  _globals['_CONSUMERSTATUS']._serialized_end=1501
-  _globals['_GETMETRICSREQUEST']._serialized_start=1503
-  _globals['_GETMETRICSREQUEST']._serialized_end=1522
-  _globals['_GETMETRICSRESPONSE']._serialized_start=1524
-  _globals['_GETMETRICSRESPONSE']._serialized_end=1558
-  _globals['_DRAINREQUEST']._serialized_start=1560
-  _globals['_DRAINREQUEST']._serialized_end=1574
-  _globals['_DRAINRESPONSE']._serialized_start=1576
-  _globals['_DRAINRESPONSE']._serialized_end=1591
-  _globals['_OPERATIONSSERVICE']._serialized_start=1594
-  _globals['_OPERATIONSSERVICE']._serialized_end=1853
+  _globals['_GETSTATUSRESPONSE']._serialized_end=675
+  _globals['_BROKERRATES']._serialized_start=678
+  _globals['_BROKERRATES']._serialized_end=842
+  _globals['_DISKRESERVE']._serialized_start=844
+  _globals['_DISKRESERVE']._serialized_end=917
+  _globals['_CLASSBACKLOG']._serialized_start=919
+  _globals['_CLASSBACKLOG']._serialized_end=975
+  _globals['_BROKERALARM']._serialized_start=978
+  _globals['_BROKERALARM']._serialized_end=1125
+  _globals['_AGREEMENTSTATUS']._serialized_start=1127
+  _globals['_AGREEMENTSTATUS']._serialized_end=1239
+  _globals['_CONSUMERSTATUS']._serialized_start=1242
+  _globals['_CONSUMERSTATUS']._serialized_end=1528
+  _globals['_GETMETRICSREQUEST']._serialized_start=1530
+  _globals['_GETMETRICSREQUEST']._serialized_end=1549
+  _globals['_GETMETRICSRESPONSE']._serialized_start=1551
+  _globals['_GETMETRICSRESPONSE']._serialized_end=1585
+  _globals['_SETMAINTENANCEREQUEST']._serialized_start=1587
+  _globals['_SETMAINTENANCEREQUEST']._serialized_end=1625
+  _globals['_SETMAINTENANCERESPONSE']._serialized_start=1627
+  _globals['_SETMAINTENANCERESPONSE']._serialized_end=1666
+  _globals['_DRAINREQUEST']._serialized_start=1668
+  _globals['_DRAINREQUEST']._serialized_end=1682
+  _globals['_DRAINRESPONSE']._serialized_start=1684
+  _globals['_DRAINRESPONSE']._serialized_end=1699
+  _globals['_OPERATIONSSERVICE']._serialized_start=1702
+  _globals['_OPERATIONSSERVICE']._serialized_end=2059
 # @@protoc_insertion_point(module_scope)

@@ -61,6 +61,7 @@ class GetStatusResponse(_message.Message):
     DISK_RESERVES_FIELD_NUMBER: _builtins.int
     OPERATIONS_LOG_SIZE_FIELD_NUMBER: _builtins.int
     WRITE_AHEAD_BYTES_FIELD_NUMBER: _builtins.int
+    MAINTENANCE_UNTIL_FIELD_NUMBER: _builtins.int
     broker: _builtins.str
     """PARTY/NAME."""
     tls_name: _builtins.str
@@ -93,6 +94,8 @@ class GetStatusResponse(_message.Message):
     """Entries of the operations log."""
     write_ahead_bytes: _builtins.int
     """Bytes of the write-ahead log that wait to be moved into the database."""
+    maintenance_until: _builtins.int
+    """Until when the broker is in maintenance, Unix milliseconds: it accepts reports and hands nothing over. 0 when it is not."""
     @_builtins.property
     def agreements(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgreementStatus]:
         """One an agreement."""
@@ -136,10 +139,11 @@ class GetStatusResponse(_message.Message):
         disk_reserves: _abc.Iterable[Global___DiskReserve] | None = ...,
         operations_log_size: _builtins.int = ...,
         write_ahead_bytes: _builtins.int = ...,
+        maintenance_until: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["rates", b"rates"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "alarms", b"alarms", "broker", b"broker", "commit_p50_ms", b"commit_p50_ms", "commit_p99_ms", b"commit_p99_ms", "consumers", b"consumers", "disk_free_bytes", b"disk_free_bytes", "disk_reserves", b"disk_reserves", "disk_total_bytes", b"disk_total_bytes", "incarnation", b"incarnation", "key_log_size", b"key_log_size", "now", b"now", "operations_dropped", b"operations_dropped", "operations_log_size", b"operations_log_size", "rates", b"rates", "started_at", b"started_at", "state", b"state", "tls_name", b"tls_name", "version", b"version", "write_ahead_bytes", b"write_ahead_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreements", b"agreements", "alarms", b"alarms", "broker", b"broker", "commit_p50_ms", b"commit_p50_ms", "commit_p99_ms", b"commit_p99_ms", "consumers", b"consumers", "disk_free_bytes", b"disk_free_bytes", "disk_reserves", b"disk_reserves", "disk_total_bytes", b"disk_total_bytes", "incarnation", b"incarnation", "key_log_size", b"key_log_size", "maintenance_until", b"maintenance_until", "now", b"now", "operations_dropped", b"operations_dropped", "operations_log_size", b"operations_log_size", "rates", b"rates", "started_at", b"started_at", "state", b"state", "tls_name", b"tls_name", "version", b"version", "write_ahead_bytes", b"write_ahead_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -440,6 +444,50 @@ class GetMetricsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetMetricsResponse: _TypeAlias = GetMetricsResponse  # noqa: Y015
+
+@_typing.final
+class SetMaintenanceRequest(_message.Message):
+    """SetMaintenanceRequest begins maintenance, moves its end, or ends it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNTIL_FIELD_NUMBER: _builtins.int
+    until: _builtins.int
+    """Unix milliseconds, to come and at most 7 days ahead; 0 ends it."""
+    def __init__(
+        self,
+        *,
+        until: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetMaintenanceRequest: _TypeAlias = SetMaintenanceRequest  # noqa: Y015
+
+@_typing.final
+class SetMaintenanceResponse(_message.Message):
+    """SetMaintenanceResponse says how it stands now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNTIL_FIELD_NUMBER: _builtins.int
+    until: _builtins.int
+    """Until when it lasts; 0 when it does not."""
+    def __init__(
+        self,
+        *,
+        until: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetMaintenanceResponse: _TypeAlias = SetMaintenanceResponse  # noqa: Y015
 
 @_typing.final
 class DrainRequest(_message.Message):

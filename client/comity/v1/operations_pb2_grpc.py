@@ -45,6 +45,11 @@ class OperationsServiceStub:
                 request_serializer=comity_dot_v1_dot_operations__pb2.GetMetricsRequest.SerializeToString,
                 response_deserializer=comity_dot_v1_dot_operations__pb2.GetMetricsResponse.FromString,
                 _registered_method=True)
+        self.SetMaintenance = channel.unary_unary(
+                '/comity.v1.OperationsService/SetMaintenance',
+                request_serializer=comity_dot_v1_dot_operations__pb2.SetMaintenanceRequest.SerializeToString,
+                response_deserializer=comity_dot_v1_dot_operations__pb2.SetMaintenanceResponse.FromString,
+                _registered_method=True)
         self.Drain = channel.unary_unary(
                 '/comity.v1.OperationsService/Drain',
                 request_serializer=comity_dot_v1_dot_operations__pb2.DrainRequest.SerializeToString,
@@ -70,6 +75,13 @@ class OperationsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetMaintenance(self, request, context):
+        """SetMaintenance has the broker accept and hold until a time, or hand over again. It outlives the process.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Drain(self, request, context):
         """Drain stops accepting, finishes what is open, and ends the process with exit code 0.
         """
@@ -89,6 +101,11 @@ def add_OperationsServiceServicer_to_server(servicer, server):
                     servicer.GetMetrics,
                     request_deserializer=comity_dot_v1_dot_operations__pb2.GetMetricsRequest.FromString,
                     response_serializer=comity_dot_v1_dot_operations__pb2.GetMetricsResponse.SerializeToString,
+            ),
+            'SetMaintenance': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetMaintenance,
+                    request_deserializer=comity_dot_v1_dot_operations__pb2.SetMaintenanceRequest.FromString,
+                    response_serializer=comity_dot_v1_dot_operations__pb2.SetMaintenanceResponse.SerializeToString,
             ),
             'Drain': grpc.unary_unary_rpc_method_handler(
                     servicer.Drain,
@@ -151,6 +168,33 @@ class OperationsService:
             '/comity.v1.OperationsService/GetMetrics',
             comity_dot_v1_dot_operations__pb2.GetMetricsRequest.SerializeToString,
             comity_dot_v1_dot_operations__pb2.GetMetricsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetMaintenance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/comity.v1.OperationsService/SetMaintenance',
+            comity_dot_v1_dot_operations__pb2.SetMaintenanceRequest.SerializeToString,
+            comity_dot_v1_dot_operations__pb2.SetMaintenanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,6 +20,8 @@ class OperationsServiceStub:
     """GetStatus says how the broker is."""
     GetMetrics: _aio.UnaryUnaryMultiCallable[_operations_pb2.GetMetricsRequest, _operations_pb2.GetMetricsResponse]
     """GetMetrics gives what GetStatus counts as text in the Prometheus exposition format, as the port for scraping does."""
+    SetMaintenance: _aio.UnaryUnaryMultiCallable[_operations_pb2.SetMaintenanceRequest, _operations_pb2.SetMaintenanceResponse]
+    """SetMaintenance has the broker accept and hold until a time, or hand over again. It outlives the process."""
     Drain: _aio.UnaryUnaryMultiCallable[_operations_pb2.DrainRequest, _operations_pb2.DrainResponse]
     """Drain stops accepting, finishes what is open, and ends the process with exit code 0."""
 
@@ -41,6 +43,14 @@ class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_operations_pb2.GetMetricsRequest, _abc.Awaitable[_operations_pb2.GetMetricsResponse]],
     ) -> _abc.Awaitable[_operations_pb2.GetMetricsResponse]:
         """GetMetrics gives what GetStatus counts as text in the Prometheus exposition format, as the port for scraping does."""
+
+    @_abc_1.abstractmethod
+    def SetMaintenance(
+        self,
+        request: _operations_pb2.SetMaintenanceRequest,
+        context: _aio.ServicerContext[_operations_pb2.SetMaintenanceRequest, _abc.Awaitable[_operations_pb2.SetMaintenanceResponse]],
+    ) -> _abc.Awaitable[_operations_pb2.SetMaintenanceResponse]:
+        """SetMaintenance has the broker accept and hold until a time, or hand over again. It outlives the process."""
 
     @_abc_1.abstractmethod
     def Drain(
