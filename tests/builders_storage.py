@@ -60,7 +60,9 @@ def with_entry(head, rows, kind: str, *parts: bytes) -> None:
     rows.entries.append(EntryRow(head.leaf_next, kind, entry, leaf_hash(entry)))
     rows.bodies.append(BodyRow(head.leaf_next, "shared", digest("salt", entry)[:32], b"body of " + entry, b""))
     rows.tiles.extend(TileRow(*tile) for tile in full)
-    rows.head = replace(rows.head, leaf_next=head.log_first + frontier.size, frontier=frontier.hashes, root=frontier.root)
+    rows.head = replace(
+        rows.head, leaf_next=head.log_first + frontier.size, frontier=frontier.hashes, root=frontier.root
+    )
 
 
 def opening(shard: str = AGREEMENT, **how) -> Unit:

@@ -11,7 +11,7 @@ from comity.statement import Statement, sign_statement
 from comity.texts import agreement_digest
 from comity.v1 import agreement_pb2
 from comity_policy.facts import Role
-from comity_policy.steps import Step, StepKind
+from comity_policy.steps import ABOUT_LOGS, Step, StepKind
 
 OFFICERS = {
     "liaison1": Role.LIAISON,
@@ -25,6 +25,7 @@ _TAKEN_BY = {
     StepKind.REVIEW: "legal1",
     StepKind.SIGN: "plenipotentiary1",
     StepKind.LOG_SIGN: "plenipotentiary1",
+    StepKind.LOG_CONFIRM: "liaison1",
     StepKind.SUSPEND: "liaison1",
     StepKind.RESUME: "liaison1",
     StepKind.DISPUTE_OPEN: "liaison1",
@@ -62,7 +63,7 @@ class Treaty:
             "party": nation.party,
             "officer": who.name,
             "role": OFFICERS[_TAKEN_BY.get(kind, "liaison1")],
-            "follows": "" if kind is StepKind.LOG_SIGN else follows,
+            "follows": "" if kind in ABOUT_LOGS else follows,
         }
         return sign_statement(Step(kind=kind, **{**given, **changes}).to_body(), who.signer)
 

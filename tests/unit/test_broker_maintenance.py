@@ -84,12 +84,12 @@ async def test_reports_are_accepted_and_wait_until_it_is_over(tmp_path):
         reading = asyncio.create_task(read())
         receipt = await sender.send(report("held"), agreement=AGREEMENT)
         assert receipt.agreement_sequence == 1
-        await until(lambda: reader.held_until == end)
-        assert sender.held_until == end
+        await until(lambda: reader.connection.held_until == end)
+        assert sender.connection.held_until == end
         assert got == []
         broker.maintenance.end()
         await until(lambda: got == ["held"])
-        await until(lambda: reader.held_until == 0)
+        await until(lambda: reader.connection.held_until == 0)
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
 
@@ -100,5 +100,5 @@ async def test_a_broker_that_starts_again_still_holds(tmp_path):
     async with brokered(shared.world.data, world=shared.world), contextlib.AsyncExitStack() as stack:
         sender = await stack.enter_async_context(shared.node("XAR"))
         await sender.send(report("held"), agreement=AGREEMENT)
-        assert sender.held_until > 0
+        assert sender.connection.held_until > 0
         assert [one async for one in (await stack.enter_async_context(shared.node("XBO"))).receive(follow=False)] == []

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,6 +21,8 @@ class Watched:
 
     found: list[Alarm] = field(default_factory=list)
     broken: bool = False
+
+    connection = SimpleNamespace(held_until=0)
 
     def alarms(self) -> tuple[Alarm, ...]:
         if self.broken:

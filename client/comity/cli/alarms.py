@@ -61,8 +61,8 @@ class _Teller:
             self.tell()
 
     def tell(self) -> None:
-        if self._node.held_until != self._held_until:
-            self._held_until = self._node.held_until
+        if self._node.connection.held_until != self._held_until:
+            self._held_until = self._node.connection.held_until
             tell_maintenance(self._output, self._held_until)
         # An alarm is never taken back, so those that were told are the first ones.
         due = self._node.alarms()[self._told :]

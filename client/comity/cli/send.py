@@ -107,8 +107,8 @@ def send(
             else:
                 exit_code = await _send_all(run, node, reading, agreement_id, officers)
             await _tell_released(run, node)
-            if node.held_until:
-                tell_maintenance(run.output, node.held_until)
+            if node.connection.held_until:
+                tell_maintenance(run.output, node.connection.held_until)
             return exit_code
 
     async def asked() -> int:

@@ -54,7 +54,8 @@ _OUTCOMES: Final = {
 class Claim:
     """What the broker said of one segment's slots (or, with an empty segment id, of numbers of a lane), naming an entry.
 
-    `leaves` is SHA-384 over the leaves of the slots or numbers, one after the other; `admitted_at` is 0 where no time was said.
+    `leaves` is SHA-384 over the leaves of the slots or numbers, one after the other; `admitted_at` is 0 where no time was said,
+    `origin` the name of the log as it was then, empty where that is not known.
     """
 
     agreement_id: str
@@ -64,6 +65,7 @@ class Claim:
     numbers: tuple[int, ...]
     leaves: bytes
     admitted_at: int = 0
+    origin: str = ""
 
 
 def over(leaves: Iterable[bytes]) -> bytes:
@@ -81,6 +83,7 @@ def encode_claim(claim: Claim) -> bytes:
             "numbers": list(Runs((number, number) for number in claim.numbers).spans),
             "leaves": claim.leaves.hex(),
             "admitted_at": claim.admitted_at,
+            "origin": claim.origin,
         }
     )
 
@@ -96,6 +99,8 @@ def decode_claim(agreement_id: str, data: bytes) -> Claim:
         tuple(number for first, last in value["numbers"] for number in range(first, last + 1)),
         bytes.fromhex(value["leaves"]),
         value["admitted_at"],
+        # A file that was begun before says nothing of it.
+        value.get("origin", ""),
     )
 
 

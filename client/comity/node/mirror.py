@@ -256,7 +256,8 @@ class Mirror:
 
     def lost_at(self, agreement_id: str, log_index: int) -> tuple[MirroredEntry, ...]:
         """Give the lost entries that had this index, as far as they were verified here."""
-        return tuple(entry for entry in self.lost_entries(agreement_id) if entry.log_index == log_index)
+        left = self._left(agreement_id)
+        return tuple(entry for one in left for entry in self._state.store.lost(one, log_index))
 
     def lost_entries(self, agreement_id: str | None) -> tuple[MirroredEntry, ...]:
         """Give those entries, as evidence: nothing is folded of them."""

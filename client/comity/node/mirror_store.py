@@ -173,11 +173,14 @@ class MirrorStore:
             found = [(*row, self._parts(name, row[0])) for row in rows]
         return tuple(MirroredEntry(pin.origin_at(row[0]), *row) for row in found)
 
-    def lost(self, left: LeftLog) -> tuple[MirroredEntry, ...]:
-        """Give the entries that a restored broker lost of a log it left behind, as far as they were verified here."""
-        select = "SELECT log_index, kind, entry FROM entry WHERE name = ? ORDER BY log_index"
+    def lost(self, left: LeftLog, log_index: int | None = None) -> tuple[MirroredEntry, ...]:
+        """Give the entries, or the one, that a restored broker lost of a log it left behind, as far as they were verified here."""
+        select = (
+            "SELECT log_index, kind, entry FROM entry WHERE name = ? AND log_index BETWEEN ? AND ? ORDER BY log_index"
+        )
+        first, last = (left.end, left.first + left.verified) if log_index is None else (log_index, log_index)
         with storing(self._path):
-            rows = rows_of(self._db, select, (left.origin,))
+            rows = rows_of(self._db, select, (left.origin, first, last))
             found = [(*row, self._parts(left.origin, row[0])) for row in rows]
         return tuple(MirroredEntry(left.origin, *row) for row in found)
 

@@ -101,12 +101,6 @@ class Node(TakesBack):
         """Give the connection for what is not urgent, to call the broker with."""
         return self._connections[0]
 
-    @property
-    def held_until(self) -> int:
-        """Give until when the broker says that it is in maintenance (Unix ms): it accepts and hands nothing over. 0: it is not."""
-        until = max(one.held_until for one in self._connections)
-        return until if until > self._now_ms() else 0
-
     # --- knowing ----------------------------------------------------------------------------------------------------
 
     async def refresh(self, agreements: Sequence[str] | None = None) -> None:

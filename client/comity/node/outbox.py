@@ -20,7 +20,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
+
+import apsw
 
 from comity.envelope import limits
 from comity.errors import UsageError
@@ -45,16 +47,12 @@ CREATE TABLE receipt (segment_id BLOB PRIMARY KEY, agreement TEXT NOT NULL, log_
   WITHOUT ROWID;
 CREATE INDEX unproved ON receipt (agreement, log_index) WHERE proved = 0;
 """
-# Added to files that were begun before it: receipts whose entries a restored broker has lost.
-_LOST: Final = """
-CREATE TABLE IF NOT EXISTS lost_receipt (number INTEGER PRIMARY KEY, segment_id BLOB NOT NULL, agreement TEXT NOT NULL,
-  log_index INTEGER NOT NULL, leaf_hash BLOB NOT NULL, signed BLOB NOT NULL, broker_key BLOB NOT NULL, entry BLOB NOT NULL);
-"""
 
 _FILE: Final = "outbox.sqlite"
 _SEGMENTS: Final = "segment (segment_id, agreement, origin_epoch, class, first, slots, batch, position, packets, expires_at, state, data)"
 _RECEIPT: Final = "segment_id, agreement, log_index, leaf_hash, signed, broker_key, entry"
 FaultPoint = Callable[[str], None]
+T = TypeVar("T")
 
 
 def no_fault(point: str) -> None:
@@ -128,8 +126,6 @@ class Outbox:
         self._random_bytes = random_bytes
         self._fault = fault
         self._db = open_database(self._path, schema=_SCHEMA, version=_VERSION, page_bytes=_PAGE)
-        with storing(self._path):
-            self._db.execute(_LOST)
         with storing(self._path), self._db:
             rows = rows_of(
                 self._db,
@@ -165,6 +161,12 @@ class Outbox:
                 self._db.close()
         finally:
             self._lock.release()
+
+    def within(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Run something with the file in one transaction with fsync (`losing`); raises StorageError."""
+        with storing(self._path), self._db:
+            done = work(self._db)
+        return done
 
     @property
     def directory(self) -> Path:
@@ -287,19 +289,8 @@ class Outbox:
                 " FROM segment WHERE state = 0 ORDER BY number",
             )
             by_batch: dict[int, list[StoredSegment]] = {}
-            for (
-                segment_id,
-                agreement,
-                epoch,
-                transport_class,
-                first,
-                slots,
-                data,
-                position,
-                packets,
-                until,
-                batch,
-            ) in rows:
+            for segment_id, agreement, epoch, transport_class, first, slots, data, *rest in rows:
+                position, packets, until, batch = rest
                 lane = Lane(agreement, epoch, transport_class)
                 segment = StoredSegment(
                     segment_id, lane, first, slots, data, position, _pieces(packets, limits.DIGEST), until
@@ -356,40 +347,6 @@ class Outbox:
         with storing(self._path):
             rows = rows_of(self._db, f"SELECT {_RECEIPT} FROM receipt WHERE segment_id = ?", (segment_id,))  # noqa: S608 - our own columns
         return StoredReceipt(*rows[0]) if rows else None
-
-    def agreements(self) -> tuple[str, ...]:
-        """Give the agreements of the segments that are kept."""
-        with storing(self._path):
-            rows = rows_of(self._db, "SELECT DISTINCT agreement FROM segment ORDER BY agreement")
-        return tuple(name for (name,) in rows)
-
-    def receipts_from(self, agreement_id: str, log_index: int) -> tuple[StoredReceipt, ...]:
-        """Give the receipts of an agreement whose entries have this index or a later one."""
-        with storing(self._path):
-            rows = rows_of(
-                self._db,
-                f"SELECT {_RECEIPT} FROM receipt WHERE agreement = ? AND log_index >= ? ORDER BY log_index",  # noqa: S608 - our own columns
-                (agreement_id, log_index),
-            )
-        return tuple(StoredReceipt(*row) for row in rows)
-
-    def lose(self, segment_ids: Sequence[bytes]) -> int:
-        """Put receipts aside whose entries the broker has lost, and have their segments sent again; gives how many there are still.
-
-        A segment whose reports have expired was let go, and stays lost.
-        """
-        again = 0
-        with storing(self._path), self._db:
-            for segment_id in segment_ids:
-                rows_of(
-                    self._db,
-                    f"INSERT INTO lost_receipt ({_RECEIPT}) SELECT {_RECEIPT} FROM receipt WHERE segment_id = ?",  # noqa: S608 - our own columns
-                    (segment_id,),
-                )
-                rows_of(self._db, "DELETE FROM receipt WHERE segment_id = ?", (segment_id,))
-                kept = "UPDATE segment SET state = 0 WHERE segment_id = ? AND state = 1 RETURNING number"
-                again += len(rows_of(self._db, kept, (segment_id,)))
-        return again
 
     def unproved(self, agreement_id: str, below: int) -> tuple[StoredReceipt, ...]:
         """Give receipts whose entry lies below a log size and was not compared with the log yet."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from comity.envelope.receipts import decode_receipt, decode_signed_receipt
 from comity.errors import ComityError, ErrorCode, StorageError, UnreachableError
@@ -65,6 +65,16 @@ class _OnStream:
         return 0 if self.draining else self.window - self.written + max(self.replied, self.acknowledged)
 
 
+class Restoring(Protocol):
+    """What is asked when a broker shows another incarnation (`republishing`)."""
+
+    def knows(self, incarnation: bytes) -> bool:
+        """Say whether all was seen to since the broker is of this incarnation."""
+
+    async def restored(self, incarnation: bytes) -> None:
+        """See to it; raises UnreachableError to try again."""
+
+
 class Publisher:
     """Sends over one connection. `answered` takes receipts, `ended` refusals for good, `troubled` whatever delays."""
 
@@ -76,16 +86,14 @@ class Publisher:
         ended: Callable[[Outgoing, ComityError], None],
         troubled: Callable[[ComityError, list[Outgoing]], None],
         backoff: Backoff,
-        knows: Callable[[bytes], bool] = lambda _: True,
-        restored: Callable[[bytes], Awaitable[None]] | None = None,
+        restoring: Callable[[], Restoring | None] = lambda: None,
     ) -> None:
         self._connection = connection
         self._answered = answered
         self._ended = ended
         self._troubled = troubled
         self._backoff = backoff
-        self._knows = knows
-        self._restored = restored
+        self._restoring = restoring
         self._queue: deque[Outgoing] = deque()
         self._flying: dict[bytes, Outgoing] = {}
         self._waiting: dict[Lane, list[Outgoing]] = {}
@@ -123,8 +131,9 @@ class Publisher:
             await self._something_to_send()
             try:
                 await self._stream()
-                if self._on.another and self._restored is not None:
-                    await self._restored(self._on.another)
+                restoring = self._restoring()
+                if self._on.another and restoring is not None:
+                    await restoring.restored(self._on.another)
             except ComityError as error:
                 if not isinstance(error, UnreachableError | StorageError):
                     raise
@@ -200,7 +209,7 @@ class Publisher:
 
     def _take(self, response: exchange_pb2.PublishResponse) -> None:
         match response.WhichOneof("frame"):
-            case "opened" if not self._knows(response.opened.incarnation):
+            case "opened" if self._is_another(response.opened.incarnation):
                 # Before anything of it is verified nothing goes out.
                 self._on.another = response.opened.incarnation
             case "opened":
@@ -219,6 +228,10 @@ class Publisher:
             case _:
                 pass  # a frame of a later version
         self._changed.set()
+
+    def _is_another(self, incarnation: bytes) -> bool:
+        restoring = self._restoring()
+        return restoring is not None and not restoring.knows(incarnation)
 
     def _take_receipt(self, receipt: exchange_pb2.SegmentReceipt) -> None:
         # Only to find whose it is; who is told of it verifies it first.

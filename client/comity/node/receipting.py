@@ -15,7 +15,7 @@ from uuid import UUID
 
 from comity.envelope.evidence import SlotCode
 from comity.envelope.receipts import Receipt as SegmentReceipt
-from comity.envelope.receipts import SignedReceipt, decode_signed_receipt, verify_receipt
+from comity.envelope.receipts import SignedReceipt, decode_receipt, decode_signed_receipt, verify_receipt
 from comity.errors import ComityError, ErrorCode, RefusedError, RejectedError, VerificationError
 from comity.node.alarms import AlarmKind
 from comity.node.following import Followed, checked_entry
@@ -112,7 +112,7 @@ class Receipting:
             leaf = self._mirror.leaf_hash(one.agreement_id, one.log_index)
             if leaf == one.leaf_hash:
                 proved.append(one.segment_id)
-            elif leaf is not None:
+            elif leaf is not None and not self._was_lost(one):
                 self._mirror.keep_evidence(one.agreement_id, f"receipt of {one.segment_id.hex()}", one.signed)
                 self._mirror.raise_alarm(
                     AlarmKind.RECEIPT_FALSE,
@@ -121,6 +121,11 @@ class Receipting:
                     f"entry {one.log_index} of the log is not the one that the broker's receipt names",
                 )
         return proved
+
+    def _was_lost(self, stored: StoredReceipt) -> bool:
+        """Say whether the entry of a receipt was lost by a broker that was restored since: `republishing` sees to it."""
+        pin = self._mirror.pin(stored.agreement_id)
+        return pin is not None and bool(pin.before) and origin_of(stored) != pin.origin_at(stored.log_index)
 
     def _entry(self, receipt: SegmentReceipt, frame: exchange_pb2.SegmentReceipt) -> bytes:
         if not frame.HasField("entry"):
@@ -131,6 +136,11 @@ class Receipting:
         parties = self._mirror.agreement(receipt.agreement_id).parties
         checked_entry(Followed(receipt.agreement_id, parties, self._party, ""), receipt.origin, frame.entry)
         return frame.entry.SerializeToString(deterministic=True)
+
+
+def origin_of(stored: StoredReceipt) -> str:
+    """Give the name of the log that a stored receipt is of."""
+    return decode_receipt(decode_signed_receipt(stored.signed).record).origin
 
 
 def _refusals(receipt: SegmentReceipt, frame: exchange_pb2.SegmentReceipt) -> dict[int, ComityError]:

@@ -20,6 +20,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from comity.envelope.evidence import SignedAck
@@ -32,6 +33,7 @@ from comity.node.alarms import AlarmKind
 from comity.node.background import Background
 from comity.node.claims import Claim, Said, contradiction
 from comity.node.delivery import Delivery
+from comity.node.entries import MirroredEntry
 from comity.node.inbox import Inbox, InboxLane
 from comity.node.logs import RefreshNeeded
 from comity.node.mirror import Mirror
@@ -281,25 +283,32 @@ class Receiver:
         for claim in claims:
             pin = self._mirror.pin(claim.agreement_id)
             if pin is None or claim.log_index >= pin.size:
-                later.append(claim)
+                later.append(claim if pin is None else replace(claim, origin=pin.origin))
             elif not self._holds(claim) and claim.said is Said.DELIVERED:
                 false = True
         return later, false
 
     def _holds(self, claim: Claim) -> bool:
-        """Say whether a verified entry says what the broker said; an alarm where it does not."""
-        (entry,) = self._mirror.entries(claim.agreement_id, claim.log_index, 1)
-        wrong = contradiction(claim, entry, party=self._identity.party, node=self._identity.name)
-        if wrong and not self._was_lost(claim):
-            kind = AlarmKind.NOT_ADMITTED if claim.said is Said.DELIVERED else AlarmKind.FALSE_REASON
-            self._mirror.raise_alarm(kind, claim.agreement_id, f"entry {claim.log_index}", wrong)
-        return not wrong or self._was_lost(claim)
+        """Say whether a verified entry says what the broker said; an alarm where it does not.
 
-    def _was_lost(self, claim: Claim) -> bool:
-        """Say whether the claim is of an entry that a restored broker has lost, and that said the same."""
+        What was said of an entry that a restored broker has lost is compared where that is here, and else nobody can say.
+        """
         mine = {"party": self._identity.party, "node": self._identity.name}
+        wrongs = [contradiction(claim, entry, **mine) for entry in self._meant(claim)]
+        if not wrongs or "" in wrongs:
+            return True
+        kind = AlarmKind.NOT_ADMITTED if claim.said is Said.DELIVERED else AlarmKind.FALSE_REASON
+        self._mirror.raise_alarm(kind, claim.agreement_id, f"entry {claim.log_index}", wrongs[0])
+        return False
+
+    def _meant(self, claim: Claim) -> tuple[MirroredEntry, ...]:
+        """Give the entry a claim is about, which may be a lost one; both where the claim does not say of which log it is."""
+        pin = self._mirror.pin(claim.agreement_id)
         lost = self._mirror.lost_at(claim.agreement_id, claim.log_index)
-        return any(not contradiction(claim, entry, **mine) for entry in lost)
+        if pin is not None and claim.origin not in {"", pin.origin_at(claim.log_index)}:
+            return lost
+        here = self._mirror.entries(claim.agreement_id, claim.log_index, 1)
+        return here if claim.origin else (*here, *lost)
 
     # --- from the broker (Listener) ---------------------------------------------------------------------------------
 

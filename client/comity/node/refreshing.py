@@ -17,7 +17,6 @@ from comity.errors import (
     ErrorCode,
     MalformedError,
     NotFoundError,
-    StorageError,
     UnreachableError,
     VerificationError,
 )
@@ -205,7 +204,7 @@ class Refresher:
             self._state.forked(followed.name, error)
             await self._present(followed, pin)
             raise
-        except StorageError as error:
+        except ComityError as error:
             if error.code is ErrorCode.LOG_FROZEN and pin is not None and pin.note:
                 # A restore names what its nodes held: the broker keeps the longest tree it was shown.
                 await self._answer(followed, pin)

@@ -15,11 +15,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from comity.envelope.receipts import decode_receipt, decode_signed_receipt
 from comity.errors import UnreachableError
+from comity.node import losing
 from comity.node.mirror import Mirror
-from comity.node.outbox import Outbox, StoredBatch, StoredReceipt
+from comity.node.outbox import Outbox, StoredBatch
 from comity.node.pipeline import Pipeline
+from comity.node.receipting import origin_of
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Republishing:
 
     async def look(self) -> None:
         """Put lost receipts aside, by the mirror as it is; what they were of is unanswered from then on."""
-        names = await self.pipeline.on_disk(self.outbox.agreements)
+        names = await self.pipeline.on_disk(self.outbox.within, losing.agreements)
         for agreement_id in names:
             log = self.mirror.pin(agreement_id)
             if log is not None and log.before:
@@ -57,7 +58,7 @@ class Republishing:
             if self.knows(incarnation):
                 return
             await self.refresh()
-            names = await self.pipeline.on_disk(self.outbox.agreements)
+            names = await self.pipeline.on_disk(self.outbox.within, losing.agreements)
             behind = self._behind(("", *names), incarnation)
             if behind:
                 raise UnreachableError(
@@ -74,11 +75,8 @@ class Republishing:
         return [name for name, pin in pins.items() if pin is None or pin.incarnation != incarnation]
 
     def _lose(self, agreement_id: str, first: int, origin: str) -> None:
-        lost = [one.segment_id for one in self.outbox.receipts_from(agreement_id, first) if _origin(one) != origin]
+        there = self.outbox.within(lambda db: losing.receipts_from(db, agreement_id, first))
+        lost = [one.segment_id for one in there if origin_of(one) != origin]
         if lost:
-            again = self.outbox.lose(lost)
+            again = self.outbox.within(lambda db: losing.lose(db, lost))
             _LOG.warning("receipts_lost", extra={"agreement": agreement_id, "segments": len(lost), "sent_again": again})
-
-
-def _origin(receipt: StoredReceipt) -> str:
-    return decode_receipt(decode_signed_receipt(receipt.signed).record).origin

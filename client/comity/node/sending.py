@@ -96,8 +96,7 @@ class Sender:
                 ended=self.ended,
                 troubled=self.troubled,
                 backoff=Backoff(random_bytes),
-                knows=self._knows,
-                restored=self._restored,
+                restoring=lambda: self._republishing,
             )
             for urgent, connection in zip((False, True), connections, strict=True)
         }
@@ -272,14 +271,6 @@ class Sender:
     def clear(self, pending: Pending) -> Cleared:
         """Decide a report as of now; raises what refuses it."""
         return self._egress.clear(pending.report, pending.agreement_id).but(pending.late)
-
-    # --- a broker that was restored ---------------------------------------------------------------------------------
-
-    def _knows(self, incarnation: bytes) -> bool:
-        return self._republishing.knows(incarnation)
-
-    async def _restored(self, incarnation: bytes) -> None:
-        await self._republishing.restored(incarnation)
 
     # --- answers ----------------------------------------------------------------------------------------------------
 
