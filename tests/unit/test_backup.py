@@ -39,6 +39,14 @@ def test_a_backup_has_every_kind_and_names_what_it_leaves_out(data, tmp_path):
     assert read_backup(tmp_path / "backup") == manifest
 
 
+def test_keys_go_along_as_they_are_encrypted_and_private(data, tmp_path):
+    (data / "keys/log-1.key").chmod(0o644)
+    taken(data, tmp_path / "backup")
+    copied = tmp_path / "backup/keys/log-1.key"
+    assert copied.read_bytes() == (data / "keys/log-1.key").read_bytes()
+    assert (copied.stat().st_mode & 0o777, copied.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
 def test_kinds_of_a_later_part_go_along_where_they_are(data, tmp_path):
     (data / "blobs/ab").mkdir(parents=True)
     (data / "blobs/ab/cd").write_bytes(bytes(3 << 20))

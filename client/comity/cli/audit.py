@@ -256,6 +256,9 @@ def _statement(one: Json) -> str:
         fields = from_json(one).fields
     except ComityError:
         return "a statement that cannot be read"
+    before = fields.get("before")
+    if fields["type"] == "log-continued" and isinstance(before, dict):
+        return f"goes on with what was restored of {before.get('origin')}: {before.get('size')} entries"
     who = str(fields.get("officer") or fields.get("node") or fields.get("broker") or "")
     name = who if "/" in who else f"{fields.get('party', '')}/{who}".rstrip("/")
     return f"{fields['type']} of {name}"
