@@ -12,6 +12,7 @@ MODULES = (
     "targets_policy",
     "targets_log",
     "targets_bundle",
+    "targets_restored",
     "targets_wire",
     "targets_service",
 )
