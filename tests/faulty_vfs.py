@@ -48,13 +48,15 @@ class Fault:
 
 
 class FaultyVfs(apsw.VFS):
-    """Registered under `name` as long as it is referred to."""
+    """Registered under `name` as long as it is referred to; as `default` it is whose who names none."""
 
-    def __init__(self):
+    def __init__(self, *, default: bool = False):
         self.name = f"faulty-{next(_names)}"
         self.trace: list[Change] = []
         self.fault: Fault | None = None
-        super().__init__(self.name, "")
+        # By its name: "" would mean the default one, which this may be.
+        self.base = apsw.vfs_names()[0]
+        super().__init__(self.name, self.base, default)
 
     def xOpen(self, name, flags):
         return _File(self, name, flags)
@@ -75,7 +77,7 @@ class FaultyVfs(apsw.VFS):
 
 class _File(apsw.VFSFile):
     def __init__(self, vfs: FaultyVfs, name, flags):
-        super().__init__("", name, flags)
+        super().__init__(vfs.base, name, flags)
         self._vfs = vfs
         self._name = Path(name.filename() if isinstance(name, apsw.URIFilename) else name or "").name
 
