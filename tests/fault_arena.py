@@ -27,7 +27,7 @@ from fault_clock import SteppedClock
 from fault_points import Point
 from fault_proxy import Wire
 from kill_oracle import Witnessed, read_store
-from processes import Broker, Process, free_port, until
+from processes import Broker, EndedEarlyError, Process, free_port, until
 from world_files import AGREEMENT, CODES, World
 
 CONSUMERS = ("default", "copy")
@@ -91,11 +91,22 @@ class Arena:
 
     def start_broker(self, *options: str | Path) -> Broker:
         """Start a broker over the data of the one before."""
-        words = ("--arm", self._arm_file("broker"), "--clock", self.world.path / "clock", *options)
+        words = ("--arm", self.arm_file("broker"), "--clock", self.world.path / "clock", *options)
         program = (sys.executable, _HERE / "fault_broker.py", "--counts", self.world.path / "counts.json", *words)
         self.broker = self.world.start_broker(*program, **self.settings)
         self._all.append(self.broker)
         return self.broker
+
+    def start_failing_broker(self, **wanted: object) -> str:
+        """Start a broker that is armed from its first moment and ends before it serves; gives what it said."""
+        self._write_arm("broker", {**wanted, "number": 0})
+        try:
+            self.start_broker()
+        except EndedEarlyError as error:
+            return str(error)
+        finally:
+            self.disarm("broker")
+        raise AssertionError("the broker serves")
 
     def start_sender(self, *words: str | Path) -> Process:
         """Start a sender whose numbers follow on from those that were given before."""
@@ -110,8 +121,14 @@ class Arena:
         self.receiver = self._node("receive", "XBO", "receiver", "--take-over", *consumers, *words)
         return self.receiver
 
+    def ready(self, name: str) -> None:
+        """Wait until a process is connected (a broker: until it listens)."""
+        process = self.process(name)
+        if name != "broker":
+            process.wait_for(lambda: "ready" in process.log.read_text(), "it is connected", seconds=PATIENCE_SECONDS)
+
     def _node(self, what: str, code: str, name: str, *words: str | Path) -> Process:
-        place = ("--arm", self._arm_file(name), "--clock", self.world.path / "clock")
+        place = ("--arm", self.arm_file(name), "--clock", self.world.path / "clock")
         script = _HERE / "fault_node.py"
         process = self.world.start_python(
             code, script, what, f"{code}/n1", "--address", self.wires[name].address, *place, *words, name=name
@@ -182,28 +199,30 @@ class Arena:
         assert process.exit_code == KILLED, process.tail
         assert f"killed at {point}" in process.log.read_text(), process.tail
         self.kills[point] += 1
-        self._disarmed(name)
+        self.disarm(name)
 
     def kill(self, name: str) -> None:
         """Kill a process from outside, wherever it is."""
         self.process(name).kill()
         self.kills["anywhere"] += 1
         self.listen()
-        self._disarmed(name)
+        self.disarm(name)
 
     def restart(self, name: str) -> None:
         """Start what was killed anew."""
         self.listen()
         {"broker": self.start_broker, "sender": self.start_sender, "receiver": self.start_receiver}[name]()
 
-    def _disarmed(self, name: str) -> None:
-        self._arm_file(name).unlink(missing_ok=True)
+    def disarm(self, name: str) -> None:
+        """Have the next process of this name begin without what was armed."""
+        self.arm_file(name).unlink(missing_ok=True)
 
-    def _arm_file(self, name: str) -> Path:
+    def arm_file(self, name: str) -> Path:
+        """Give the file that says what a process is armed with."""
         return self.world.path / f"{name}.arm"
 
     def _write_arm(self, name: str, wanted: dict[str, object]) -> None:
-        path = self._arm_file(name)
+        path = self.arm_file(name)
         new = path.with_suffix(".new")
         new.write_text(json.dumps(wanted))
         new.replace(path)
@@ -272,19 +291,22 @@ class Arena:
         witnessed = Witnessed()
         witnessed.saw_last_signed(self.world.data, AGREEMENT)
         for code in CODES:
-            mirror = self.world.node_directory(code) / "mirror.sqlite"
-            self.history.alarms |= {f"{code}: {alarm}" for alarm in alarms_of(mirror)}
+            self.history.alarms |= {f"{code}: {alarm}" for alarm in self.alarms(code)}
             if not self.history.alarms:
-                witnessed.saw_mirror(mirror, AGREEMENT)
+                witnessed.saw_mirror(self._mirror(code), AGREEMENT)
         self.history.checkpoints |= witnessed.checkpoints
         return judge(self.history, read_store(self.world.data, AGREEMENT))
 
+    def alarms(self, code: str) -> list[str]:
+        """Give the alarms that a nation's node has raised."""
+        if not self._mirror(code).exists():
+            return []
+        database = apsw.Connection(str(self._mirror(code)), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            database.set_busy_timeout(30_000)
+            return [" ".join(map(str, row)) for row in database.execute("SELECT kind, subject, detail FROM alarm")]
+        finally:
+            database.close()
 
-def alarms_of(mirror: Path) -> list[str]:
-    """Give the alarms that a node has raised."""
-    database = apsw.Connection(str(mirror), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
-        database.set_busy_timeout(30_000)
-        return [" ".join(map(str, row)) for row in database.execute("SELECT kind, subject, detail FROM alarm")]
-    finally:
-        database.close()
+    def _mirror(self, code: str) -> Path:
+        return self.world.node_directory(code) / "mirror.sqlite"

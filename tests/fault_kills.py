@@ -15,6 +15,7 @@ from fault_points import BROKER_POINTS, RECEIVER_POINTS, SENDER_POINTS, Point
 
 # Reports that every consumer acknowledges between two kills, so that each falls while all of it is under way.
 BETWEEN = 10
+TOLD_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ def kill_at_points(arena: Arena, kills: int) -> Summary:
         arena.kill_at(name, point, 1 + number % 4)
         arena.restart(name)
         arena.progress(BETWEEN)
+        if (number + 1) % TOLD_EVERY == 0:
+            print(f"{number + 1} kills", flush=True)
     findings = arena.settle()
     history = arena.history
     return Summary(arena.kills, findings, len(history.receipts), history.acknowledged, len(history.checkpoints))

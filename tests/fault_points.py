@@ -119,7 +119,11 @@ class WatchedDisk(FaultyVfs):
         for (suffix, kind), point in self._points.items():
             if self.triggers is not None and change.kind == kind and change.file.endswith(suffix):
                 self.triggers.reach(point)
-        super().meet(change, write_half)
+        try:
+            super().meet(change, write_half)
+        except apsw.Error:
+            say(f"the disk failed a {change.kind} of {change.file}")
+            raise
         if not self._keep:
             self.trace.clear()
 
