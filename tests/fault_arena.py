@@ -23,7 +23,7 @@ from typing import Self
 import apsw
 
 from fault_checker import Finding, History, judge
-from fault_clock import SteppedClock
+from fault_clock import HOUR_MS, SteppedClock
 from fault_points import Point
 from fault_proxy import Wire
 from kill_oracle import Witnessed, read_store
@@ -34,6 +34,7 @@ CONSUMERS = ("default", "copy")
 # What a broker ends with when it was killed, and when it does not know what became of a commit.
 KILLED, UNKNOWN = -signal.SIGKILL, 18
 PATIENCE_SECONDS = 120.0
+AGE_HOURS = 6
 
 _HERE = Path(__file__).parent
 # Many small commits and checkpoints, so that every point is soon reached; a stream whose other end is silent is soon given up.
@@ -58,6 +59,8 @@ class Arena:
         self.sender: Process | None = None
         self.receiver: Process | None = None
         self.clock = SteppedClock.made(world.path / "clock")
+        # The world is seconds old: before its agreement came into force nobody may be set back.
+        self.clock.step(AGE_HOURS * HOUR_MS)
         self.settings = dict(SETTINGS)
         self._address = f"127.0.0.1:{free_port()}"
         self._stack = ExitStack()

@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -60,7 +61,7 @@ class Sending:
         async for sent in self._node.send_many(self._reports(), agreement=AGREEMENT):
             number = first + sent.number
             if sent.receipt is None:
-                tell("refused", number=number, code=sent.refusal.code.name)
+                tell("refused", number=number, code=sent.refusal.code.name, why=str(sent.refusal))
                 continue
             told = sent.receipt
             tell(
@@ -139,7 +140,23 @@ class Receiving:
 # --- one process ----------------------------------------------------------------------------------------------------
 
 
+class Telling(logging.Formatter):
+    """What the SDK has to say, with all that it says beside the event's name."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        more = {name: value for name, value in vars(record).items() if name in {"subject", "outcome", "reason", "code"}}
+        return f"{super().format(record)} {more}"
+
+
+def log_to_stderr() -> None:
+    """Write warnings on standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Telling())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
 async def main(asked: argparse.Namespace) -> None:
+    log_to_stderr()
     loop = asyncio.get_running_loop()
     points = {("outbox.sqlite-wal", "sync"): Point.STORING}
     points |= {(f"inbox-{name}.sqlite-wal", "sync"): Point.SETTLING for name in asked.consumer}

@@ -142,9 +142,9 @@ class Mirror:
 
     @property
     def key_log_age_ms(self) -> int | None:
-        """Give how old that view is, in milliseconds of our clock; None before the first."""
+        """Give how old that view is, in milliseconds of our clock; None before the first, 0 where our clock was set back since."""
         mirrored = self._state.logs.get(KEYS)
-        return None if mirrored is None else self._state.now_ms() - mirrored.refreshed_at
+        return None if mirrored is None else max(0, self._state.now_ms() - mirrored.refreshed_at)
 
     def key_log_size_at(self, at_ms: int) -> int:
         """Give how many entries the key log had at that time of the broker (Unix ms), as far as the mirror has come."""

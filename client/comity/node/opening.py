@@ -10,7 +10,7 @@ For a slot:
 4. It opens (`comity.envelope.open`): approvals, our stanza and packet, every ciphertext of ours.
 5. Which portions its opener may have is decided by `permitting`. What is denied is not shown. A report with a portion for which
    only something of the opening is lacking *waits* for another opening and is never acknowledged; of the others one of which
-   nothing is left is refused.
+   nothing is left is refused. "Now" is never before the admission that the log says: a clock that is behind makes no report early.
 6. A report that was kept is opened again by the same rules, from its envelope alone.
 7. What is at hand is judged anew when the mirror has changed since, by whichever process: a step that is known stops it.
 Nothing here does I/O: what must be fetched first is told by `RefreshNeeded`.
@@ -259,7 +259,7 @@ class Opening:
         self._renew(opened)
         if opened.registered:
             return True
-        profile, now = item.core.profile, self._now_ms()
+        profile, now = item.core.profile, max(self._now_ms(), opened.admitted_at)
         asked = (profile, now, self._mirror.version)
         if opened.entered is None or opened.entered[0] != asked:
             named = any(one.officer for one in profile.addressees)
@@ -326,7 +326,7 @@ class Opening:
         self, opened: OpenSegment, report: OpenedReport, given: Opened, indices: tuple[int, ...]
     ) -> tuple[Times, Permitted]:
         """Decide as of its admission, and as of now under all that governs it; once for reports that ask the same."""
-        core, now = report.core, self._now_ms()
+        core, now = report.core, max(self._now_ms(), opened.admitted_at)
         roles = _NODE_ALONE
         if report.approvals:
             roles |= {approval.role for approval in report.approvals}

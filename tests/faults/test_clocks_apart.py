@@ -1,0 +1,45 @@
+"""Two nodes whose clocks differ, and one whose clock is set back: what has a receipt is still shown (design 04, "clock steps")."""
+
+import pytest
+
+from builders_sdk import AGREEMENT, report, sharing
+from comity.node.clock import wall_ms
+
+
+async def texts(node) -> list[str]:
+    """Receive everything that is due, acknowledge it, and give the texts."""
+    found = []
+    async for delivery in node.receive(follow=False, purpose="counter-terrorism"):
+        async with delivery as received:
+            found.append(received.text)
+    return found
+
+
+@pytest.mark.parametrize("behind_ms", [50, 2_000, 3_600_000], ids=["50 ms", "2 s", "an hour"])
+async def test_a_receiver_whose_clock_is_behind_is_shown_what_the_log_has_admitted(tmp_path, behind_ms):
+    async with (
+        sharing(tmp_path) as world,
+        world.node("XAR") as sender,
+        world.node("XBO", now_ms=lambda: wall_ms() - behind_ms) as reader,
+    ):
+        await sender.send(report("two boats"), agreement=AGREEMENT)
+        assert await texts(reader) == ["two boats"]
+
+
+async def test_a_node_whose_clock_is_set_back_by_an_hour_goes_on_sending_and_receiving(tmp_path):
+    back = [0]
+
+    def now_ms() -> int:
+        return wall_ms() - back[0]
+
+    async with (
+        # Older than the step: before the agreement was in force nobody may do anything.
+        sharing(tmp_path) as world,
+        world.node("XAR") as sender,
+        world.node("XBO", now_ms=now_ms) as reader,
+    ):
+        await reader.refresh()
+        back[0] = 3_600_000
+        assert reader.mirror.key_log_age_ms == 0
+        await sender.send(report("two boats"), agreement=AGREEMENT)
+        assert await texts(reader) == ["two boats"]
