@@ -1,4 +1,4 @@
-"""One exchange that faults are done to: broker, a sender, a receiver with two consumers, a wire to each, one clock, one history.
+"""One exchange that faults are done to: broker, a sender, a receiver with two consumers, a wire to each, a clock for each, one history.
 
     with Arena(made_world(tmp_path)) as arena:
         arena.start()
@@ -58,9 +58,11 @@ class Arena:
         self.broker: Broker | None = None
         self.sender: Process | None = None
         self.receiver: Process | None = None
-        self.clock = SteppedClock.made(world.path / "clock")
+        self.clocks = {
+            name: SteppedClock.made(world.path / f"{name}.clock") for name in ("broker", "sender", "receiver")
+        }
         # The world is seconds old: before its agreement came into force nobody may be set back.
-        self.clock.step(AGE_HOURS * HOUR_MS)
+        self.step_clocks(AGE_HOURS)
         self.settings = dict(SETTINGS)
         self._address = f"127.0.0.1:{free_port()}"
         self._stack = ExitStack()
@@ -94,7 +96,7 @@ class Arena:
 
     def start_broker(self, *options: str | Path) -> Broker:
         """Start a broker over the data of the one before."""
-        words = ("--arm", self.arm_file("broker"), "--clock", self.world.path / "clock", *options)
+        words = ("--arm", self.arm_file("broker"), "--clock", self.world.path / "broker.clock", *options)
         program = (sys.executable, _HERE / "fault_broker.py", "--counts", self.world.path / "counts.json", *words)
         self.broker = self.world.start_broker(*program, **self.settings)
         self._all.append(self.broker)
@@ -131,7 +133,7 @@ class Arena:
             process.wait_for(lambda: "ready" in process.log.read_text(), "it is connected", seconds=PATIENCE_SECONDS)
 
     def _node(self, what: str, code: str, name: str, *words: str | Path) -> Process:
-        place = ("--arm", self.arm_file(name), "--clock", self.world.path / "clock")
+        place = ("--arm", self.arm_file(name), "--clock", self.world.path / f"{name}.clock")
         script = _HERE / "fault_node.py"
         process = self.world.start_python(
             code, script, what, f"{code}/n1", "--address", self.wires[name].address, *place, *words, name=name
@@ -240,14 +242,23 @@ class Arena:
         finally:
             process.signal(signal.SIGCONT)
 
+    def go_on(self, name: str) -> None:
+        """Let a process go on that stopped itself."""
+        self.process(name).signal(signal.SIGCONT)
+
+    def step_clocks(self, hours: int) -> None:
+        """Step the clock of every process."""
+        for clock in self.clocks.values():
+            clock.step(hours * HOUR_MS)
+
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def settle(self) -> list[Finding]:
         """Mend everything, let every report come to its end, stop everything in order, and judge."""
         self.mend()
-        self._sender_ends()
+        self.stop_sending()
         self.start_sender("--count", "1")
-        self._sender_ends()
+        self.stop_sending()
         self._all_settled()
         self.stop()
         return self.judge()
@@ -261,7 +272,8 @@ class Arena:
             if self.process(name).exit_code is not None:
                 self.restart(name)
 
-    def _sender_ends(self) -> None:
+    def stop_sending(self) -> None:
+        """Have the sender end in order: everything it sent is answered."""
         sender = self.process("sender")
         until(lambda: "ready" in sender.log.read_text() or sender.exit_code is not None, "the sender is connected")
         sender.signal(signal.SIGTERM)

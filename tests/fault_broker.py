@@ -33,7 +33,7 @@ from comity_broker.settings import read_settings
 from comity_broker.storage.protocol import GoOn, Outcome, Rows, Storage, Unit, Writer, take_all
 from comity_broker.storage.sqlite import open_storage
 from fault_clock import SteppedClock
-from fault_points import Point, Triggers, WatchedDisk, say
+from fault_points import Point, Triggers, WatchedDisk, end_with_parent, say
 
 DISK_POINTS = {
     ("-wal", "write"): Point.IN_COMMIT,
@@ -288,6 +288,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     asked = parser().parse_args()
+    end_with_parent()
     seal_process()
     # As a served broker runs: the shipped entry point chooses this loop too.
     import uvloop

@@ -19,13 +19,14 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import comity
 from comity.keys.passphrase import find_passphrase
 from comity.node.delivery import Delivery
 from fault_clock import SteppedClock
-from fault_points import Point, Triggers, WatchedDisk, say
+from fault_points import Point, Triggers, WatchedDisk, end_with_parent, say
 from world_files import AGREEMENT, MARKING, PURPOSE
 
 PATIENCE_SECONDS = 3_600.0
@@ -47,8 +48,9 @@ def tell(event: str, **fields: object) -> None:
 class Sending:
     """Sends numbered reports, by turns of two classes, until it is told to stop."""
 
-    def __init__(self, node: comity.Node, triggers: Triggers, asked: argparse.Namespace) -> None:
+    def __init__(self, node: comity.Node, triggers: Triggers, clock: SteppedClock, asked: argparse.Namespace) -> None:
         self._node = node
+        self._clock = clock
         self._triggers = triggers
         self._asked = asked
         self._stop = asyncio.Event()
@@ -69,27 +71,34 @@ class Sending:
             )
             self._triggers.reach(Point.RECEIPTED)
 
+    def _expires_at(self) -> datetime | None:
+        minutes = self._asked.expires_minutes
+        now = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC)
+        return now + timedelta(minutes=minutes) if minutes else None
+
     async def _reports(self) -> AsyncIterator[comity.Report]:
         number, last = self._asked.first, self._asked.first - 1
         while not self._stop.is_set() and number < self._asked.first + self._asked.count:
             if number > last:
                 last = number + _GIVEN - 1
                 tell("given", first=number, last=last)
-            yield numbered_report(number)
+            urgent = number % _PRIORITY_EVERY == 0 and not self._asked.one_class
+            yield numbered_report(number, "priority" if urgent else "routine", self._expires_at())
             number += 1
             if number % _TOGETHER == 0:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), _TOGETHER / self._asked.rate)
 
 
-def numbered_report(number: int) -> comity.Report:
+def numbered_report(number: int, precedence: str, expires_at: datetime | None) -> comity.Report:
     """Give a report that says its number, of a size that a short one has."""
     return comity.Report.text(
         f"{number}\n{'Two boats left at dawn. ' * 40}",
         marking=MARKING,
         categories=["terrorism"],
         purpose=PURPOSE,
-        precedence="priority" if number % _PRIORITY_EVERY == 0 else "routine",
+        precedence=precedence,
+        expires_at=expires_at,
     )
 
 
@@ -177,7 +186,7 @@ async def main(asked: argparse.Namespace) -> None:
     ) as node:
         say("ready")
         if asked.what == "send":
-            sending = Sending(node, triggers, asked)
+            sending = Sending(node, triggers, clock, asked)
             loop.add_signal_handler(signal.SIGTERM, sending.stop)
             await sending.run()
             return
@@ -199,9 +208,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rate", type=float, default=200.0)
     made.add_argument("--consumer", action="append", default=[])
     made.add_argument("--poison", type=int, default=0)
+    made.add_argument("--one-class", action="store_true")
+    made.add_argument("--expires-minutes", type=int, default=0)
     made.add_argument("--take-over", action="store_true")
     return made
 
 
 if __name__ == "__main__":
+    end_with_parent()
     asyncio.run(main(parser().parse_args()))

@@ -11,6 +11,7 @@ the kill, so that a test can take it away as a power cut would.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import pickle
@@ -58,6 +59,8 @@ class Point(StrEnum):
 BROKER_POINTS = tuple(Point)[: tuple(Point).index(Point.SHOWN)]
 RECEIVER_POINTS = (Point.SHOWN, Point.SETTLING, Point.SETTLED)
 SENDER_POINTS = (Point.STORING, Point.RECEIPTED)
+
+_PR_SET_PDEATHSIG = 1
 
 ERRORS = {"io": apsw.IOError, "full": apsw.FullError}
 
@@ -154,3 +157,8 @@ def _fault_of(wanted: dict | None) -> Fault | None:
 def say(line: str) -> None:
     """Write a line to standard error at once, also from a process that dies right afterwards."""
     os.write(sys.stderr.fileno(), f"{line}\n".encode())
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it is gone: a campaign that is cut off leaves nothing behind."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

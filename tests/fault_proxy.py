@@ -22,6 +22,8 @@ from typing import Self
 
 _PIECE = 64 << 10
 WAYS = ("up", "down")
+# The first bytes that went up are kept, for whoever wants to send them again.
+_KEPT = 64 << 10
 
 
 class Wire:
@@ -42,6 +44,7 @@ class Wire:
         self.address = ""
         self.accepted = 0
         self.garbled = 0
+        self.kept = bytearray()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -153,6 +156,9 @@ class Wire:
     async def _pass_on(self, way: str, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while piece := await source.read(_PIECE):
+                if way == "up":
+                    self.kept += piece
+                    del self.kept[_KEPT:]
                 while way in self._blocked:
                     await self._flowing.wait()
                 if self._delay_seconds:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fault_arena import UNKNOWN, Arena
-from fault_clock import HOUR_MS
 from fault_points import BROKER_POINTS, RECEIVER_POINTS, SENDER_POINTS, Point
 from processes import until
 
@@ -141,7 +140,7 @@ def _restart(step: Step, arena: Arena) -> None:
 
 def _pause(step: Step, arena: Arena) -> None:
     with arena.paused(step.whom):
-        _pass(LONGER_SECONDS)
+        pass_time(LONGER_SECONDS)
 
 
 def _drop(step: Step, arena: Arena) -> None:
@@ -151,7 +150,7 @@ def _drop(step: Step, arena: Arena) -> None:
 def _broken(breaking: Callable[[Step, Arena], None]) -> Callable[[Step, Arena], None]:
     def run_broken(step: Step, arena: Arena) -> None:
         breaking(step, arena)
-        _pass(LONGER_SECONDS)
+        pass_time(LONGER_SECONDS)
         arena.wires[step.whom].mend()
 
     return run_broken
@@ -171,7 +170,7 @@ def _flip(step: Step, arena: Arena) -> None:
 
 
 def _clock(step: Step, arena: Arena) -> None:
-    arena.clock.step(HOUR_MS if step.detail == "forward" else -HOUR_MS)
+    arena.step_clocks(1 if step.detail == "forward" else -1)
 
 
 def _io_error(step: Step, arena: Arena) -> None:
@@ -183,7 +182,7 @@ def _io_error(step: Step, arena: Arena) -> None:
     arena.restart("broker")
 
 
-def _pass(seconds: float) -> None:
+def pass_time(seconds: float) -> None:
     """Wait until so much time has passed: a deadline, a heartbeat and a patience are of time."""
     end = time.monotonic() + seconds
     until(lambda: time.monotonic() > end, "time to pass")

@@ -21,7 +21,7 @@ def started(arena: Arena, *options: str) -> None:
     """Start everything, and wait until the sender has a receipt for all it had to send."""
     arena.start_broker(*options)
     arena.start_receiver()
-    arena.start_sender("--count", str(COUNT))
+    arena.start_sender("--count", str(COUNT), "--one-class")
     sender = arena.process("sender")
     until(lambda: arena.listen() and sender.exit_code is not None, "the sender's end", seconds=120)
     assert sender.exit_code == 0, sender.tail
