@@ -1,5 +1,8 @@
 """Two nodes whose clocks differ, and one whose clock is set back: what has a receipt is still shown (design 04, "clock steps")."""
 
+import asyncio
+import contextlib
+
 import pytest
 
 from builders_sdk import AGREEMENT, report, sharing
@@ -43,3 +46,19 @@ async def test_a_node_whose_clock_is_set_back_by_an_hour_goes_on_sending_and_rec
         assert reader.mirror.key_log_age_ms == 0
         await sender.send(report("two boats"), agreement=AGREEMENT)
         assert await texts(reader) == ["two boats"]
+
+
+async def test_a_receiver_whose_clock_is_set_forward_looks_at_the_key_log_before_it_refuses_for_its_age(tmp_path):
+    ahead = [0]
+    async with (
+        sharing(tmp_path) as world,
+        world.node("XAR") as sender,
+        world.node("XBO", now_ms=lambda: wall_ms() + ahead[0]) as reader,
+    ):
+        deliveries = reader.receive(purpose="counter-terrorism")
+        async with contextlib.aclosing(deliveries):
+            for text in ("one", "two", "three"):
+                await sender.send(report(text), agreement=AGREEMENT)
+                async with await asyncio.wait_for(anext(deliveries), 30) as received:
+                    assert received.text == text
+                ahead[0] += 3_700_000

@@ -45,6 +45,9 @@ from comity.node.refreshing import Refresher, listed_agreements
 from comity.node.verified import VerifiedSignatures
 from comity.statement import Statement, from_json
 
+# A node that is connected refreshes every few seconds; agreements ask for an hour or less.
+_STALE_MS: Final = 15 * 60_000
+
 
 class Mirror:
     """The mirror of one identity. Not for several threads at once; a context manager."""
@@ -145,6 +148,12 @@ class Mirror:
         """Give how old that view is, in milliseconds of our clock; None before the first, 0 where our clock was set back since."""
         mirrored = self._state.logs.get(KEYS)
         return None if mirrored is None else max(0, self._state.now_ms() - mirrored.refreshed_at)
+
+    @property
+    def is_stale(self) -> bool:
+        """Say whether that view is older than a node that refreshes lets it become: our clock stepped, or the broker is away."""
+        age = self.key_log_age_ms
+        return age is not None and age > _STALE_MS
 
     def key_log_size_at(self, at_ms: int) -> int:
         """Give how many entries the key log had at that time of the broker (Unix ms), as far as the mirror has come."""

@@ -108,6 +108,8 @@ class Receiver:
         shown = 0
         try:
             while True:
+                if self._mirror.is_stale:
+                    await self._look_again()
                 delivery = await self._showing.next(self._waits)
                 self._roomy.set()
                 if delivery is not None:
@@ -238,6 +240,14 @@ class Receiver:
             reason = error.reason if isinstance(error, RejectedError) else error.message
             self._mirror.raise_alarm(AlarmKind.SEGMENT_REJECTED, "", f"entry {frame.log_index}", reason)
             return None
+
+    async def _look_again(self) -> None:
+        """Refresh before anything is refused for the age of a view: a clock that was set forward makes none old."""
+        try:
+            await self._refreshed()
+        except ComityError as error:
+            # What it is about is stopped in the mirror, and is said of each report that needs it.
+            _LOG.warning("refresh_failed", extra={"code": error.code.name, "reason": error.message})
 
     async def _refreshed(self) -> bool:
         """Refresh, however long the broker is away; False where what asked for it comes again in another session."""
