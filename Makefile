@@ -16,8 +16,9 @@ ARGS ?=
 REPORTS ?=
 WORKERS ?= 2
 SECONDS ?= 30
+SEED ?=
 
-.PHONY: help demo test lint bench faults fuzz properties proto proto-baseline verifier audit-deps clean
+.PHONY: help demo test lint bench faults soak fuzz properties proto proto-baseline verifier audit-deps clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -41,8 +42,12 @@ bench: $(READY) ## measure; writes build/bench.json
 	@mkdir -p build
 	@$(BIN)/python tests/bench $(ARGS)
 
-faults: $(READY) ## kill -9, lost disks and the like, at full length (KILLS=50)
-	@COMITY_KILLS=$${KILLS:-50} $(BIN)/pytest tests/faults -s $(ARGS)
+faults: $(READY) ## kill -9, disks, wires, clocks, random schedules, at full length (KILLS=50 SCHEDULES=20, SEED=n for one)
+	@seed='$(SEED)'; if [ -n "$$seed" ]; then COMITY_SEED=$$seed $(BIN)/pytest tests/faults/test_schedules.py -s -k random $(ARGS); \
+	else COMITY_KILLS=$${KILLS:-50} COMITY_SCHEDULES=$${SCHEDULES:-20} COMITY_SEEDS_FROM=$${FROM:-$$RANDOM} $(BIN)/pytest tests/faults -s $(ARGS); fi
+
+soak: $(READY) ## an exchange at a steady rate, connections coming and going, and nothing grows (SOAK=1200 seconds, RATE=1000)
+	@COMITY_SOAK=$${SOAK:-1200} COMITY_RATE=$${RATE:-1000} $(BIN)/pytest tests/faults/test_soak.py -s $(ARGS)
 
 fuzz: $(READY) ## every parser of a peer's bytes under atheris (SECONDS=30 a target; ARGS=NAME for some of them)
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --require-hashes --only-binary atheris -r requirements/fuzz.txt || { \

@@ -60,8 +60,8 @@ class Attack:
         """Read a stream to its end."""
         try:
             async for response in call:
-                refusal = response.WhichOneof("frame") == "refusal"
-                self.refused["FRAME_REFUSED"] += refusal
+                if response.WhichOneof("frame") == "refusal":
+                    self.refused["FRAME_REFUSED"] += 1
         except (ComityError, grpc.RpcError) as error:
             self.said(error)
 
@@ -93,7 +93,9 @@ class GiantFrames(Attack):
 
 
 class CreditAbuse(Attack):
-    """Grants itself all the credit there is, many times over."""
+    """Grants itself all the credit there is, many times over: it gets as much as a consumer may have, and no word about the rest."""
+
+    is_answered = False
 
     async def once(self) -> None:
         most = (1 << 32) - 1
@@ -170,7 +172,8 @@ class RefusalFlood(Attack):
             )
             for _ in range(_TOGETHER):
                 try:
-                    await connection.call(connection.exchange.PublishOne, asked)
+                    answer = await connection.call(connection.exchange.PublishOne, asked)
+                    self.refused["SEGMENT_REFUSED"] += len(answer.refusals)
                 except ComityError as error:
                     self.said(error)
 

@@ -140,6 +140,10 @@ class History:
         """Give the reports that a consumer is done with: acknowledged, or about to be when it was killed."""
         return {one.report_id for one in self.consumers[consumer] if one.step is not Step.SHOWN}
 
+    def number_of(self, report_id: UUID) -> int:
+        """Give the number of a report that has a receipt."""
+        return next(number for number, told in self.receipts.items() if told.report_id == report_id)
+
     @property
     def acknowledged(self) -> int:
         """How many acknowledgements all consumers made in all."""

@@ -5,6 +5,7 @@ keys that rotate, are renewed and revoked under live streams: tests/e2e/test_ren
 """
 
 import os
+from uuid import UUID
 
 import pytest
 
@@ -74,8 +75,12 @@ def test_a_poison_report_is_parked_after_its_attempts_and_takes_no_neighbour_wit
             arena.world.machine("XBO").done("report", "list", "--state", "parked", "--as", "XBO/n1", "--json").records
         )
         poison = arena.history.receipts[20].report_id
-        assert [row["report_id"] for row in rows] == [str(poison)]
-        arena.history.excuse("default", poison)
+        parked = {UUID(row["report_id"]) for row in rows}
+        # Of another lane one may be parked with it, which was in hand at each death; of its own lane none.
+        assert poison in parked
+        assert all(arena.history.number_of(one) % 7 == 0 for one in parked - {poison})
+        for report_id in parked:
+            arena.history.excuse("default", report_id)
         assert arena.settle() == []
 
 
@@ -124,13 +129,13 @@ def test_a_suspension_that_overtakes_at_a_point_holds_what_was_not_handed_over_a
         broker = arena.process("broker")
         broker.wait_for(lambda: f"held at {point}" in broker.log.read_text(), "something at the point")
         officer = arena.world.machine("XAR")
-        officer.done("agreement", "suspend", AGREEMENT, "--reason", "a leak", "--yes", "--as", "XAR/officer1")
+        officer.done("agreement", "suspend", AGREEMENT, "--reason", "a leak", "--as", "XAR/officer1")
         arena.arm("broker")
         sender = arena.process("sender")
         until(lambda: arena.listen().refused, "the sender to be told of the suspension")
         assert sender.exit_code is None, sender.tail
         arena.stop_sending()
-        officer.done("agreement", "resume", AGREEMENT, "--yes", "--as", "XAR/officer1")
+        officer.done("agreement", "resume", AGREEMENT, "--as", "XAR/officer1")
         held = officer.done("report", "list", "--state", "held", "--as", "XAR/n1", "--json").records
         if held:
             officer.done("report", "confirm", *(row["report_id"] for row in held), "--as", "XAR/n1")
