@@ -189,6 +189,7 @@ async def main(asked: argparse.Namespace) -> None:
             sending = Sending(node, triggers, clock, asked)
             loop.add_signal_handler(signal.SIGTERM, sending.stop)
             await sending.run()
+            say("done")
             return
         receiving = asyncio.gather(*(Receiving(node, name, triggers, asked).run() for name in asked.consumer))
         loop.add_signal_handler(signal.SIGTERM, receiving.cancel)
