@@ -159,9 +159,9 @@ class Case:
         self.handovers.append(handed)
         return handed
 
-    def answer(self, handed: Handover, *, given: bool = True) -> Answer:
-        """Let the recipient answer for a report; not `given`: it expires, or is given up."""
-        answered = Answer(handed.report, handed.recipient, self.now, given)
+    def answer(self, handed: Handover, *, given: bool = True, taken_back: bool = False) -> Answer:
+        """Let the recipient answer for a report; not `given`: it expires, or is given up; or its originator takes it back."""
+        answered = Answer(handed.report, handed.recipient, self.now, given, taken_back)
         self.answers.append(answered)
         return answered
 

@@ -37,7 +37,7 @@ from comity.envelope.evidence import (
 )
 from comity.envelope.manifest import PortionDigest
 from comity.envelope.open import OpenedReport, UploadedPortion
-from comity.envelope.seal import SealInput, UploadSealer
+from comity.envelope.seal import SealInput
 from comity.envelope.segment import (
     WholeItem,
     Withholding,
@@ -45,6 +45,7 @@ from comity.envelope.segment import (
     prune,
     withhold,
 )
+from comity.envelope.uploads import UploadSealer
 from comity.suites import Suite
 
 # --- opening -----------------------------------------------------------------------------------------------------------

@@ -156,7 +156,9 @@ class LogFacts:
         )
         if kind == EventKind.DELIVERED:
             return Followed(log_index, at_ms, recipient, handed=there)
-        return Followed(log_index, at_ms, recipient, ended=there, given=kind not in _ENDING)
+        # What was taken back needs no reading any more.
+        read = tuple(one.numbered for one in there) if kind in TAKEN_BACK else ()
+        return Followed(log_index, at_ms, recipient, ended=there, given=kind not in _ENDING, read=read)
 
 
 def _own(bodies: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

@@ -5,20 +5,29 @@ alert_times(handed_ms, due_ms, 3)
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from comity_policy.clauses import PrecedenceRule
 from comity_policy.document import Document
 from comity_policy.facts import Precedence
 
 
-def read_within(document: Document, precedence: Precedence) -> int | None:
-    """Give in how many milliseconds a report of a precedence is to be read; the shortest where several clauses say so, None for none."""
-    spans = (one.read_within.get(precedence.name) for one in document.clauses if isinstance(one, PrecedenceRule))
+def read_within(documents: Iterable[Document], precedence: Precedence) -> int | None:
+    """Give in how many milliseconds a report of a precedence is to be read, by an agreement's text and its umbrella's.
+
+    The shortest where several clauses say so, None for none.
+    """
+    spans = (one.read_within.get(precedence.name) for one in _rules(documents))
     return min((span.milliseconds for span in spans if span is not None), default=None)
 
 
-def is_told_of_reading(document: Document) -> bool:
-    """Say whether an agreement has it that originators are told who read what: it has a clause on precedence."""
-    return any(isinstance(one, PrecedenceRule) for one in document.clauses)
+def is_told_of_reading(documents: Iterable[Document]) -> bool:
+    """Say whether an agreement, or its umbrella, has it that originators are told who read what: by a clause on precedence."""
+    return any(True for _ in _rules(documents))
+
+
+def _rules(documents: Iterable[Document]) -> Iterator[PrecedenceRule]:
+    return (one for document in documents for one in document.clauses if isinstance(one, PrecedenceRule))
 
 
 def alert_times(since_ms: int, due_ms: int | None, contacts: int) -> tuple[int, ...]:

@@ -224,6 +224,8 @@ def _by_answers(answers: Iterable[Answer]) -> Iterator[tuple[DoneKey, int]]:
     for one in answers:
         if one.given:
             yield (DutyKind.ACKNOWLEDGE, one.party, one.report), one.at_ms
+        if one.taken_back:
+            yield (DutyKind.READ, one.party, one.report), one.at_ms
 
 
 def _missed_by(answers: Iterable[Answer], now_ms: int) -> frozenset[DoneKey]:

@@ -95,12 +95,16 @@ class Handover:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What ended a party's waiting for a report: its node's answer, or with `given` false an expiry or that it was given up."""
+    """What ended a party's waiting for a report: its node's answer, or with `given` false an expiry or that it was given up.
+
+    `taken_back`: its originator recalled or superseded it, so that it needs no reading either.
+    """
 
     report: str
     party: str
     at_ms: int
     given: bool = True
+    taken_back: bool = False
 
 
 def tracked(

@@ -37,7 +37,7 @@ def test_every_contact_is_alerted_in_time_and_in_order(since, within, contacts):
 
 def test_the_shortest_time_to_read_counts_and_a_precedence_without_one_has_none():
     document = living().life.document
-    assert read_within(document, Precedence.FLASH) == 5 * MINUTE
-    assert read_within(document, Precedence.ROUTINE) is None
-    assert is_told_of_reading(document)
-    assert not is_told_of_reading(treaty())
+    assert read_within([document], Precedence.FLASH) == 5 * MINUTE
+    assert read_within([document], Precedence.ROUTINE) is None
+    assert is_told_of_reading([document])
+    assert not is_told_of_reading([treaty()])

@@ -71,6 +71,13 @@ def test_what_expired_or_was_given_up_was_not_acknowledged(waited):
     assert only(case.owed(DutyKind.READ)).state is DONE
 
 
+def test_what_its_originator_took_back_needs_neither_answer_nor_reading():
+    case = living()
+    case.answer(case.hand(precedence=Precedence.FLASH), taken_back=True)
+    case.wait(DAY)
+    assert [one.state for one in case.owed(DutyKind.ACKNOWLEDGE, DutyKind.READ)] == [DONE, DONE]
+
+
 def test_a_machines_answer_is_no_reading_and_an_officers_word_no_answer():
     case = living()
     handed = case.hand(precedence=Precedence.FLASH)

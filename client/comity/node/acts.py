@@ -62,7 +62,9 @@ def handlings_of(mirror: Mirror, agreement_id: str, reports: Collection[str] | N
             if reports is not None and not (isinstance(named, list) and set(reports).intersection(map(str, named))):
                 continue
             act = _verified(mirror, entry, said, statement, fold.revoked)
-            admissible(act, fold.state_before(entry.log_index, act.at_ms), (), act.at_ms)
+            state = fold.state_before(entry.log_index, act.at_ms)
+            umbrella = fold.umbrella_of(state, entry.log_index)
+            admissible(act, state, (), act.at_ms, None if umbrella is None else umbrella.state)
         except (ComityError, TransitionError, ActError):
             # Rule 2, as for every act.
             continue

@@ -36,6 +36,7 @@ from comity_policy.document import Document
 from comity_policy.engine import CompiledAgreement
 from comity_policy.governing import Basis, Key, known_caveats, shared_before, sharing
 from comity_policy.lifecycle import State, Step, StepError, StepKind, TransitionError, draft, fold, taken
+from comity_policy.texts import texts_at
 from comity_policy.vocabulary import bundled
 
 # The kinds of steps that each kind of entry carries.
@@ -153,6 +154,12 @@ class AgreementFold:
     def umbrella_of(self, state: State, before: int | None = None) -> UmbrellaView | None:
         """Give the umbrella for what stands before an entry (None: for now), at the state's time."""
         return self.umbrella.at(before, state.now_ms)
+
+    def documents_at(self, at_ms: int) -> tuple[Document, ...]:
+        """Give the texts that govern what is shared at a moment: the agreement's own, then its umbrella's."""
+        state = self.state(at_ms)
+        umbrella = self.umbrella_of(state)
+        return tuple(text.document for text in texts_at(state, at_ms, None if umbrella is None else umbrella.state))
 
     def compiled(self, state: State, before: int | None = None) -> CompiledAgreement:
         """Give what decides on what is shared in a state, before an entry (None: now); raises whatever stops the umbrella."""

@@ -122,7 +122,7 @@ class Alerting:
         if is_control(transport_class) or precedence not in self._precedences or report_id in self._seen:
             return
         now = self._now_ms()
-        within = read_within(self._mirror.agreement(agreement_id).state.document, precedence)
+        within = read_within(self._mirror.fold(agreement_id).documents_at(now), precedence)
         due = None if within is None else now + within
         urgent = Urgent(agreement_id, report_id, origin.partition("/")[0], precedence, now, due)
         self._watch(urgent, self._times(urgent), 0)

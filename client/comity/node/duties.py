@@ -84,7 +84,8 @@ class Facts:
             if entry.kind == "DELIVERED":
                 self.handovers.append(handover_of(admitted, report, leaf, recipient, at_ms))
             else:
-                self.answers.append(Answer(report, recipient, at_ms, given=entry.kind not in _ENDING))
+                given, taken_back = entry.kind not in _ENDING, entry.kind in _TAKEN_BACK
+                self.answers.append(Answer(report, recipient, at_ms, given=given, taken_back=taken_back))
 
     def reports_of(self, entry: MirroredEntry, party: str) -> frozenset[str]:
         """Give which reports an entry speaks of, as far as the party reads it: by ids and leaves."""

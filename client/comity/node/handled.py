@@ -77,22 +77,25 @@ class Handled:
 
 def handled(mirror: Mirror, agreement_id: str, admissions: Mapping[UUID, int], now_ms: int) -> tuple[Handled, ...]:
     """Give where reports stand at each party that was handed them; `admissions` are their entries. Raises as `Mirror.agreement`."""
-    state = mirror.fold(agreement_id).state(now_ms)
+    fold = mirror.fold(agreement_id)
+    state = fold.state(now_ms)
+    umbrella = fold.umbrella_of(state)
+    above = None if umbrella is None else umbrella.state
     wanted = {report.hex for report in admissions}
     handovers = _handovers(mirror, agreement_id, set(admissions.values()), wanted)
     if not handovers:
         return ()
     said = handlings_of(mirror, agreement_id, wanted)
     contacts = contacts_of(state.document, acts_of(mirror, agreement_id))
-    return tuple(_handled(state, one, said, contacts, now_ms) for one in first_handovers(handovers, now_ms))
+    return tuple(_handled(state, above, one, said, contacts, now_ms) for one in first_handovers(handovers, now_ms))
 
 
-def _handled(
-    state: State, handover: Handover, said: Iterable[Act], contacts: Iterable[Contact], now_ms: int
+def _handled(  # noqa: PLR0917 - what a report's handling follows from
+    state: State, above: State | None, handover: Handover, said: Iterable[Act], contacts: Iterable[Contact], now_ms: int
 ) -> Handled:
     mine = [one for one in said if one.party == handover.recipient and handover.report in one.reports]
     read = min(mine, key=lambda one: one.at_ms, default=None)
-    dues = [one.due_ms for one in duties_of_handover(state, handover) if one.kind is DutyKind.READ]
+    dues = [one.due_ms for one in duties_of_handover(state, handover, above) if one.kind is DutyKind.READ]
     due = min(dues, default=None)
     theirs = tuple(one for one in contacts if one.party == handover.recipient)
     times = alert_times(handover.at_ms, due, len(theirs))

@@ -45,8 +45,8 @@ class OfficerSays:
     def tells(self, agreement_id: str) -> bool:
         """Say whether originators are told of what the officer reads: the agreement has it, and the officer a role to say it in."""
         try:
-            document = self._mirror.agreement(agreement_id).state.document
-            return is_told_of_reading(document) and self.role(ActKind.READ, agreement_id) is not None
+            documents = self._mirror.fold(agreement_id).documents_at(self._now_ms())
+            return is_told_of_reading(documents) and self.role(ActKind.READ, agreement_id) is not None
         except ComityError:
             # What stops the agreement is told where it is asked for; what was opened before is not held up.
             return False
