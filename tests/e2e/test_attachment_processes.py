@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from processes import ending
-from world_files import World, made_world
+from world_files import WISHES, World, made_world
 
 LAUNCHER = Path(__file__).parents[1] / "broker_launcher.py"
 MIB = 1 << 20
@@ -135,3 +135,17 @@ def test_no_process_grows_with_the_size_of_an_attachment(world, tmp_path, capsys
     with capsys.disabled():
         print(f"\npeak memory (KiB) with 24 and 120 MiB attached: {small}, {large}")
     assert {name: large[name] - small[name] for name in small if large[name] - small[name] > GROWTH_KIB} == {}
+
+
+def test_what_makes_no_sense_with_attachments_is_said_before_anything_is_sent(world, tmp_path):
+    machine = world.machine("XAR")
+    path = video(tmp_path, MIB)
+    about = ("--agreement", "XAR-XBO-1", "--as", "XAR/n1", *WISHES, "--json")
+    for words, code in (
+        (("send", str(tmp_path), "--attach", str(path), *about), "USAGE"),
+        (("send", "--resume", str(path)), "USAGE"),
+        (("send", "--as", "XAR/n1", *WISHES), "USAGE"),
+        (("send", str(tmp_path / "boats.txt"), "--attach", str(tmp_path / "none.mp4"), *about), "FILE_UNKNOWN"),
+    ):
+        ran = machine.run(*words) if "--json" in words else machine.run(*words, "--json")
+        assert ran.error["code"] == code, ran.err

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from comity.errors import ComityError, MalformedError, NotFoundError, UsageError
-from comity.node.report_files import Wishes, of_content, read_report, report_names
+from comity.node.report_files import Wishes, of_content, read_report, report_names, with_attachments
+from comity.portion import StoredContent
 from comity.report import STIX, Report
 from comity_policy.facts import Kind, PersonalData, Precedence
 from comity_policy.marking import Tlp
@@ -252,3 +253,52 @@ def test_a_group_in_a_structured_report_stays_as_written_until_it_is_created(tmp
     assert report.portions[0].marking.text.startswith("SECRET//REL TO XAR, XSEA//")
     members = {"XSEA": frozenset({"XAR", "XBO", "XDE"})}
     assert report.labels("XAR", ("OPEN", "SECRET"), members)[0].releasable_to == {"XAR", "XBO", "XDE"}
+
+
+# --- attachments ----------------------------------------------------------------------------------------------------
+
+
+def test_a_portion_of_a_structured_report_may_stay_in_its_file(tmp_path):
+    (tmp_path / "video.mp4").write_bytes(bytes(5_000_000))
+    (tmp_path / "report.toml").write_text(
+        'marking = "SECRET//NOFORN"\n[[portion]]\nmarking = "SECRET//NOFORN"\ntext = "Two boats."\n'
+        '[[portion]]\nmarking = "RESTRICTED//NOFORN"\nattach = "video.mp4"\ntitle = "Boats"\n'
+    )
+    text, attached = read_report(tmp_path / "report.toml", Wishes()).portions
+    assert text.text == "Two boats."
+    assert attached.content == StoredContent(tmp_path / "video.mp4", 5_000_000)
+    assert (attached.file_name, attached.title, attached.marking.text) == ("video.mp4", "Boats", "RESTRICTED//NOFORN")
+
+
+@pytest.mark.parametrize("more", ['text = "x"', 'file = "video.mp4"'])
+def test_a_portion_has_one_content(tmp_path, more):
+    (tmp_path / "video.mp4").write_bytes(b"x")
+    (tmp_path / "report.toml").write_text(
+        f'marking = "SECRET"\n[[portion]]\nmarking = "SECRET"\nattach = "video.mp4"\n{more}\n'
+    )
+    with pytest.raises(MalformedError, match="one of 'text', 'file' and 'attach'"):
+        read_report(tmp_path / "report.toml", Wishes())
+
+
+def test_what_is_attached_lies_beside_its_report(tmp_path):
+    (tmp_path / "report.toml").write_text(
+        'marking = "SECRET"\n[[portion]]\nmarking = "SECRET"\nattach = "../video.mp4"\n'
+    )
+    with pytest.raises(MalformedError, match="does not lie beside"):
+        read_report(tmp_path / "report.toml", Wishes())
+
+
+def test_further_files_are_marked_like_the_whole_or_in_their_own_right(tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_bytes(b"video")
+    report = of_content("", b"Two boats.", Wishes(marking="SECRET//NOFORN"))
+    more = with_attachments(report, [(tmp_path / "a.mp4", ""), (tmp_path / "b.mp4", "RESTRICTED//NOFORN")])
+    assert [one.marking.text for one in more.portions] == ["SECRET//NOFORN", "SECRET//NOFORN", "RESTRICTED//NOFORN"]
+    assert [one.length for one in more.portions] == [10, 5, 5]
+
+
+def test_a_file_too_large_for_a_report_says_how_it_travels(tmp_path):
+    (tmp_path / "video.mp4").write_bytes(bytes((1 << 20) + 1))
+    with pytest.raises(MalformedError) as caught:
+        read_report(tmp_path / "video.mp4", Wishes(marking="SECRET"))
+    assert "--attach" in caught.value.what_to_do
