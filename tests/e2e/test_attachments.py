@@ -1,6 +1,7 @@
 """Attachments from node to node through a real broker: whole or not at all, for whom they are meant, resumed wherever they were cut."""
 
 import asyncio
+import fcntl
 import os
 import threading
 from datetime import UTC, datetime, timedelta
@@ -208,11 +209,30 @@ async def test_a_file_that_is_there_is_kept_whatever_it_holds(tmp_path):
         with pytest.raises(ConflictError) as caught:
             await attachment.save(tmp_path / "other")
         assert caught.value.code is ErrorCode.FILE_EXISTS
+        assert not (tmp_path / ".other.partial").exists()
         assert (tmp_path / "other").read_bytes() == b"something else"
         (tmp_path / "same").write_bytes(path.read_bytes())
         assert not (await attachment.save(tmp_path / "same")).new
         named = await attachment.save(lambda portion: tmp_path / "named" / portion.file_name)
         assert named.path == tmp_path / "named" / "video.mp4"
+
+
+async def test_what_a_killed_process_was_writing_is_written_anew_and_leaves_nothing(tmp_path):
+    async with sharing(tmp_path) as world, world.node("XAR") as sender, world.node("XBO") as reader:
+        path = video(tmp_path)
+        await sender.send(with_video(path), agreement=AGREEMENT)
+        (delivery,) = await received(reader)
+        (tmp_path / "in").mkdir()
+        left = tmp_path / "in" / ".a.partial"
+        left.write_bytes(bytes(2 * SIZE))
+        with left.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            with pytest.raises(ConflictError) as caught:
+                await delivery.report.attachments[0].save(tmp_path / "in" / "a")
+        assert caught.value.code is ErrorCode.LOCKED
+        assert (await delivery.report.attachments[0].save(tmp_path / "in" / "a")).new
+        assert [one.name for one in (tmp_path / "in").iterdir()] == ["a"]
+        assert (tmp_path / "in" / "a").read_bytes() == path.read_bytes()
 
 
 async def test_an_empty_file_and_several_files_arrive(tmp_path):

@@ -3,8 +3,8 @@
 Rules in order:
 1. The ciphertext comes into a spool, from where it ended; the broker decides whether it may, now.
 2. Pass one: all of it is here and has the signed digest. What went on from an earlier process and has not, begins anew once.
-3. Pass two: it is decrypted into a file without a name, beside where it is to be. Only when it opened to its end it gets its name,
-   and never in the place of another file: one with the same content counts as written, one with another stays.
+3. Pass two: it is decrypted into a hidden file beside where it is to be, which a later process takes up and writes anew. Only when it
+   opened to its end it gets its name, never in the place of another: one with the same content counts as written.
 4. Then the spool goes. Whatever dies before leaves a spool, and no file that was not whole.
 5. Constant memory: a few blocks, whatever the length.
 """
@@ -12,13 +12,13 @@ Rules in order:
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
-import secrets
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 
 import grpc
 
@@ -223,15 +223,14 @@ def _open(what: Fetchable, spool: Spool, where: Where, told: Callable[[int], Non
         return Portion.from_header(opener.header, StoredContent(path, length), what.marking)
 
     path = where if isinstance(where, Path) else where(portion(Path(), 0))
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary = path.with_name(f".{path.name}.partial")
     try:
         private_directory(path.parent)
-        try:
-            length = _write(temporary, first, content)
+        with _owned(temporary) as file:
+            length = file.write(first) + sum(file.write(piece) for piece in content)
+            file.flush()
+            os.fsync(file.fileno())
             new = _linked(temporary, path)
-        finally:
-            with suppress(FileNotFoundError):
-                temporary.unlink()
         sync_directory(path.parent)
     except OSError as error:
         raise storage_error(path, error) from error
@@ -246,16 +245,24 @@ def _told_blocks(spool: Spool, told: Callable[[int], None]) -> Iterator[bytes]:
         told(done)
 
 
-def _write(path: Path, first: bytes, content: Iterator[bytes]) -> int:
-    """Write all of it, durably; what raises on the way leaves no name behind. Give the length."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+@contextmanager
+def _owned(path: Path) -> Iterator[BinaryIO]:
+    """Give a hidden file, empty and this process's alone, and remove it at the end; raises ConflictError where another has it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        length = file.write(first)
-        for piece in content:
-            length += file.write(piece)
-        file.flush()
-        os.fsync(descriptor)
-    return length
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConflictError(
+                f"another process writes {path.name[1:]} now", what_to_do="Let it end.", code=ErrorCode.LOCKED
+            ) from None
+        try:
+            os.ftruncate(descriptor, 0)
+            yield file
+        finally:
+            # Still locked: nobody else takes it up between its last byte and its name.
+            with suppress(FileNotFoundError):
+                path.unlink()
 
 
 def _linked(temporary: Path, path: Path) -> bool:
