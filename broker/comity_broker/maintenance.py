@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -31,25 +31,33 @@ _FILE_BYTES: Final = 4096
 _LOOK_SECONDS: Final = 60.0
 
 
+class ActsLog(Protocol):
+    """Where it is written that maintenance came to its end."""
+
+    def went_on(self, action: str, target: str, outcome: str) -> None:
+        """Record what the broker did by itself; never blocks."""
+
+
 class _Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     until: int
 
 
 @dataclass(slots=True)
 class Maintenance:
-    """One broker's. `changed` is told after every change; `ended` when it came to its end by itself. `run` must be running."""
+    """One broker's. `changed` is told after every change, `acts` when it came to its end by itself. `run` must be running."""
 
     path: Path
     clock: BrokerClock
-    changed: Callable[[], None]
-    ended: Callable[[], None]
+    acts: ActsLog
+    broker: str
+    changed: Callable[[], None] = lambda: None
     _until: int = 0
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
-    def of(cls, data: Path, clock: BrokerClock, changed: Callable[[], None], ended: Callable[[], None]) -> Maintenance:
-        """Read what a data directory says; raises StorageError for a file that does not read."""
-        made = cls(data / FILE, clock, changed, ended)
+    def of(cls, data: Path, clock: BrokerClock, acts: ActsLog, broker: str) -> Maintenance:
+        """Read what the data directory of a broker says; raises StorageError for a file that does not read."""
+        made = cls(data / FILE, clock, acts, broker)
         if made.path.exists():
             try:
                 made._until = msgspec.json.decode(read_file(made.path, _FILE_BYTES), type=_Kept).until
@@ -96,7 +104,7 @@ class Maintenance:
             self._wake.clear()
             if self._until and not self.until():
                 self.end()
-                self.ended()
+                self.acts.went_on("maintenance", self.broker, "came to its end")
             left = (self._until - self.clock.now_ms()) / 1000 if self._until else None
             try:
                 async with asyncio.timeout(None if left is None else min(max(left, 0.0), _LOOK_SECONDS)):

@@ -12,10 +12,7 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -23,15 +20,13 @@ import grpc
 from comity.errors import ComityError, UnreachableError
 from comity.identity.bodies import Body
 from comity.identity.directory import KeyDirectory
-from comity.node.files import write_file
 from comity.statement import Statement
 from comity_broker import systemd
 from comity_broker.access import AccessInterceptor, LiveStreams
 from comity_broker.admission import Admission, DiskGuard
 from comity_broker.agreements import Agreements
 from comity_broker.beats import Around, Checkpoints
-from comity_broker.channels import loop_factory, server_options
-from comity_broker.clock import BrokerClock
+from comity_broker.channels import server_options
 from comity_broker.counts import Counts
 from comity_broker.deciding import Decider, Place
 from comity_broker.directory import Directory
@@ -72,28 +67,6 @@ from comity_broker.survey import PICTURE_SECONDS, Survey
 
 _LOG: Final = logging.getLogger(__name__)
 _UNKNOWN_EXIT: Final = 18
-_SWITCH_SECONDS: Final = 0.0005
-
-
-def serve(installation: Installation, storage: Storage, settings: Settings, *, port_file: Path | None = None) -> None:
-    """Serve until drained; SIGTERM and SIGINT drain."""
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    parts = Parts(BrokerClock(step_ms=int(settings.clock_step * 1000)))
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_serve(installation, storage, settings, parts, port_file))
-
-
-async def _serve(
-    installation: Installation, storage: Storage, settings: Settings, parts: Parts, port_file: Path | None
-) -> None:
-    async with RunningBroker(installation, storage, settings, parts).running() as broker:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, broker.drain)
-        if port_file is not None:
-            write_file(port_file, f"{broker.address}\n".encode())
-        systemd.notify("READY=1", f"STATUS=serving on {broker.address}")
-        await broker.drained()
 
 
 class RunningBroker:
@@ -157,9 +130,7 @@ class RunningBroker:
         )
         self.decider = Decider(Place(installation.identity.name, installation.region), self.keys, self.monitor.duties)
         self.streams = LiveStreams(settings.streams_per_node)
-        self.maintenance = Maintenance.of(
-            installation.data, self._clock, self._maintenance_changed, self._maintenance_ended
-        )
+        self.maintenance = Maintenance.of(installation.data, self._clock, self.operations, str(installation.identity))
         self.dispatcher = Dispatcher(
             Shared(
                 reader=storage.reader,
@@ -182,6 +153,7 @@ class RunningBroker:
         )
         blobs = parts.blobs(installation.data)
         self.attaching = AttachmentService.of(blobs, self.dispatcher.shared, lambda: self.monitor.time_counts)
+        self.maintenance.changed = self.dispatcher.look_again
         self.survey = Survey(
             reader=storage.reader,
             journal=self.journal,
@@ -376,13 +348,6 @@ class RunningBroker:
     async def _freeze(self, shard: str, reason: str) -> None:
         _LOG.critical("log_frozen", extra={"log": shard, "reason": reason})
         await self.agreements.freeze(shard, reason)
-
-    def _maintenance_changed(self) -> None:
-        for standing in self.ledger.standings():
-            self.dispatcher.changed(standing.agreement_id)
-
-    def _maintenance_ended(self) -> None:
-        self.operations.went_on("maintenance", str(self._installation.identity), "came to its end")
 
     def _spawn(self, work: Awaitable[None]) -> None:
         async def kept() -> None:

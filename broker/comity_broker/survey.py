@@ -54,6 +54,7 @@ class AgreementPicture:
     log_size: int
     reports: int
     frozen_reason: str
+    waits_for_parties: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,7 @@ class Survey:
                     log_size=0 if head is None else head.leaf_next,
                     reports=0 if head is None else head.agreement_sequence_next - 1,
                     frozen_reason=standing.frozen_reason or standing.unconfirmed,
+                    waits_for_parties=not standing.frozen_reason and bool(standing.unconfirmed),
                 )
             )
         consumers = tuple(await self.dispatcher.status())
@@ -198,7 +200,14 @@ def _found(
                 since_ms=consumer.stalled_since,
             )
     for agreement in agreements:
-        if agreement.frozen_reason:
+        if agreement.waits_for_parties:
+            yield Alarm(
+                kind="FROZEN",
+                reason=f"it waits: {agreement.frozen_reason}",
+                what_to_do=f"A liaison of each party: comity agreement confirm-log {agreement.agreement_id}",
+                agreement_id=agreement.agreement_id,
+            )
+        elif agreement.frozen_reason:
             yield Alarm(
                 kind="FROZEN",
                 reason=f"its log is frozen: {agreement.frozen_reason}",

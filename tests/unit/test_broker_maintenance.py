@@ -23,13 +23,16 @@ class Told:
     def changed(self):
         self.changes += 1
 
-    def ended(self):
+    def went_on(self, action, target, outcome):
+        assert (action, target, outcome) == ("maintenance", "XAR/hub", "came to its end")
         self.ends += 1
 
 
 def maintenance(path, now, told=None):
     told = told or Told()
-    return Maintenance.of(path, BrokerClock(wall=lambda: now["at"]), told.changed, told.ended)
+    one = Maintenance.of(path, BrokerClock(wall=lambda: now["at"]), told, "XAR/hub")
+    one.changed = told.changed
+    return one
 
 
 def test_it_has_an_end_to_come_and_not_too_far(tmp_path):

@@ -88,6 +88,8 @@ async def test_nothing_goes_on_before_both_parties_have_confirmed(tmp_path):
     async with again(shared), shared.node("XAR", patience_seconds=0.0) as sender, shared.node("XBO") as reader:
         standing = shared.world.broker.ledger.require(AGREEMENT)
         assert "not been confirmed by XAR, XBO" in standing.stopped
+        (alarm,) = (await shared.world.broker.survey.picture()).alarms
+        assert (alarm.kind, alarm.what_to_do.endswith(f"confirm-log {AGREEMENT}")) == ("FROZEN", True)
         assert await all_of(reader) == []
         with pytest.raises(ComityError, match="confirm"):
             await sender.send(report("held back"), agreement=AGREEMENT)

@@ -126,7 +126,7 @@ def run_broker(
 ) -> None:
     """Run the broker until SIGTERM, which drains it: nothing is lost, sessions go on at the next start."""
     from comity_broker.logging import log_to_stderr  # noqa: PLC0415 - only a running broker logs
-    from comity_broker.server import serve  # noqa: PLC0415 - the server's parts are loaded where one runs
+    from comity_broker.serving import serve  # noqa: PLC0415 - the server's parts are loaded where one runs
 
     where = data_directory(data)
     settings = read_settings(

@@ -178,6 +178,11 @@ class Dispatcher:
         self._joining.add(agreement_id)
         self._wake.set()
 
+    def look_again(self) -> None:
+        """Take that something changed for every agreement."""
+        for standing in self.shared.ledger.standings():
+            self.changed(standing.agreement_id)
+
     def checkpoint(self, agreement_id: str, note: bytes) -> None:
         """Take a new checkpoint of an agreement's log; of the key log where the id is empty."""
         for session in self._sessions.values():
