@@ -41,7 +41,7 @@ from comity_broker.standing import Standing
 from comity_broker.storage.protocol import KEYS
 from comity_policy.facts import Action, Addressee, PortionMarking, Role
 from comity_policy.marking import Label
-from comity_policy.steps import Step, StepKind
+from comity_policy.steps import ABOUT_LOGS, Step, StepKind
 
 OFFICERS = {
     Role.LIAISON: "liaison1",
@@ -125,7 +125,7 @@ class Living:
             "party": party,
             "officer": who.name,
             "role": role,
-            "follows": "" if kind is StepKind.LOG_SIGN else follows,
+            "follows": "" if kind in ABOUT_LOGS else follows,
         }
         return sign_statement(Step(kind=kind, **{**given, **changes}).to_body(), who.signer)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from builders_broker import World
 from builders_life import Living, amended, living, write_bundle
+from builders_officers import at_work
+from builders_restored import restore, save
 from comity.errors import ComityError, ErrorCode, StorageError
 from comity.statement import Statement
 from comity.verify.checks import Verification
@@ -217,3 +220,31 @@ async def test_the_verifier_passes_an_arrangement_with_its_umbrella_beside_it(tm
         await write_bundle(world, tmp_path / "bundle", umbrella, treaty)
     checked = Verification(tmp_path / "bundle")
     assert (checked.verdict, checked.findings) == ("PASS", [])
+
+
+async def test_an_arrangement_goes_on_when_it_and_its_umbrella_are_confirmed(tmp_path):
+    async with living(tmp_path / "hub") as world:
+        umbrella, treaty = await both(world)
+        assert not (await world.publish("XAR", treaty)).refusals
+        shared = SimpleNamespace(world=world.base)
+        saved = save(shared, tmp_path / "saved")
+        await umbrella.take(StepKind.SUSPEND, "XBO", reason="Lost with the restore.")
+        officer = next(one for (party, _), one in world.officers.items() if party == "XBO")
+        async with at_work(world.base, officer, tmp_path) as work:
+            await work.mirror.refresh(work.connection)
+    await restore(shared, saved)
+    async with living(tmp_path / "hub", before=world) as world:
+        agreements = world.base.broker.agreements
+        standing = {name: world.base.broker.ledger.require(name) for name in (UMBRELLA, ARRANGEMENT)}
+        for one, name in ((treaty, ARRANGEMENT), (umbrella, UMBRELLA)):
+            assert standing[ARRANGEMENT].stopped, "one of the two is not confirmed yet"
+            for party in ("XAR", "XBO"):
+                await one.take(StepKind.LOG_CONFIRM, party, log=await agreements.terms(name))
+        assert [one.stopped for one in standing.values()] == ["", ""]
+        assert standing[ARRANGEMENT].in_force(world.base.clock.now_ms()), "the suspension was lost with the restore"
+        assert (await followed(world))[-1]["umbrella_origin"] == standing[UMBRELLA].origin
+        async with at_work(world.base, officer, tmp_path) as work:
+            await work.mirror.refresh(work.connection)
+            assert work.mirror.faults == {}
+            assert work.mirror.agreement(ARRANGEMENT).umbrella is not None
+            assert work.mirror.lost_kinds(UMBRELLA) == {"AGREEMENT_SUSPENDED": 1}
