@@ -5,7 +5,7 @@ import pytest
 from builders_broker import brokered
 from builders_officers import at_work
 from builders_restored import restore, save
-from builders_sdk import AGREEMENT, sharing
+from builders_sdk import AGREEMENT, sharing, until
 from comity.errors import AccessError, ConflictError
 from comity.node.catching_up import catch_up
 from comity.node.confirming import Confirming
@@ -26,8 +26,9 @@ async def test_what_was_lost_is_told_and_lost_revocations_come_back_first(tmp_pa
         async with at_work(world, liaison, tmp_path) as work:
             with pytest.raises(ConflictError, match="nothing to confirm"):
                 await confirming(work).restored(AGREEMENT)
+            suspended = await shared.treaty.take(StepKind.SUSPEND, world.xar, clauses=(), reason="a leak")
             await publish_statement(work.connection, world.xar.revocation(key, issued_at=world.clock.now_ms()))
-            await shared.treaty.take(StepKind.SUSPEND, world.xar, clauses=(), reason="a leak")
+            await until(lambda: world.broker.ledger.require(AGREEMENT).changed_at > suspended)
             await catch_up(work.connection, work.mirror, (AGREEMENT,))
     await restore(shared, saved)
     async with brokered(world.data, world=world):

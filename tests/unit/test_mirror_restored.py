@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from builders_audit import good_audit
 from builders_audit_cases_continued import NEXT, NEXT_KEYS_ORIGIN, NEXT_ORIGIN, ContinuedAudit
 from builders_audit_log import KEYS_ORIGIN, ORIGIN
@@ -117,6 +119,19 @@ async def test_a_restored_tree_that_is_no_part_of_the_own_history_is_a_fork(tmp_
         assert "not the first" in error.message
         assert mirror.pin(AGREEMENT) == own
         assert AlarmKind.FORK in {one.kind for one in mirror.alarms()}
+
+
+async def test_a_key_log_that_is_rolled_back_alone_stops_every_agreement(tmp_path):
+    async with mirrored(good_audit(), tmp_path) as (broker, mirror, refresh):
+        await refresh()
+        whole = broker.log
+        restored(broker)
+        broker.log = whole
+        error = await refused(refresh, VerificationError)
+        assert "different incarnations" in error.message
+        assert mirror.agreements() == ()
+        with mirror_of(broker, tmp_path) as second, pytest.raises(VerificationError, match="different incarnations"):
+            second.agreement(AGREEMENT)
 
 
 async def test_what_the_broker_did_not_sign_continues_nothing(tmp_path):

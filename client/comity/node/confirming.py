@@ -10,6 +10,7 @@ Rules in order:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from comity.errors import ConflictError, ErrorCode
 from comity.node.catching_up import catch_up
@@ -17,6 +18,8 @@ from comity.node.continuing import read_continued
 from comity.node.enrolment import publish_statement
 from comity.node.officer_work import OfficerWork, Taken
 from comity_policy.steps import StepKind
+
+_TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,17 @@ class Confirming(OfficerWork):
             if statement.fields.get("party") == self.officer.party:
                 await publish_statement(self.connection, statement)
                 again += 1
-        view = await self.view(agreement_id)
-        step = self.step(StepKind.LOG_CONFIRM, view.state, log=self.log_terms(view))
-        return await self.bring(step), again
+        return await self._confirmed(agreement_id), again
+
+    async def _confirmed(self, agreement_id: str) -> Taken:
+        # A revocation that was just brought changes the agreement's state a moment later.
+        for _ in range(_TRIES):
+            view = await self.view(agreement_id)
+            step = self.step(StepKind.LOG_CONFIRM, view.state, log=self.log_terms(view))
+            try:
+                return await self.bring(step)
+            except ConflictError as error:
+                if error.code is not ErrorCode.STATE_CHANGED:
+                    raise
+                changed = error
+        raise changed

@@ -165,6 +165,7 @@ class MirrorState:
     def find(self, agreement_id: str) -> AgreementFold:
         """Give an agreement's fold; raises what stops it, or NotFoundError AGREEMENT_UNKNOWN."""
         self.require(agreement_id)
+        self.require_together(agreement_id)
         fold = self.folds.get(agreement_id)
         if fold is None:
             raise NotFoundError(
@@ -187,6 +188,19 @@ class MirrorState:
             roots = self._left_roots.setdefault((name, left.origin), Roots(self.store, name, left=left))
             return Seen.CONSISTENT if roots.root(seen.size) == seen.root else Seen.FORK
         return Seen.FORK
+
+    def is_together(self, name: str) -> bool:
+        """Say whether a log is of the same incarnation of the broker as the key log."""
+        keys, log = self.logs.get(KEYS), self.logs.get(name)
+        return keys is None or log is None or keys.pin.incarnation == log.pin.incarnation
+
+    def require_together(self, name: str) -> None:
+        """Check that; raises VerificationError: a broker that was restored goes on with all of its logs, or with none."""
+        if not self.is_together(name):
+            raise VerificationError(
+                f"the key log and the log of {name} are of different incarnations of the broker",
+                what_to_do="Nothing is decided under it. Ask the broker's operator: a restore continues every log at once.",
+            )
 
     # --- alarms and evidence ----------------------------------------------------------------------------------------
 

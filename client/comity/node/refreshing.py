@@ -117,6 +117,10 @@ class Refresher:
         if first.document.under is not None:
             await self.agreement(first.document.under.agreement)
         pin = await self._pinned(first)
+        if not state.is_together(name):
+            # The broker may have been restored since the key log was fetched.
+            await self.keys()
+            state.require_together(name)
         fold = state.folds.get(name) or AgreementFold.begun(first, state.party, pin, state.find)
         entries = state.store.entries(name, pin, fold.taken, pin.size, KINDS)
         if any(entry.shared().get("key_log_size", 0) > state.keys.size for entry in entries):
