@@ -4,7 +4,7 @@ Rules in order:
 1. The agreement is one of the caller's party's, in force, its log signed by all and not frozen; the caller's bundle is current.
 2. The report is here, and was handed over to a consumer of the calling node: what waits, was skipped or was never due is not.
 3. The inbox row gives the portion, and the envelope names it as uploaded. Up to here every refusal says the same.
-4. Not withdrawn by its originator, not expired, still permitted where that may have changed since it was admitted.
+4. Not recalled, superseded or withdrawn by its originator, not expired, still permitted where that may have changed since it was admitted.
 5. The upload is READY.
 What may be fetched is looked at again while it is fetched: `permitted` is cheap next to what it lets through.
 """
@@ -129,6 +129,12 @@ class Downloads:
         )
         if verdicts.expired:
             raise RefusedError("the report has expired", code=ErrorCode.REPORT_EXPIRED)
+        if verdicts.taken_back:
+            raise RefusedError(
+                "the report was recalled or superseded by its originator: nothing of it is handed over any more",
+                what_to_do=f"comity report holders {report.report_id.hex()} says who still has it.",
+                code=ErrorCode.REPORT_RECALLED,
+            )
         if not verdicts.hand:
             raise RefusedError(
                 "the report is held or was withdrawn: nothing of it is handed over now",
