@@ -102,10 +102,18 @@ class MixedLog:
     entries: list[LoggedEntry] = field(default_factory=list)
 
     @classmethod
-    def of(cls, *, segments: int, seed: int, state: AgreementState = IN_FORCE, together: bool = True) -> MixedLog:
+    def of(
+        cls,
+        *,
+        segments: int,
+        seed: int,
+        state: AgreementState = IN_FORCE,
+        together: bool = True,
+        each: int = PER_DECISION,
+    ) -> MixedLog:
         rng, log = Random(seed), cls(state)
         for _ in range(segments):
-            log.add([mixed_facts(rng) for _ in range(DECISIONS)], rng=rng, together=together)
+            log.add([mixed_facts(rng) for _ in range(DECISIONS)], rng=rng, together=together, each=each)
         return log
 
     def texts(self) -> Texts:
@@ -116,17 +124,19 @@ class MixedLog:
         replaying = LogReplay(self.texts(), **options)
         return (done for entry in (*life(text(), self.state), *self.entries) if (done := replaying.take(entry)))
 
-    def add(self, facts: Sequence[Facts], *, rng: Random, together: bool = True) -> LoggedEntry:
-        """Add a segment; `together` says that reports of one result share one record, as where no quota counts."""
+    def add(
+        self, facts: Sequence[Facts], *, rng: Random, together: bool = True, each: int = PER_DECISION
+    ) -> LoggedEntry:
+        """Add a segment with so many reports of each facts; `together`: those of one result share a record, as where no quota counts."""
         state, log_index = self.state, len(life(text(), self.state)) + len(self.entries)
         decisions, manifests, refusals = [], {}, []
         for number, one in enumerate(facts):
             moment = with_broker_facts(one.moment, rng)
-            slots = range(number * PER_DECISION, (number + 1) * PER_DECISION)
+            slots = range(number * each, (number + 1) * each)
             times = [later(one.times, rng.randrange(60_000)) for _ in slots]
-            results = [decide_report(compiled(state), one.profile, each, [one.node], moment) for each in times]
+            results = [decide_report(compiled(state), one.profile, at, [one.node], moment) for at in times]
             # As the broker does: what has another result is another decision.
-            alike = [[at for at, each in enumerate(results) if each == result] for result in unique(results)]
+            alike = [[at for at, other in enumerate(results) if other == result] for result in unique(results)]
             decisions += (
                 LoggedDecision(
                     [slots[at] for at in of],
@@ -138,14 +148,12 @@ class MixedLog:
                 )
                 for of in (alike if together else [[at] for at in range(len(results))])
             )
-            for slot, each, result in zip(slots, times, results, strict=True):
+            for slot, own, result in zip(slots, times, results, strict=True):
                 if result.permit:
-                    manifests[slot] = Evidence(bytes(48), PROFILES.decode(encode_profile(one.profile)), each)
+                    manifests[slot] = Evidence(bytes(48), PROFILES.decode(encode_profile(one.profile)), own)
                 else:
                     refusals.append((slot, SlotCode.POLICY))
-        entry = logged(
-            decisions, log_index, len(facts) * PER_DECISION, refusals, made_under=under(state), manifests=manifests
-        )
+        entry = logged(decisions, log_index, len(facts) * each, refusals, made_under=under(state), manifests=manifests)
         self.entries.append(entry)
         return entry
 
