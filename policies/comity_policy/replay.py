@@ -122,12 +122,13 @@ class Replayer:
             verdict = Verdict.DIFFERENT if differences else Verdict.UNKNOWN
             return [Told(slot, verdict, differences, gaps) for slot, _ in recorded.reports]
         unread = _concerned(recorded, made.unread)
-        untold = frozenset((name, CAVEAT_REASON) for name in unread)
+        untold = frozenset((name, CAVEAT_REASON) for name in unread) if unread else _NONE
         expected = _Expected.of(recorded, untold)
         odd, second = expected.odd(made.compiled, recorded), self._asks_second(made, expected)
         alike = Verdict.DIFFERENT if differences else Verdict.OPEN if gaps or unread else Verdict.IDENTICAL
         if not odd and not second:
-            return [Told(slot, alike, differences, gaps, unread) for slot, _ in recorded.reports]
+            rest = (alike, differences, gaps, unread)
+            return [Told(slot, *rest) for slot, _ in recorded.reports]
         found: list[Told] = []
         for position, (slot, times) in enumerate(recorded.reports):
             told = differences
@@ -260,15 +261,14 @@ class _Expected:
             return frozenset(range(len(each)))
         odd = set[int]()
         for index, node, expected in self.cells:
-            # What was found to be as recorded comes again as the same object.
-            same: Decision | None = None
-            for place, decision in enumerate(compiled.decide_each(profile, each, index, node, moment)):
-                if decision is same:
-                    continue
-                if frozenset(_masked(one, self.masked) for one in decision.violations) == expected:
-                    same = decision
-                else:
-                    odd.add(place)
+            found = compiled.decide_each(profile, each, index, node, moment)
+            # What comes again is the same object: each is looked at once.
+            alike = {
+                number: frozenset(_masked(one, self.masked) for one in decision.violations) == expected
+                for number, decision in {id(one): one for one in found}.items()
+            }
+            if not all(alike.values()):
+                odd.update(place for place, decision in enumerate(found) if not alike[id(decision)])
         return odd
 
 

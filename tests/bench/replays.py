@@ -20,7 +20,7 @@ TARGET = 100_000
 SEGMENTS, FEW, SECONDS_FOR_ALL = 42, 2, 1.0
 # Reports of the same facts in a segment: a segment is full with these.
 EACH, FEWER = 12, 5
-_ROUNDS = 3
+_ROUNDS = 7
 
 
 def replay_decisions(seconds: float) -> dict[str, Row]:

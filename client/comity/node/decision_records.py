@@ -109,7 +109,8 @@ class RecordReader:
             nodes=nodes,
             permitted=permitted,
             refused=refused,
-            reports=tuple(sorted(times.items())),
+            # In their order, as slots ascend.
+            reports=tuple(times.items()),
             faults=tuple(faults),
         )
         return recorded, unknown
@@ -132,14 +133,15 @@ class RecordReader:
                 if slot not in times:
                     unknown.append(slot)
                 continue
-            if profile is None:
-                _compare_profile(said["profile"], self._digest(found.profile), faults)
-            elif found.profile is not profile and found.profile != profile:
-                faults.append(Difference(What.FACT, f"slot {slot}: the signed manifest has another profile"))
-            profile = profile or found.profile
-            if slot in times and times[slot] != found.times:
+            if found.profile is not profile:
+                if profile is None:
+                    profile = found.profile
+                    _compare_profile(said["profile"], self._digest(profile), faults)
+                elif found.profile != profile:
+                    faults.append(Difference(What.FACT, f"slot {slot}: the signed manifest has another profile"))
+            if times.setdefault(slot, found.times) is not found.times and times[slot] != found.times:
                 faults.append(Difference(What.FACT, f"slot {slot}: the signed manifest has other times"))
-            times[slot] = found.times
+                times[slot] = found.times
         return profile, times, tuple(unknown)
 
     def _digest(self, profile: Profile) -> str:
@@ -296,8 +298,8 @@ def _answers(
 
 
 def _portions(said: Sequence[int], portions: int) -> tuple[int, ...]:
-    ascending = all(first < second for first, second in pairwise(said))
-    _require(ascending and all(one < portions for one in said), "its portions do not ascend, or there are not so many")
+    ascending = len(said) < 2 or all(first < second for first, second in pairwise(said))
+    _require(ascending and (not said or said[-1] < portions), "its portions do not ascend, or there are not so many")
     return tuple(said)
 
 

@@ -234,7 +234,13 @@ def _outcomes(
         slots = slots_in(said["slots"])
         times.update(slots)
         some.update(slots if any(one["portions"] for one in said["recipients"]) else ())
-    for slot in range(min(entry.shared["slots"], 256)):
+    count = min(entry.shared["slots"], 256)
+    if whole and len(times) == times.total() == count:
+        refused = dict.fromkeys((slot for slot in range(count) if slot not in some), int(SlotCode.POLICY))
+        if codes == refused:
+            # As nearly always: one decision of each, and those refused by policy are those that nothing was permitted of.
+            return
+    for slot in range(count):
         code = codes.get(slot)
         if whole and times[slot] != 1 and code in _BY_POLICY:
             yield slot, Difference(What.OUTCOME, f"{times[slot]} decisions are recorded of it")
