@@ -1,67 +1,27 @@
 """What its originator took back, at the hand-over: in flight, handed over, parked, held, and while a unit is under way."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
 from builders_dispatch import STORES, opened
 from builders_dispatch_consumer import numbers
+from builders_dispatch_recalls import STATES, hear, take_back
 from builders_dispatch_segments import AGREEMENT, caller_of
 from comity.envelope.evidence import AckOutcome
 from comity.errors import ComityError, ErrorCode
-from comity_broker.auditlog.bodies import Caller, SegmentSlots
-from comity_broker.auditlog.events import taken_back
 from comity_broker.auditlog.kinds import EventKind
 from comity_broker.dispatch.answering import SlotName
 from comity_broker.dispatch.frames import Delivered, SkipReason
 from comity_broker.dispatch.listing import Filter, Listing, Position, ReportState
 from comity_broker.dispatch.resolving import Resolving
-from comity_broker.entries import Salts, add_events
-from comity_broker.storage.protocol import ExceptionState, HoldingRow, HoldingState, Rows
-
-NODES = (("XBO", "n1"), ("XBO", "n2"))
-STATES = {EventKind.RECALLED: HoldingState.RECALLED, EventKind.SUPERSEDED: HoldingState.SUPERSEDED}
+from comity_broker.storage.protocol import ExceptionState
 
 
 @pytest.fixture(params=STORES)
 async def world(request, tmp_path):
     async with opened(request.param, tmp_path) as made:
         yield made
-
-
-async def take_back(world, made, *slots: int, kind: EventKind = EventKind.RECALLED, told: bool = True) -> int:
-    """Commit what admission commits with a recall; gives its first entry. Not `told`: dispatch has not heard of it yet."""
-    salts = Salts.draw(world.log, len(NODES), world.random)
-    caller = Caller("XAR", "n1", certificate=bytes(48), request=bytes(16))
-
-    def build(head, _):
-        rows = Rows(replace(head.raised(), broker_time=world.clock.now_ms()), head.leaf_next)
-        rows.holdings.extend(HoldingRow(made.item, slot, STATES[kind], head.leaf_next) for slot in slots)
-        events = [
-            taken_back(
-                kind,
-                time=world.clock.now_ms(),
-                caller=caller,
-                recipient=node,
-                segments=[SegmentSlots(made.segment_id, slots)],
-                report_id=bytes(16),
-                leaf=bytes(48),
-            )
-            for node in NODES
-        ]
-        add_events(rows, world.log, events, salts)
-        return rows
-
-    log_index = await world.commit(build)
-    if told:
-        hear(world)
-    return log_index
-
-
-def hear(world) -> None:
-    world.standing.epoch += 1
-    world.ledger.changed(AGREEMENT)
 
 
 def why(frame: Delivered) -> dict[int, SkipReason]:
@@ -123,6 +83,18 @@ async def test_what_was_handed_over_is_not_handed_over_again_and_frees_its_lane(
         ExceptionState.RECALLED
     ]
     assert after.item == 2
+
+
+async def test_what_ended_after_its_hand_over_is_told_with_its_neighbours_before_what_follows(world):
+    made = await world.admit(2, due=[1])
+    consumer = await world.connect()
+    await consumer.delivery()
+    await consumer.leave()
+    await take_back(world, made, 1)
+    await world.admit(1)
+    told, after = await (await world.connect()).deliveries()
+    assert (numbers(told), why(told)) == ([], {1: SkipReason.NOT_ADDRESSED, 2: SkipReason.RECALLED})
+    assert (numbers(after), after.skipped) == ([3], ())
 
 
 async def test_an_answer_to_what_was_recalled_meanwhile_is_taken(world):

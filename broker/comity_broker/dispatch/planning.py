@@ -188,7 +188,10 @@ class Round:
             hold=hold,
             taken_back=taken_back,
         )
-        self._take_in(Draft(cursor, reference, row, reports, plan, verdicts.hold, explained=not pending.slots))
+        # Where all of it ended and this stream has not brought the item, a frame of its own tells why, before what follows it.
+        unheard = bool(settle) and not again and not is_replay and not reference.sent
+        explained = unheard or not pending.slots
+        self._take_in(Draft(cursor, reference, row, reports, plan, verdicts.hold, explained=explained))
 
     async def _park(self, cursor: LaneCursor, pending: Pending) -> None:
         reference = pending.reference
