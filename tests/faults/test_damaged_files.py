@@ -9,9 +9,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import pytest
 
+from comity_broker.storage.sqlite import open_storage
+from comity_broker.storage.sqlite.directory import PAGE_BYTES
 from fault_arena import Arena
+from kill_oracle import STORE
 from processes import EndedEarlyError, until
 from world_files import made_world
 
@@ -20,13 +24,15 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
+# What a command ends with where a store is damaged.
+DAMAGED = 18
 # What the system keeps for itself: nobody reads it after a restart, or it holds nothing.
 IGNORED = (".lock", "-shm", ".sqlite-wal")
 
 
 def flipped(data: bytes) -> bytes:
-    """A bit in the middle of what is there."""
-    middle = len(data) // 2
+    """A bit in the middle of what is there; of a store, in the head of a page (what is inside of a row only its readers can tell)."""
+    middle = len(data) // 2 // PAGE_BYTES * PAGE_BYTES if data.startswith(b"SQLite format 3") else len(data) // 2
     return data[:middle] + bytes([data[middle] ^ 0x10]) + data[middle + 1 :]
 
 
@@ -74,8 +80,6 @@ def test_a_damaged_file_of_a_broker_is_refused_and_left_as_it_is(tmp_path, damag
                 one.write_bytes(data)
         print(f"\n{damage}: {len(damageable(arena.world.data))} files, a broker serves with these damaged: {served}")
         assert "store.sqlite" not in served
-        arena.mend()
-        arena.start_sender("--count", "1")
         assert arena.settle() == []
 
 
@@ -115,6 +119,23 @@ def test_an_old_copy_of_a_brokers_files_is_found_out(tmp_path):
         broker = arena.start_broker()
         broker.wait_for(lambda: "log_frozen" in broker.log.read_text(), "the frozen log")
         assert broker.exit_code is None
+
+
+def test_a_flipped_bit_inside_of_a_log_entry_is_found_by_broker_check(tmp_path):
+    world = made_world(tmp_path)
+    store = world.data / STORE
+    open_storage(world.data).close()  # moves the write-ahead log into it
+    database = apsw.Connection(str(store))
+    entry = bytes(database.execute("SELECT entry FROM entry ORDER BY log_index DESC LIMIT 1").get)
+    database.close()
+    data = store.read_bytes()
+    place = data.index(entry[:60]) + 30
+    damaged = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+    store.write_bytes(damaged)
+    ran = world.machine("XAR").run("broker", "check", "--data", str(world.data))
+    assert ran.code == DAMAGED
+    assert "does not have its leaf hash" in ran.err
+    assert store.read_bytes() == damaged
 
 
 def _ignored(path: Path) -> bool:
