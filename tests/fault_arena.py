@@ -58,6 +58,7 @@ class Arena:
         self.broker: Broker | None = None
         self.sender: Process | None = None
         self.receiver: Process | None = None
+        self.watcher: Process | None = None
         self.clocks = {
             name: SteppedClock.made(world.path / f"{name}.clock") for name in ("broker", "sender", "receiver")
         }
@@ -125,6 +126,12 @@ class Arena:
         consumers = [word for name in self.consumers for word in ("--consumer", name)]
         self.receiver = self._node("receive", "XBO", "receiver", "--take-over", *consumers, *words)
         return self.receiver
+
+    def start_watcher(self) -> Process:
+        """Start somebody who asks for checkpoints all the time, and whom each must convince that it continues the one before."""
+        self.watcher = self.world.start_python("XAR", _HERE / "checkpoint_watcher.py", "XAR/officer1", AGREEMENT)
+        self._all.append(self.watcher)
+        return self.watcher
 
     def ready(self, name: str) -> None:
         """Wait until a process is connected (a broker: until it listens)."""
@@ -305,6 +312,9 @@ class Arena:
         """Hold everything that was told against what is in the store of a broker that does not run."""
         self.listen()
         witnessed = Witnessed()
+        if self.watcher is not None:
+            assert self.watcher.exit_code is None, self.watcher.tail
+            witnessed.saw_checkpoints(self.watcher.records)
         witnessed.saw_last_signed(self.world.data, AGREEMENT)
         for code in CODES:
             self.history.alarms |= {f"{code}: {alarm}" for alarm in self.alarms(code)}

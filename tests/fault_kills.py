@@ -51,6 +51,7 @@ def turns() -> list[tuple[str, Point]]:
 def kill_at_points(arena: Arena, kills: int) -> Summary:
     """Kill so many times, by turns, each time a little deeper into the stream; settle and judge."""
     arena.start()
+    arena.start_watcher()
     order = turns()
     for number in range(kills):
         name, point = order[number % len(order)]
