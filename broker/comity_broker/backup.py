@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,11 +36,15 @@ _SETTING_ASIDE: Final = ("set-aside-", "restoring-")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A file or a directory of files in a data directory. `required`: without it there is no broker."""
+    """A file or a directory of files in a data directory. `required`: without it there is no broker.
+
+    `may_vanish`: a running broker removes its files when their rows go, so that one that was listed may be gone.
+    """
 
     name: str
     is_directory: bool = False
     required: bool = True
+    may_vanish: bool = False
 
 
 # The store has its own way of being copied. A part of a broker that keeps files of its own adds its kind here.
@@ -52,8 +57,9 @@ KINDS: Final = (
     Kind("last-signed", is_directory=True),
     Kind("presented", is_directory=True, required=False),
     Kind("maintenance.json", required=False),
-    Kind("blobs", is_directory=True, required=False),
+    Kind("attachments", is_directory=True, required=False, may_vanish=True),
 )
+_VANISHING: Final = frozenset(kind.name for kind in KINDS if kind.may_vanish)
 # What a running broker has beside its data, and what nothing is lost with.
 _PASSING: Final = frozenset({"broker.lock", f"{STORE}-wal", f"{STORE}-shm", "request.json", "lost+found"})
 
@@ -113,8 +119,7 @@ def take_backup(
     try:
         private_directory(part)
         incarnation, logs = copy_store(part)
-        for source in files_of(data):
-            copy_file(data / source, part / source)
+        copy_files(data, part, files_of(data))
         files = [_described(part, name) for name in (Path(STORE), *files_of(part))]
         manifest = Manifest(FORMAT, broker, incarnation, now_ms, version, list(logs), files, strangers(data))
         write_file(part / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
@@ -183,6 +188,13 @@ def holdings(data: Path) -> list[str]:
     )
 
 
+def copy_files(data: Path, into: Path, names: Iterable[Path]) -> None:
+    """Copy files of a data directory; one that may vanish and has is left out. Raises OSError."""
+    for name in names:
+        with suppress(FileNotFoundError) if name.parts[0] in _VANISHING else nullcontext():
+            copy_file(data / name, into / name)
+
+
 def copy_file(source: Path, target: Path) -> None:
     """Copy a file that is not there yet, private and on the disk."""
     private_directory(target.parent)
@@ -197,8 +209,8 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def _is_kept(path: Path) -> bool:
-    # A file on its way to its place (`.name.…`, `name.new`) is nobody's yet.
-    on_its_way = path.name.startswith(".") or path.suffix in {".new", ".lock"}
+    # A file on its way to its place (`.name.…`, `name.new`, `name.part`) is nobody's yet.
+    on_its_way = path.name.startswith(".") or path.suffix in {".new", ".part", ".lock"}
     return path.is_file() and not path.is_symlink() and not on_its_way
 
 

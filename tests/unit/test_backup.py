@@ -1,9 +1,11 @@
 """Backups of a data directory: what belongs to one, what is named and left out, and what is told from a whole one."""
 
+from pathlib import Path
+
 import pytest
 
 from comity.errors import ConflictError, MalformedError, NotFoundError, StorageError
-from comity_broker.backup import MANIFEST, STORE, LogState, files_of, read_backup, take_backup
+from comity_broker.backup import MANIFEST, STORE, LogState, copy_files, files_of, read_backup, take_backup
 from comity_broker.presented import Presented, keep_presented, shard_of
 
 FILES = ("broker.toml", "bundle.json", "certificate.pem", "cards/XAR.json", "keys/log-1.key", "last-signed/keys.signed")
@@ -47,11 +49,23 @@ def test_keys_go_along_as_they_are_encrypted_and_private(data, tmp_path):
     assert (copied.stat().st_mode & 0o777, copied.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
-def test_kinds_of_a_later_part_go_along_where_they_are(data, tmp_path):
-    (data / "blobs/ab").mkdir(parents=True)
-    (data / "blobs/ab/cd").write_bytes(bytes(3 << 20))
+def test_attachments_that_are_whole_go_along(data, tmp_path):
+    (data / "attachments").mkdir()
+    (data / "attachments/ab").write_bytes(bytes(3 << 20))
+    (data / "attachments/cd.part").write_bytes(bytes(1))
     manifest = taken(data, tmp_path / "backup")
-    assert {one.path: one.size for one in manifest.files}["blobs/ab/cd"] == 3 << 20
+    sizes = {one.path: one.size for one in manifest.files}
+    assert sizes["attachments/ab"] == 3 << 20
+    assert "attachments/cd.part" not in sizes
+    assert manifest.left_out == []
+
+
+def test_an_attachment_that_was_removed_since_it_was_listed_is_left_out_and_nothing_else_is(data, tmp_path):
+    copy_files(data, tmp_path, [Path("attachments/ab"), Path("broker.toml")])
+    assert not (tmp_path / "attachments/ab").exists()
+    assert (tmp_path / "broker.toml").exists()
+    with pytest.raises(FileNotFoundError):
+        copy_files(data, tmp_path, [Path("keys/gone.key")])
 
 
 def test_what_ended_half_way_is_no_backup(data, tmp_path):
