@@ -7,10 +7,11 @@ import asyncio
 import pytest
 
 from builders_dispatch import STORES, opened
+from builders_dispatch_consumer import outcomes_of
 from builders_dispatch_segments import caller_of
 from comity.envelope.segment import parse_segment
 from comity.errors import ConflictError, ErrorCode, UnreachableError
-from comity_broker.dispatch.frames import Delivered
+from comity_broker.dispatch.frames import CaughtUp, Delivered
 
 
 @pytest.fixture(params=STORES)
@@ -99,3 +100,14 @@ async def test_a_session_that_is_closed_ends_both_streams(world):
     await consumer.leave()
     assert await reading is None
     consumer.session.left()
+
+
+async def test_nobody_is_caught_up_while_something_urgent_is_not_answered(world):
+    consumer = await world.connect()
+    writing = consumer.session.join()
+    await world.admit(1)
+    await world.admit(1, transport_class=1)
+    (urgent,) = await urgent_frames(consumer.session, writing, 1)
+    assert not [frame for frame in await consumer.all() if isinstance(frame, CaughtUp)]
+    await consumer.session.answer(consumer.ack(outcomes_of(urgent)))
+    await consumer.until(CaughtUp)

@@ -101,7 +101,7 @@ class Session:
             if self._is_over():
                 return None
             if not self._stopped and not self._pumping:
-                self._notices.extend(self._telling.news())
+                self._notices.extend(self._telling.news(elsewhere=self._is_urgent_out()))
             if not self._notices:
                 await self._writing.changed.wait()
 
@@ -138,6 +138,13 @@ class Session:
         """Take that the stream that joined is gone: what it did not bring is handed over again, so the session ends with it."""
         if not self._closed and not self._is_over():
             self.end(UnreachableError("the stream for what is urgent ended", what_to_do="Connect again."))
+
+    def _is_urgent_out(self) -> bool:
+        """Say whether something on the stream that joined is on its way or not answered yet."""
+        cursors = (one for desk in self.desks.values() for one in desk.cursors.values())
+        return self._urgent is not None and any(
+            one.in_flight and one.row.key.transport_class in URGENT for one in cursors
+        )
 
     async def _delivery(self, writing: Writing) -> Delivered | None:
         if (frame := await writing.delivery(self._room)) is not None:

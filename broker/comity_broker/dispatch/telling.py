@@ -24,8 +24,11 @@ class Telling:
         self._held: dict[str, int] = {}
         self._held_until = 0
 
-    def news(self) -> list[Frame]:
-        """Give what is to be told now; asked only while nothing is on its way."""
+    def news(self, *, elsewhere: bool) -> list[Frame]:
+        """Give what is to be told now; asked only while nothing is on its way on this stream.
+
+        What is `elsewhere`, on the stream for what is urgent, may come after this one: nobody is caught up before it is answered.
+        """
         frames: list[Frame] = []
         held_until = self._shared.held_until()
         if held_until != self._held_until:
@@ -33,7 +36,7 @@ class Telling:
             frames.append(InMaintenance(held_until))
         waiting = self.waiting
         self.nothing_waits = not waiting
-        if not waiting and not self._caught_up:
+        if not waiting and not elsewhere and not self._caught_up:
             self._caught_up = True
             frames.append(CaughtUp())
         elif waiting and self._caught_up and not self._credits.free(ROUTINE_CLASS):
