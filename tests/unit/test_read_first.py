@@ -15,6 +15,7 @@ from comity.errors import ConflictError, NotFoundError, UnreachableError
 from comity.node import read_first
 from comity.node.alarms import AlarmKind
 from comity.node.handled import handled
+from comity.node.holders import holders_of
 from comity.node.officer_says import OfficerSays
 from comity.node.reports import ReportState
 from comity_broker import handlings
@@ -46,6 +47,13 @@ async def seen(world, party, at=None):
         rows = [row async for row in node.reports(AGREEMENT)]
         admissions = {row.report_id: row.log_index for row in rows}
         return handled(mirror, AGREEMENT, admissions, wall_ms() if at is None else at), rows
+
+
+async def standing(world, report_id):
+    """Give where the report stands at each holder, as its originator sees it."""
+    async with world.shared.node("XAR") as node:
+        mirror = await refreshed(node, world.shared.world.broker)
+        return [one.standing for one in holders_of(mirror, report_id, AGREEMENT).holders]
 
 
 async def test_what_an_officer_reads_is_said_before_it_is_acknowledged_and_the_sender_sees_it(tmp_path):
@@ -178,9 +186,11 @@ async def test_a_word_that_the_broker_should_not_have_taken_reads_nothing(tmp_pa
                 await officers.submit(forged, ours)
         (one,), _ = await seen(world, "XAR", one.handed_ms + 17 * MINUTE)
         assert (one.read, one.overdue) == (None, True)
+        assert await standing(world, row.report_id) == ["delivered"]
         await officers.take(ActKind.READ, ours, **about)
         (one,), _ = await seen(world, "XAR")
         assert one.read.officer == "XBO/liaison1"
+        assert await standing(world, row.report_id) == ["read"]
 
 
 async def test_nothing_is_said_where_the_agreement_does_not_have_it(tmp_path):

@@ -1,8 +1,8 @@
 """Who holds a report: for each node that was to get it, what the log proves of it (design 04). Read from the own mirror alone.
 
 Rules in order:
-1. Sent: the log has the hand-over. Delivered: the node's own signed acknowledgement. Read: an officer's statement. The broker's word
-   counts for nothing.
+1. Sent: the log has the hand-over. Delivered: the node's own signed acknowledgement. Read: an officer's word that it was read, or
+   acted on, as far as it counts (`acts`). The broker's word counts for nothing.
 2. After a recall: acknowledged, by the node's signature on the recall; destroyed, by the holder party's certificate, signed by its
    officers, which speaks for all its nodes; held, where an open dispute forbids destroying it.
 3. A node that was handed a recalled report, and of whose party there is no certificate, is outstanding, whatever else it said.
@@ -18,16 +18,15 @@ from uuid import UUID
 from comity.envelope.evidence import AckOutcome, decode_ack
 from comity.envelope.receipts import SlotOutcome, decode_slot_record
 from comity.errors import ErrorCode, NotFoundError
-from comity.node.acts import acts_of
+from comity.node.acts import acts_of, handlings_of
 from comity.node.duties import Facts
 from comity.node.entries import SHARED, MirroredEntry
 from comity.node.logged_entries import slots_in
 from comity.node.mirror import Mirror
 from comity.node.taken_back import held_by
-from comity.statement import from_json
 from comity_policy.acts import ActKind
 
-_KINDS: Final = frozenset({"SUBMIT_ACCEPTED", "DELIVERED", "ACKNOWLEDGED", "RECALLED", "SUPERSEDED", "READ"})
+_KINDS: Final = frozenset({"SUBMIT_ACCEPTED", "DELIVERED", "ACKNOWLEDGED", "RECALLED", "SUPERSEDED"})
 Place = tuple[str, int]
 
 
@@ -123,8 +122,6 @@ class _Reading:
             self._submitted(entry, shared, own, proof)
         elif not own or self.place is None:
             return
-        elif entry.kind == "READ":
-            self._read(from_json(own["statement"]).fields, proof)
         elif (holder := self._holder(own)) is not None:
             self._of_holder(entry, shared, own, holder, proof)
 
@@ -172,23 +169,24 @@ class _Reading:
                 elif outcome == AckOutcome.ACKNOWLEDGED and place in self.by.values():
                     holder.acknowledged = holder.acknowledged or proof
 
-    def _read(self, fields: dict[str, Any], proof: Proof) -> None:
-        named = {str(one) for one in fields.get("leaves", ())}
-        for holder in self.holders.values():
-            if holder.party == fields.get("party") and self.leaf.hex() in named:
-                holder.read = holder.read or proof
+    def _of_party(self, party: str) -> Iterator[Holder]:
+        return (one for one in self.holders.values() if one.party == party)
 
     def _holder(self, own: dict[str, Any]) -> Holder | None:
         recipient = own["recipient"]
         return self.holders.get(f"{recipient['party']}/{recipient['node']}")
 
-    def certified(self) -> None:
-        """Take the certificates and disputes that count now."""
+    def attested(self) -> None:
+        """Take what officers said of it that counts, and the disputes that are open now."""
+        leaf = self.leaf.hex()
+        for act in handlings_of(self.mirror, self.agreement_id, [self.report_id.hex()]):
+            # Whoever acted on it has read it.
+            for holder in self._of_party(act.party) if leaf in act.leaves else ():
+                holder.read = holder.read or Proof(act.at_ms, act.log_index)
         for act in acts_of(self.mirror, self.agreement_id):
-            if act.kind is ActKind.CERTIFY and self.leaf.hex() in act.leaves:
-                for holder in self.holders.values():
-                    if holder.party == act.party:
-                        holder.destroyed = holder.destroyed or Proof(act.at_ms, act.log_index)
+            certifies = act.kind is ActKind.CERTIFY and leaf in act.leaves
+            for holder in self._of_party(act.party) if certifies else ():
+                holder.destroyed = holder.destroyed or Proof(act.at_ms, act.log_index)
         disputes = held_by(self.mirror.agreement(self.agreement_id).state, self.report_id, self.leaf)
         for holder in self.holders.values():
             holder.held_by = disputes
@@ -206,7 +204,7 @@ def holders_of(mirror: Mirror, report_id: UUID, agreement_id: str = "") -> Holdi
         for entry in mirror.entries_of(name, _KINDS):
             reading.take(entry)
         if reading.admitted is not None:
-            reading.certified()
+            reading.attested()
             by = tuple(UUID(bytes=one) for one in reading.by)
             holders = tuple(reading.holders[one] for one in sorted(reading.holders))
             return Holding(name, report_id, reading.leaf, reading.admitted, by, holders)
