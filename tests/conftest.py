@@ -19,7 +19,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 make_keys_cheap()
 
 # Searched less often: what ten thousand tests collect and keep is live, and to find that out again takes a tenth of a run.
-gc.set_threshold(20_000, 20, 20)
+gc.set_threshold(20_000, 10, 10)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from comity.envelope.limits import SALT
-from comity.envelope.profile import encode_profile
 from comity.envelope.receipts import Receipt, SlotOutcome, SlotRecord, encode_receipt, encode_slot_record
 from comity.envelope.segment import prune
 from comity.errors import ComityError, ConflictError, ErrorCode, MalformedError
@@ -25,13 +24,14 @@ from comity_broker.auditlog.bodies import Caller as LogCaller
 from comity_broker.auditlog.bodies import Event
 from comity_broker.auditlog.kinds import BODY_LIMIT, SHARED
 from comity_broker.auditlog.log import Log, record_tree
-from comity_broker.auditlog.submissions import LoggedDecision, SegmentAdmission, submitted
+from comity_broker.auditlog.submissions import SegmentAdmission, submitted
 from comity_broker.deciding import Candidate
 from comity_broker.dispatch.withheld import encode_due, encode_withheld
 from comity_broker.entries import Salts, add_events
 from comity_broker.naming import named_uploads, upload_keys
 from comity_broker.quotas import Tally
 from comity_broker.recalling import words_on
+from comity_broker.recording import decisions_of
 from comity_broker.settling import settle
 from comity_broker.slots import SlotDecision, SlotRefused
 from comity_broker.storage.protocol import (
@@ -52,7 +52,6 @@ from comity_broker.storage.protocol import (
     Unit,
 )
 from comity_policy.decision import ReportDecision
-from comity_policy.facts import NodeFacts
 
 _GAP_RETRY_SECONDS: Final = 1.0
 
@@ -148,7 +147,7 @@ class _Building:
         admitted = [one for one in settled.slots if one.slot not in refused and one.slot not in duplicates]
         uploads = named_uploads(key.node, [one.item for one in admitted], known)
         first_sequence = head.agreement_sequence_next
-        decisions, index_of = _decisions(self._of, settled.slots)
+        decisions, index_of = decisions_of(self._of, settled.slots)
         records = record_tree(
             [encode_slot_record(_record(one, duplicates, refused, index_of.get(one.slot, 0))) for one in settled.slots],
             lambda _: self._draws.records,
@@ -297,45 +296,6 @@ class _Building:
         ]
 
 
-def _decisions(of: Admissible, settled: Sequence[SlotDecision]) -> tuple[list[LoggedDecision], dict[int, int]]:
-    """Group slots by equal (profile, moment, result): each group is recorded once."""
-    groups: list[tuple[SlotDecision, list[int]]] = []
-    index_of: dict[int, int] = {}
-    # Where a quota counts them, hardly two slots are equal: only those of one size and usage are compared.
-    alike: dict[object, list[int]] = {}
-    for one in settled:
-        numbers = alike.setdefault((one.moment.size, tuple((one.moment.usage or {}).items())), [])
-        for number in numbers:
-            first, slots = groups[number]
-            profiles = first.item.core.profile, one.item.core.profile
-            if _same(*profiles) and _same(first.moment, one.moment) and _same(first.decision, one.decision):
-                slots.append(one.slot)
-                index_of[one.slot] = number
-                break
-        else:
-            index_of[one.slot] = len(groups)
-            numbers.append(len(groups))
-            groups.append((one, [one.slot]))
-    times = {one.slot: one.item.core.times for one in of.slots}
-    decisions = [
-        LoggedDecision(
-            slots,
-            encode_profile(first.item.core.profile),
-            first.moment,
-            _addressed(of, first),
-            first.decision,
-            [times[slot] for slot in slots],
-        )
-        for first, slots in groups
-    ]
-    return decisions, index_of
-
-
-def _same(one: object, other: object) -> bool:
-    # Slots of a run mostly share the very objects, whose fields need no comparing then.
-    return one is other or one == other
-
-
 def _alike(one: SlotDecision, other: SlotDecision) -> bool:
     """Say whether two slots are for the same keys, by the same decision."""
     layout = one.item.manifest.layout
@@ -360,12 +320,6 @@ def _bounded(event: Event) -> Event:
             code=ErrorCode.LIMIT_EXCEEDED,
         )
     return event
-
-
-def _addressed(of: Admissible, one: SlotDecision) -> list[NodeFacts]:
-    """Give the nodes that were decided: those of addressed parties; nobody else learns that there was a report."""
-    parties = {addressee.party for addressee in one.item.core.profile.addressees}
-    return [candidate.facts for candidate in of.candidates if candidate.record.party in parties]
 
 
 def _record(

@@ -104,7 +104,8 @@ def _run(bodies: tuple[_Body | None, ...], *, timed: bool) -> Run:
     for body in bodies:
         names |= {} if body is None else body.names
     exec(compile(_text(bodies, timed=timed), "<checks end to end>", "exec"), names)  # noqa: S102 - what this package's own source says
-    return names["run"]  # type: ignore[no-any-return]
+    run: Run = names["run"]
+    return run
 
 
 def _text(bodies: Sequence[_Body | None], *, timed: bool) -> str:

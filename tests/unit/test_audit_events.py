@@ -20,8 +20,8 @@ from comity.statement import Statement, decode, encode, from_json, to_json
 from comity.verify import table
 from comity.verify.records import FormError
 from comity_broker.auditlog import events, operations
-from comity_broker.auditlog.bodies import BROKER, Caller, Event, SegmentSlots, body, ranges
-from comity_broker.auditlog.kinds import SHAPES, SHARED, TABLE, EventKind, LogKind, log_kind_of, read_body
+from comity_broker.auditlog.bodies import BROKER, Caller, Event, SegmentSlots, body
+from comity_broker.auditlog.kinds import SHAPES, SHARED, TABLE, EventKind, LogKind, read_body
 from comity_broker.auditlog.submissions import LoggedDecision, submitted
 from comity_policy.decision import Reason, ReportDecision, Violation
 from comity_policy.facts import AgreementState, Moment, NodeFacts, Point, Role, Times, Usage
@@ -388,17 +388,3 @@ def test_a_builder_refuses_a_kind_that_is_not_its_own():
 def test_a_text_that_cannot_be_utf8_is_refused():
     with pytest.raises(MalformedError):
         body(reason="\ud800")
-
-
-@pytest.mark.parametrize(
-    ("numbers", "runs"), [([], []), ([3], [[3, 3]]), ([0, 1, 2], [[0, 2]]), ([0, 2, 3, 9], [[0, 0], [2, 3], [9, 9]])]
-)
-def test_slots_are_told_as_runs(numbers, runs):
-    assert ranges(numbers) == runs
-
-
-def test_a_log_is_known_by_its_origin():
-    assert log_kind_of(KEYS_ORIGIN) is LogKind.KEYS
-    for origin in ("", "hub.example", "hub.example/keys", "hub.example/access/XAR/00"):
-        with pytest.raises(MalformedError):
-            log_kind_of(origin)

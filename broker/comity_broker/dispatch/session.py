@@ -46,13 +46,7 @@ _DRAIN_RETRY_SECONDS: Final = 5.0
 class Session:
     """One stream. `next_frame` and `written` are the writer's, `credit` to `stop` the reader's side."""
 
-    def __init__(
-        self,
-        shared: Shared,
-        to: Recipient,
-        caller: Caller,
-        confirmed: Confirmed,
-    ) -> None:
+    def __init__(self, shared: Shared, to: Recipient, caller: Caller, confirmed: Confirmed) -> None:
         self.to = to
         self.desks: dict[str, Desk] = {}
         self.credits = Credits()
@@ -92,11 +86,9 @@ class Session:
             if self._notices:
                 self._room.set()
                 return self._notices.popleft()
-            frame = await self._delivery(self._writing)
-            if frame is not None:
+            if (frame := await self._delivery(self._writing)) is not None:
                 return frame
-            checkpoint = self._checkpoints.due(self._shared.clock.monotonic())
-            if checkpoint is not None:
+            if (checkpoint := self._checkpoints.due(self._shared.clock.monotonic())) is not None:
                 return checkpoint
             if self._is_over():
                 return None

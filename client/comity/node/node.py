@@ -143,17 +143,13 @@ class Node(TakesBack):
         """Send a report; the receipt means that it is durable at the broker and in the agreement's log.
 
         `approved_by` are the officers who approve it, each of whom is shown what is sealed; the first of them is who acts.
-        `progress` hears how far its attachments (`comity.attached`) have come. Raises RefusedError, whose `clauses` explain, UnreachableError when the broker does not take it in time (it stays in
-        the outbox then), and what else the tree of errors has.
+        `progress` hears how far its attachments (`comity.attached`) have come. Raises RefusedError, whose `clauses` explain,
+        UnreachableError when the broker does not take it in time (it stays in the outbox then), and what else there is.
         """
         return await (await self._sending()).send(report, agreement, approved_by, progress)
 
     async def send_many(
-        self,
-        reports: Iterable[Report] | AsyncIterable[Report],
-        *,
-        agreement: str,
-        approved_by: Sequence[Approver] = (),
+        self, reports: Iterable[Report] | AsyncIterable[Report], *, agreement: str, approved_by: Sequence[Approver] = ()
     ) -> AsyncIterator[Sent]:
         """Send reports in constant memory; gives what became of each, in their order. One refused report stops nothing."""
         async for sent in (await self._sending()).send_many(reports, agreement, approved_by):

@@ -246,8 +246,7 @@ class Opening:
 
     def _node_facts(self, agreement_id: str, suite: int, now: int, log_size: int | None) -> NodeFacts | None:
         directory, party = self._mirror.directory, self._identity.party
-        record = directory.node(party, self._identity.name, log_size)
-        if record is None:
+        if (record := directory.node(party, self._identity.name, log_size)) is None:
             return None
         officers = directory.officers_under(party, agreement_id, now, log_size)
         return directory.node_facts(record, now, suite, log_size, officers=officers)

@@ -20,7 +20,6 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import Final
 
 from comity.envelope.evidence import SignedAck
@@ -31,9 +30,8 @@ from comity.node.accounting import account
 from comity.node.acknowledging import Acknowledging
 from comity.node.alarms import AlarmKind
 from comity.node.background import Background
-from comity.node.claims import Claim, Said, contradiction
+from comity.node.comparing import Comparing
 from comity.node.delivery import Delivery
-from comity.node.entries import MirroredEntry
 from comity.node.inbox import Inbox, InboxLane
 from comity.node.logs import RefreshNeeded
 from comity.node.mirror import Mirror
@@ -70,7 +68,7 @@ class Receiver:
     ) -> None:
         self._inbox = inbox
         self._mirror = mirror
-        self._identity = identity
+        self._comparing = Comparing(mirror, identity)
         self._opening = opening
         self._reading = reading
         self._refresh = refresh
@@ -277,7 +275,7 @@ class Receiver:
                 AlarmKind.UNEXPLAINED, lane.agreement_id, f"{originator} {number}", "it did not come, without a reason"
             )
         self._inbox.account(lane, accounted.until)
-        later, false = self._compared(accounted.claims)
+        later, false = self._comparing.compared(accounted.claims)
         if false:
             return
         self._acks.claim(later)
@@ -285,40 +283,6 @@ class Receiver:
         if accounted.over or not frame.slots:
             self._acks.tell(lane, segment.segment_id, len(segment.items), accounted.over)
         self._showing.take(opened, lane, frame)
-
-    def _compared(self, claims: Sequence[Claim]) -> tuple[list[Claim], bool]:
-        """Compare claims with the log where it is here already: what is left for later, and whether the delivery is false."""
-        later: list[Claim] = []
-        false = False
-        for claim in claims:
-            pin = self._mirror.pin(claim.agreement_id)
-            if pin is None or claim.log_index >= pin.size:
-                later.append(claim if pin is None else replace(claim, origin=pin.origin))
-            elif not self._holds(claim) and claim.said is Said.DELIVERED:
-                false = True
-        return later, false
-
-    def _holds(self, claim: Claim) -> bool:
-        """Say whether a verified entry says what the broker said; an alarm where it does not.
-
-        What was said of an entry that a restored broker has lost is compared where that is here, and else nobody can say.
-        """
-        mine = {"party": self._identity.party, "node": self._identity.name}
-        wrongs = [contradiction(claim, entry, **mine) for entry in self._meant(claim)]
-        if not wrongs or "" in wrongs:
-            return True
-        kind = AlarmKind.NOT_ADMITTED if claim.said is Said.DELIVERED else AlarmKind.FALSE_REASON
-        self._mirror.raise_alarm(kind, claim.agreement_id, f"entry {claim.log_index}", wrongs[0])
-        return False
-
-    def _meant(self, claim: Claim) -> tuple[MirroredEntry, ...]:
-        """Give the entry a claim is about, which may be a lost one; both where the claim does not say of which log it is."""
-        pin = self._mirror.pin(claim.agreement_id)
-        lost = self._mirror.lost_at(claim.agreement_id, claim.log_index)
-        if pin is not None and claim.origin not in {"", pin.origin_at(claim.log_index)}:
-            return lost
-        here = self._mirror.entries(claim.agreement_id, claim.log_index, 1)
-        return here if claim.origin else (*here, *lost)
 
     # --- from the broker (Listener) ---------------------------------------------------------------------------------
 
@@ -397,7 +361,7 @@ class Receiver:
             await asyncio.sleep(0)
             if self._is_closing():
                 return
-            self._holds(claim)
+            self._comparing.holds(claim)
             compared.append(number)
         if compared:
             await self._acks.in_worker(self._inbox.drop_claims, compared)

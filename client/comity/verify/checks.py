@@ -11,9 +11,10 @@ from comity.verify.bundle import GAPS, Code, Log, Report, read_file
 from comity.verify.crypto import leaf384, root384
 from comity.verify.notes import verify_checkpoint
 from comity.verify.records import read, read_exported, require
+from comity.verify.segments import Node, Segment
 from comity.verify.table import SHARED
 from comity.verify.trees import root_of
-from comity.verify.walk import AgreementLog, Node, Segment
+from comity.verify.walk import AgreementLog
 
 _ROLES: Final = """none node liaison release-authority legal-reviewer duty-officer security-authority plenipotentiary auditor
     operator"""

@@ -11,7 +11,6 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,31 +19,16 @@ from comity.verify.chain import Chain
 from comity.verify.handled import Handed
 from comity.verify.keys import Key, KeyLog, Listing, Statement
 from comity.verify.records import read, require
+from comity.verify.segments import Node, Segment
 from comity.verify.steps import STEPS, Versions
 from comity.verify.table import ACTS, SHARED, read_json
 from comity.verify.taken_back import TakenBack, slots_of
 from comity.verify.texts import STEP_TYPES, Texts
 
-Node = tuple[str, str]
 _pairs = list[tuple[int, int]]
 _LANE: Final = ("origin_epoch", "class", "first_origin_sequence")
 _SUBMITS: Final = ("SUBMIT_ACCEPTED", "SUBMIT_REJECTED")
 _POLICY, _REPLAYED, _GAP, _STANZAS, _CAME_PRUNED, _GRACE_MS, _LATE_MS = 2, 3, 9, 12, 6, 30_000, 60_000
-
-
-@dataclass(slots=True)
-class Segment:
-    """A logged segment: its entry, its admitted slots, and by reader the decisions as (slots, portions by recipient)."""
-
-    entry: Entry
-    admitted: set[int]
-    told: dict[str, list[tuple[set[int], dict[Node, list[int]]]]]
-
-    def permitted(self, slot: int, reader: str) -> dict[Node, list[int]]:
-        """Give what the part of `reader` says each recipient may have of a slot; raises FormError where nothing covers it."""
-        found = [portions for slots, portions in self.told[reader] if slot in slots]
-        require(len(found) == 1, f"slot {slot} was admitted without exactly one decision")
-        return found[0]
 
 
 class AgreementLog:
