@@ -277,7 +277,7 @@ class Histories(RuleBasedStateMachine):
         step = replace(step, log_index=len(self.log) + 1, at_ms=self.now)
         before = self.state = replace(self.state.at(self.now), texts=self.every_text())
         head = before.chain_head if step.kind.multilateral else before.party_heads.get(step.party, "")
-        stale = step.kind is not K.LOG_SIGN and step.follows != head
+        stale = step.kind not in {K.LOG_SIGN, K.LOG_CONFIRM} and step.follows != head
         refused = refusal(before, step)
         if stale:
             # A conflict, unless the text is not on the table any more or the agreement is over.

@@ -175,7 +175,8 @@ class Terminals(AbstractContextManager["Terminals"]):
         return text
 
     def _there(self, text: str) -> str:
-        for word, other in {PORT: self._port, **self.replaced}.items():
+        text = re.sub(rf"\b{self._port}\b", PORT, text)
+        for word, other in self.replaced.items():
             text = text.replace(other, word) if other else text
         return text
 

@@ -129,16 +129,16 @@ def _commit(connection: apsw.Connection, number: int, data: bytes) -> None:
         for slot in range(SLOTS)
     ])  # fmt: skip
     _insert(connection, BATCH, [(1, digest, bytes(3_500))])
-    _insert(connection, LANE, [(1, "XAR/n1", bytes(16), 4, 1, first + SLOTS)])
+    _insert(connection, LANE, [(1, "XAR/n1", bytes(16), 4, 1, first + SLOTS, 0)])
     _insert(connection, INBOX, [(1, "XBO/n1", 1, number, bytes(SLOTS // 8), b"")])
     entries = range(number * _ENTRIES, (number + 1) * _ENTRIES)
-    _insert(connection, ENTRY, [(1, 1, index, "SUBMIT_ACCEPTED", bytes(280), root) for index in entries])
+    _insert(connection, ENTRY, [(1, index, "SUBMIT_ACCEPTED", bytes(280), root) for index in entries])
     _insert(connection, BODY, [
-        (1, 1, index, part, root, bytes(900), bytes(SLOTS * 160 if index == entries[0] and part == "shared" else 0))
+        (1, index, part, root, bytes(900), bytes(SLOTS * 160 if index == entries[0] and part == "shared" else 0))
         for index in entries for part in ("XAR", "XBO", "shared")
     ])  # fmt: skip
     _insert(connection, FLOOR, [(1, "XBO/n1", "default", 1, number, number, b"")])
-    head = (1, "XAR-XBO-1", 1, 1, at, number + 1, entries[-1] + 1, first + SLOTS, 2, root * 8, root, "")
+    head = (1, "XAR-XBO-1", 1, 1, at, number + 1, entries[-1] + 1, first + SLOTS, 2, root * 8, root, "", 0)
     connection.execute(insert_heads(1), head)
     connection.execute("COMMIT")
 

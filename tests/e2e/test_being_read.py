@@ -21,7 +21,8 @@ READER = ("--reader", "XBO/liaison1")
 def night(tmp_path_factory):
     with running(parties(tmp_path_factory.mktemp("night"))) as world:
         world.arden.done("officer", "create", "XAR/duty1", *world.where)
-        world.arden.done("officer", "accredit", "XAR/duty1", "--role", "duty-officer")
+        cleared = ("--clearance", "SECRET", "--cleared-by", "XAR/security1")
+        world.arden.done("officer", "accredit", "XAR/duty1", "--role", "duty-officer", *cleared)
         sign(world, CONTACTS)
         yield world
 

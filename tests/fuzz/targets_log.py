@@ -271,7 +271,8 @@ def _compared(made: MirroredEntry) -> object:
 def _decisions(made: MirroredEntry) -> object:
     reader = RecordReader()
     under = reader.under(made.shared())
-    return [reader.decision(under, one, lambda _: None) for one in reader.decisions(made.own("XBO"))]
+    own = made.own("XBO")
+    return [reader.decision(under, one, lambda _: None, own["attested"]) for one in reader.decisions(own)]
 
 
 def _shown(made: MirroredEntry) -> object:

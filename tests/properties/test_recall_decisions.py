@@ -88,5 +88,5 @@ def test_what_supersedes_a_report_is_decided_as_a_report_is(seed):
 def test_an_engine_that_asks_a_recall_what_it_asks_of_reports_is_found(monkeypatch):
     from comity_policy import engine
 
-    in_method(engine.CompiledAgreement, engine, "decide", "if profile.kind is Kind.RECALL", "if False")(monkeypatch)
+    in_method(engine._Program, engine, "rules", "if profile.kind is Kind.RECALL", "if False")(monkeypatch)
     assert any(next(differences(seed), None) for seed in SEEDS)

@@ -240,15 +240,15 @@ async def test_a_report_that_waits_outlives_the_one_before_it_whatever_the_broke
                 report("second"), agreement=AGREEMENT, approved_by=world.approvers(*TWO)
             )
             monkeypatch.undo()
-        honest, refused = publishing.parse_segment, []
+        honest, refused = publishing.parse_in_slices, []
 
-        def parsed(data, memo):
+        async def parsed(data, memo):
             if not refused:
                 refused.append(data)
                 raise MalformedError("a broker of another mind")
-            return honest(data, memo)
+            return await honest(data, memo)
 
-        monkeypatch.setattr(publishing, "parse_segment", parsed)
+        monkeypatch.setattr(publishing, "parse_in_slices", parsed)
         async with world.node("XAR") as sender:
             await sender.settle()
             assert sender.released == (second.report.report_id,)

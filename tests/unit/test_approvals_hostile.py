@@ -26,21 +26,21 @@ class Forging:
 
     async def send(self, approvals) -> ComityError | None:
         """Send a report with the approvals that `approvals(item)` makes; give why the broker refused it."""
-        honest = publishing.parse_segment
+        honest = publishing.parse_in_slices
 
-        def parsed(data, memo):
-            segment = honest(data, memo)
+        async def parsed(data, memo):
+            segment = await honest(data, memo)
             ((_, item),) = segment.whole
-            return honest(with_approvals(data, {0: approvals(item)}), memo)
+            return await honest(with_approvals(data, {0: approvals(item)}), memo)
 
-        self.monkeypatch.setattr(publishing, "parse_segment", parsed)
+        self.monkeypatch.setattr(publishing, "parse_in_slices", parsed)
         try:
             async with self.world.node("XAR") as sender:
                 await sender.send(report(), agreement=AGREEMENT, approved_by=self.world.approvers(*TWO))
         except ComityError as error:
             return error
         finally:
-            self.monkeypatch.setattr(publishing, "parse_segment", honest)
+            self.monkeypatch.setattr(publishing, "parse_in_slices", honest)
         return None
 
 

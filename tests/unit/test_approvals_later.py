@@ -146,11 +146,11 @@ async def test_a_lane_that_died_with_its_process_takes_no_approved_report_any_mo
     """Refused for good, and the process dies before it retires the lane; what says so expires before the next one starts."""
     async with approving(tmp_path) as world:
 
-        def parsed(data, memo):
+        async def parsed(data, memo):
             raise MalformedError("a broker of another mind")
 
         async with world.node("XAR") as sender:
-            monkeypatch.setattr(publishing, "parse_segment", parsed)
+            monkeypatch.setattr(publishing, "parse_in_slices", parsed)
             monkeypatch.setattr(WaitingReports, "retire", lambda *_: None)
             with pytest.raises(MalformedError):
                 await sender.send(report("first"), agreement=AGREEMENT, approved_by=world.approvers(*TWO))

@@ -120,17 +120,17 @@ async def test_two_publishers_at_once_never_exceed_a_quota(tmp_path):
 
 async def test_bytes_are_counted_as_they_are_carried(tmp_path, monkeypatch):
     carried: list[int] = []
-    honest = publishing.parse_segment
+    honest = publishing.parse_in_slices
 
-    def parsed(data, memo):
-        segment = honest(data, memo)
+    async def parsed(data, memo):
+        segment = await honest(data, memo)
         carried.extend(carried_size(item) for _, item in segment.whole)
         for _, item in segment.whole:
             encoded = encode_whole_item(item.manifest_bytes, item.stanzas, item.ciphertexts, item.approvals)
             assert carried_size(item) == len(encoded)
         return segment
 
-    monkeypatch.setattr(publishing, "parse_segment", parsed)
+    monkeypatch.setattr(publishing, "parse_in_slices", parsed)
     async with counted(tmp_path, size=10_000) as world, world.node("XBO") as sender:
         answers = await sent(sender, 8)
         admitted = [one for one in answers if not isinstance(one, ComityError)]

@@ -125,8 +125,9 @@ def test_slot_codes_keep_their_numbers() -> None:
         "NOT_IN_FORCE",
         "MALFORMED",
         "STANZAS",
+        "REFERENCE",
     ]
-    assert [int(code) for code in SlotCode] == list(range(1, 13))
+    assert [int(code) for code in SlotCode] == list(range(1, 14))
 
 
 def test_a_receipt_gives_each_slot_its_number() -> None:

@@ -10,7 +10,8 @@ from comity.envelope.evidence import AckOutcome
 from comity.envelope.open import Opener
 from comity.envelope.segment import prune
 from comity.errors import KeyFault, MalformedError, NotFoundError, RejectedError
-from comity.node.opened import OpenSlot, RefreshNeeded, Refusal
+from comity.node.logs import RefreshNeeded
+from comity.node.opened import OpenSlot, Refusal
 from comity.node.opening import Opening
 from comity_broker.auditlog.kinds import EventKind
 from comity_policy.facts import Role

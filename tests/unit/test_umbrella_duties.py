@@ -53,7 +53,7 @@ def test_reading_and_keeping_times_of_the_umbrella_are_owed_under_the_arrangemen
         (f"{UMBRELLA}/21", 5 * MINUTE, DutyState.OPEN),
         (f"{UMBRELLA}/2", 7 * DAY, DutyState.OPEN),
     ]
-    case.answer(handed)
+    case.read(handed)
     case.wait(7 * DAY + 1)
     assert [one[2] for one in standing(case)] == [DutyState.DONE, DutyState.OVERDUE]
 

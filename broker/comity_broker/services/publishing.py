@@ -191,7 +191,7 @@ class Publishing:
         publisher = frame.publisher
         segment: Segment | None = None
         try:
-            segment = await _parsed(frame.frame.segments[number], publisher.memo)
+            segment = await parse_in_slices(frame.frame.segments[number], publisher.memo)
             return await self._settled(frame, number, segment, received_at, turn)
         except ComityError as error:
             frame.keep_packets()
@@ -319,10 +319,10 @@ class Publishing:
             )
 
 
-async def _parsed(data: bytes, memo: ProfileMemo) -> Segment:
+async def parse_in_slices(data: bytes, memo: ProfileMemo) -> Segment:
+    """Parse a segment, so that what is urgent passes between its reports; raises MalformedError."""
     parsing = Parsing(data, memo)
     for _ in parsing.steps(_STEP):
-        # So that what is urgent passes between.
         await asyncio.sleep(0)
     return parsing.segment()
 
