@@ -201,7 +201,7 @@ def test_people_see_a_table_and_what_is_going_on(measured):
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["ROW", "VALUE", "UNIT", "TARGET", "MET", "RATIO"]
     assert [line.split()[0] for line in lines[1 : 1 + len(UNITS)]] == [*UNITS]
-    assert "[9/19] end_to_end, cpu_per_report" in done.stderr
+    assert "] end_to_end, cpu_per_report" in done.stderr
 
 
 def test_rows_can_be_chosen_and_bring_what_they_need(tmp_path):
