@@ -236,6 +236,6 @@ def laid_end_to_end(compiled: CompiledAgreement) -> CompiledAgreement:
     """Let an agreement lay its checks end to end from the first decision on, as it does by itself once it is asked often."""
     for programs in compiled._programs.values():
         for program in programs:
-            for rules in program.at.values():
+            for rules in (*program.at.values(), *program.recalling.values()):
                 rules.decided = engine.FUSED_FROM
     return compiled
