@@ -116,8 +116,8 @@ def test_a_deadline_takes_back_what_was_not_answered_and_nothing_else():
     lane = cursor(inbox(3), inbox(7))
     hand_all(lane)
     deadlines = Deadlines(60.0, now=0.0)
-    deadlines.begin(0.0, lane, lane.items[3], {0: 1, 1: 1, 2: 1})
-    deadlines.begin(30.0, lane, lane.items[7], {0: 1, 1: 1, 2: 1})
+    deadlines.begin(0.0, lane, lane.items[3], 0b111, {})
+    deadlines.begin(30.0, lane, lane.items[7], 0b111, {})
     settle(lane, 3, 0b001)
     assert deadlines.next() == 60.0
     assert not deadlines.take_back(59.0)
@@ -130,7 +130,7 @@ def test_a_heartbeat_begins_every_deadline_anew():
     lane = cursor(inbox(3))
     hand_all(lane)
     deadlines = Deadlines(60.0, now=0.0)
-    deadlines.begin(0.0, lane, lane.items[3], {0: 1, 1: 1, 2: 1})
+    deadlines.begin(0.0, lane, lane.items[3], 0b111, {})
     deadlines.heard(50.0)
     assert not deadlines.take_back(109.0)
     assert deadlines.take_back(110.0)
@@ -140,10 +140,10 @@ def test_the_deadline_of_an_earlier_hand_over_does_not_touch_the_next():
     lane = cursor(inbox(3, 1))
     hand_all(lane)
     deadlines = Deadlines(60.0, now=0.0)
-    deadlines.begin(0.0, lane, lane.items[3], {0: 1})
+    deadlines.begin(0.0, lane, lane.items[3], 0b1, {})
     lane.give_back(lane.items[3], 0b1, when=1.0)
     lane.take(lane.items[3], lane.items[3].change(), again={0: 2}, handed=True)
-    deadlines.begin(2.0, lane, lane.items[3], {0: 2})
+    deadlines.begin(2.0, lane, lane.items[3], 0b1, {0: 2})
     assert not deadlines.take_back(61.0)
     assert deadlines.next() == 62.0
 

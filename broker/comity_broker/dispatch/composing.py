@@ -14,13 +14,13 @@ from comity.envelope.profile import ProfileMemo
 from comity.envelope.receipts import Receipt, decode_receipt
 from comity.envelope.segment import parse_segment
 from comity_broker.dispatch.credits import Credits
-from comity_broker.dispatch.frames import Delivered, Reason, Skip, SkipReason
+from comity_broker.dispatch.frames import Delivered, Reason, Skip, SkipReason, numbered
 from comity_broker.dispatch.handing import Outgoing
 from comity_broker.dispatch.logged import Recipient
 from comity_broker.dispatch.packets import packets_named
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.tokens import TOKEN_LANES, ResumeToken, encode_token
-from comity_broker.dispatch.withheld import deliverable_bytes, mask_of, slots_of
+from comity_broker.dispatch.withheld import deliverable_bytes, slots_of
 from comity_broker.storage.protocol import SegmentRow
 
 _PACKETS_REMEMBERED: Final = 16_384
@@ -46,17 +46,13 @@ class Composer:
         `brought` are the key packets that the stream it goes on has had, and has those of this frame afterwards.
         """
         cursor, reference, agreement_id = outgoing.cursor, outgoing.reference, outgoing.desk.agreement_id
-        mask = mask_of(
-            slot
-            for slot, attempt in outgoing.slots.items()
-            if reference.flight >> slot & 1 and reference.attempt(slot) == attempt
-        )
-        if outgoing.slots and not mask:
-            self._credits.use(outgoing.transport_class, -len(outgoing.slots), -outgoing.size)
+        mask, handed = reference.out_by(outgoing.slots, outgoing.attempts), outgoing.slots.bit_count()
+        if handed and not mask:
+            self._credits.use(outgoing.transport_class, -handed, -outgoing.size)
             return None
         row = await self._shared.shelf.segment(agreement_id, reference.item)
         data = deliverable_bytes(row.data, row.slots, mask, reference.withheld)
-        spared = len(outgoing.slots) - mask.bit_count()
+        spared = handed - mask.bit_count()
         self._credits.use(outgoing.transport_class, -spared, len(data) - outgoing.size)
         skipped = tuple(skip for _, skip in cursor.skips)
         absent = self._absent(outgoing, row, data, mask)
@@ -70,7 +66,7 @@ class Composer:
             key_packets=await self._packets(agreement_id, row, data, brought),
             log_index=row.log_index,
             admitted_at=row.admitted_at,
-            slots=tuple((slot, outgoing.slots[slot]) for slot in slots_of(mask)),
+            slots=numbered(mask, outgoing.attempts),
             skipped=skipped,
             absent=absent,
             resume_token=self._token(agreement_id, cursor.row.lane, cursor.state.floor),

@@ -7,9 +7,11 @@ nothing else. All frames wait equally long, so the first written is the first la
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from comity_broker.dispatch.lanes import LaneCursor, Reference
+from comity_broker.dispatch.lanes import LaneCursor
+from comity_broker.dispatch.references import Reference
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,7 +19,13 @@ class _Out:
     since: float
     cursor: LaneCursor
     reference: Reference
-    slots: dict[int, int]
+    slots: int
+    attempts: Mapping[int, int]
+
+    @property
+    def late(self) -> int:
+        """Give the slots of the frame that are still out by the hand-over that it was."""
+        return self.reference.out_by(self.slots, self.attempts)
 
 
 class Deadlines:
@@ -28,9 +36,11 @@ class Deadlines:
         self._heard_at = now
         self._out: deque[_Out] = deque()
 
-    def begin(self, now: float, cursor: LaneCursor, reference: Reference, slots: dict[int, int]) -> None:
-        """Take that a frame was written; `slots` with the number of their hand-over."""
-        self._out.append(_Out(now, cursor, reference, slots))
+    def begin(
+        self, now: float, cursor: LaneCursor, reference: Reference, slots: int, attempts: Mapping[int, int]
+    ) -> None:
+        """Take that a frame was written; `attempts` has the numbers of hand-overs that are not the first."""
+        self._out.append(_Out(now, cursor, reference, slots, attempts))
 
     def heard(self, now: float) -> None:
         """Take a heartbeat."""
@@ -38,7 +48,7 @@ class Deadlines:
 
     def next(self) -> float | None:
         """Give when the next one passes; answered ones are dropped on the way."""
-        while self._out and not _late(self._out[0]):
+        while self._out and not self._out[0].late:
             self._out.popleft()
         return max(self._out[0].since, self._heard_at) + self._seconds if self._out else None
 
@@ -47,15 +57,5 @@ class Deadlines:
         taken = False
         while (at := self.next()) is not None and at <= now:
             out = self._out.popleft()
-            taken |= bool(out.cursor.give_back(out.reference, _late(out), now))
+            taken |= bool(out.cursor.give_back(out.reference, out.late, now))
         return taken
-
-
-def _late(out: _Out) -> int:
-    """Give the slots of a frame that are still out by the hand-over that it was."""
-    reference = out.reference
-    return sum(
-        1 << slot
-        for slot, attempt in out.slots.items()
-        if reference.flight >> slot & 1 and reference.attempt(slot) == attempt
-    )

@@ -11,7 +11,8 @@ from typing import Final
 
 from comity_broker.dispatch.checking import TAKEN_BACK
 from comity_broker.dispatch.floors import LaneState
-from comity_broker.dispatch.lanes import LaneCursor, Reference
+from comity_broker.dispatch.lanes import LaneCursor
+from comity_broker.dispatch.references import Reference
 from comity_broker.dispatch.shelf import Shelf
 from comity_broker.dispatch.withheld import decode_due
 from comity_broker.storage.protocol import (

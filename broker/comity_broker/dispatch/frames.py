@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
+from typing import Final
 
 from comity.errors import ComityError
+from comity_broker.dispatch.withheld import slots_of
+
+# Segments are mostly full, or of a few sizes: what is said of all their slots is made once.
+_MASKS_KEPT: Final = 64
 
 
 class SkipReason(IntEnum):
@@ -66,6 +73,18 @@ class Delivered:
     skipped: tuple[Skip, ...]
     absent: tuple[Skip, ...]
     resume_token: bytes
+
+
+@lru_cache(_MASKS_KEPT)
+def _first(mask: int) -> tuple[tuple[int, int], ...]:
+    return tuple((slot, 1) for slot in slots_of(mask))
+
+
+def numbered(mask: int, attempts: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
+    """Give (slot, number of its hand-over) for the slots of a mask, ascending; `attempts` has those that are not the first."""
+    if not attempts:
+        return _first(mask)
+    return tuple((slot, attempts.get(slot, 1)) for slot in slots_of(mask))
 
 
 @dataclass(frozen=True, slots=True)

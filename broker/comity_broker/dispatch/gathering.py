@@ -6,7 +6,7 @@ that is settled already changes nothing. Of two answers to one slot in one unit 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,7 +18,8 @@ from comity_broker.dispatch.answers import Acknowledgement, ItemAnswer
 from comity_broker.dispatch.desk import Desk, Place
 from comity_broker.dispatch.floors import Change
 from comity_broker.dispatch.frames import Reason, SkipReason
-from comity_broker.dispatch.lanes import CONTROL_CLASS, LaneCursor, Reference
+from comity_broker.dispatch.lanes import CONTROL_CLASS, LaneCursor
+from comity_broker.dispatch.references import Reference
 from comity_broker.dispatch.withheld import mask_of, slots_of
 
 _SETTLES: Final = frozenset(AckOutcome) - {AckOutcome.NOT_IN_THIS_ACK, AckOutcome.PARKED}
@@ -55,7 +56,7 @@ class ItemOutcome:
     def answer(self) -> ItemAnswer:
         """Give what the unit takes of it; `change` must be made."""
         reference = self.reference
-        cleared = [] if reference is None else [slot for slot in slots_of(self.settle) if slot in reference.attempts]
+        cleared = [] if reference is None else [slot for slot in sorted(reference.attempts) if self.settle >> slot & 1]
         return ItemAnswer(
             lane=self.cursor.row.lane,
             originator=self.cursor.party,
@@ -178,5 +179,15 @@ def never_parked() -> MalformedError:
     )
 
 
-def _where(outcomes: Sequence[int], wanted: frozenset[AckOutcome] | set[AckOutcome]) -> int:
-    return mask_of(slot for slot, outcome in enumerate(outcomes) if outcome in wanted)
+def _where(outcomes: bytes, wanted: frozenset[AckOutcome] | set[AckOutcome]) -> int:
+    mask = 0
+    for outcome in set(outcomes):
+        if outcome in wanted:
+            mask |= _with(outcomes, outcome)
+    return mask
+
+
+def _with(outcomes: bytes, outcome: int) -> int:
+    if outcomes.count(outcome) == len(outcomes):
+        return (1 << len(outcomes)) - 1
+    return mask_of(slot for slot, one in enumerate(outcomes) if one == outcome)

@@ -17,9 +17,10 @@ from comity_broker.dispatch.credits import Credits
 from comity_broker.dispatch.desk import AHEAD_LIMIT, Desk
 from comity_broker.dispatch.frames import Reason, Skip, SkipReason
 from comity_broker.dispatch.handover import HandOver, ItemPlan, Logged
-from comity_broker.dispatch.lanes import CONTROL_CLASS, LaneCursor, Reference
+from comity_broker.dispatch.lanes import CONTROL_CLASS, LaneCursor
 from comity_broker.dispatch.logged import Recipient
 from comity_broker.dispatch.planning import Draft, Round, breathe
+from comity_broker.dispatch.references import Reference
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.withheld import mask_of, slots_of
 from comity_broker.outcomes import settled
@@ -30,12 +31,16 @@ from comity_broker.tracing import About
 
 @dataclass(slots=True, eq=False)
 class Outgoing:
-    """A frame that was committed and is to be written: slots with the number of their hand-over, and the bytes of credit."""
+    """A frame that was committed and is to be written.
+
+    `attempts` has the numbers of hand-overs that are not the first, `size` the bytes of credit.
+    """
 
     desk: Desk
     cursor: LaneCursor
     reference: Reference
-    slots: dict[int, int]
+    slots: int
+    attempts: Mapping[int, int]
     size: int
 
     @property
@@ -123,7 +128,7 @@ class HandingOver:
             return await self._commit(planned, epoch)
         with tracer.span("dispatch", about) as say:
             frames = await self._commit(planned, epoch)
-            say(About(reports=sum(len(one.slots) for one in frames)))
+            say(About(reports=sum(one.slots.bit_count() for one in frames)))
             return frames
 
     async def _commit(self, planned: Round, epoch: int) -> list[Outgoing]:
@@ -150,7 +155,7 @@ class HandingOver:
         return frames
 
     def _count(self, planned: Round, frames: Sequence[Outgoing]) -> None:
-        reports = sum(len(one.slots) for one in frames)
+        reports = sum(one.slots.bit_count() for one in frames)
         again = sum(len(draft.plan.attempts) for draft in planned.drafts)
         lane = (planned.desk.agreement_id, self._to.party, planned.transport_class)
         self._shared.counts.handed_over(lane, reports, again)
@@ -167,15 +172,13 @@ def _take(desk: Desk, draft: Draft, logged: Logged) -> Outgoing | None:
         again = {slot: plan.attempt(slot) for slot in slots_of(plan.again)}
         cursor.take_replay(reference, again, plan.expired | mask_of(plan.parked) | mask_of(plan.taken_back))
     else:
-        again = {slot: plan.attempt(slot) for slot in slots_of(plan.slots) if plan.attempt(slot) > 1}
-        cursor.take(reference, plan.change, again=again, reasons=reasons, handed=draft.has_frame)
+        cursor.take(reference, plan.change, again=plan.attempts, reasons=reasons, handed=draft.has_frame)
     if not draft.has_frame:
         cursor.skips.extend(skips(reference, draft.row, draft.reports, reasons))
         desk.forget_done(cursor, reference)
         return None
     desk.handed(cursor, reference, draft.row.slots)
-    slots = {slot: plan.attempt(slot) for slot in slots_of(plan.slots)}
-    return Outgoing(desk, cursor, reference, slots, draft.size)
+    return Outgoing(desk, cursor, reference, plan.slots, plan.attempts, draft.size)
 
 
 def skips(

@@ -125,11 +125,12 @@ class HandOver:
 
 def _handed(plans: Sequence[ItemPlan]) -> Iterator[tuple[str, SegmentSlots]]:
     for one in plans:
-        by_attempt: dict[int, list[int]] = {}
-        for slot in slots_of(one.slots):
-            by_attempt.setdefault(one.attempt(slot), []).append(slot)
+        by_attempt = {1: one.slots}
+        for slot, attempt in one.attempts.items():
+            by_attempt[1] &= ~(1 << slot)
+            by_attempt[attempt] = by_attempt.get(attempt, 0) | 1 << slot
         for attempt, slots in sorted(by_attempt.items()):
-            yield one.originator, SegmentSlots(one.segment_id, slots, attempt)
+            yield one.originator, SegmentSlots(one.segment_id, list(slots_of(slots)), attempt)
 
 
 def _span(one: ItemPlan, slots: Iterator[int] | Mapping[int, int]) -> SegmentSlots:
@@ -152,7 +153,8 @@ def _exceptions(to: Recipient, one: ItemPlan, logged: Logged) -> Iterator[Except
         log_index = logged.places[kind, one.originator]
         return ExceptionRow(to.node, to.consumer, one.item, slot, state, attempts, 0, reason, log_index)
 
-    for slot in slots_of(one.slots):
+    # What is handed over for the first time has no row, but for a replay, whose row says that it was parked.
+    for slot in slots_of(one.slots) if one.change is None else sorted(one.attempts):
         if one.attempt(slot) > 1 or one.change is None:
             yield row(slot, ExceptionState.RETRY, EventKind.DELIVERED, one.attempt(slot))
     for slot in slots_of(one.hold):

@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from comity_broker.dispatch.floors import Change, LaneState
 from comity_broker.dispatch.frames import Reason, Skip, SkipReason
+from comity_broker.dispatch.references import Pending, Reference, drop, mark, unmark
 from comity_broker.dispatch.withheld import decode_due, slots_of
 from comity_broker.storage.protocol import ExceptionRow, ExceptionState, InboxRow, LaneRow
 
@@ -37,51 +37,6 @@ _REASONS: Final = {
     ExceptionState.RECALLED: SkipReason.RECALLED,
     ExceptionState.SUPERSEDED: SkipReason.SUPERSEDED,
 }
-
-
-@dataclass(slots=True, eq=False)
-class Reference:
-    """An item that is not done, or whose reports are replayed: what this session knows of it beyond the stored state.
-
-    `addressed` are the slots that the node gets; `due` the same, or of a replay those that are replayed.
-    `flight` slots are on their way or with the consumer; `retry` says from when on a slot may be handed over again; `attempts`
-    counts hand-overs where there was more than one; `reasons` says why settled slots did not come, `held_by` which entry holds a
-    slot. Frames of the session are
-    numbered: `first_sent` and `sent` brought the item first and last (`newest` are the slots of the last), `told_by` told the
-    newest of its reasons, 0 where that is still owed; `told` is set when the consumer is known to have got them.
-    """
-
-    item: int
-    previous: int
-    due: int
-    withheld: bytes
-    addressed: int = 0
-    segment_id: bytes = b""
-    flight: int = 0
-    retry: dict[int, float] = field(default_factory=dict)
-    attempts: dict[int, int] = field(default_factory=dict)
-    reasons: dict[int, Reason] = field(default_factory=dict)
-    held_by: dict[int, int] = field(default_factory=dict)
-    first_sent: int = 0
-    sent: int = 0
-    newest: int = 0
-    told_by: int = 0
-    told: bool = False
-
-    def attempt(self, slot: int) -> int:
-        """Give how often a handed slot was handed over."""
-        return self.attempts.get(slot, 1)
-
-    def change(self, *, hand: int = 0, settle: int = 0, hold: int = 0, owes: bool = False) -> Change:
-        """Give the change of this item; with `owes` it settles for reasons that are still to be told."""
-        return Change(self.previous, self.item, self.due, hand, settle, hold, self.told and not owes)
-
-
-class Pending(NamedTuple):
-    """Slots of an item that could be handed over now."""
-
-    reference: Reference
-    slots: int
 
 
 class LaneCursor:
@@ -105,8 +60,9 @@ class LaneCursor:
         self.waits_until_ms = 0
         self._last = self.read_to = state.floor
         self._again: dict[int, Reference] = {}
-        self._retried: set[tuple[int, int]] = set()
-        self._alone: set[tuple[int, int]] = set()
+        # Slots by item: those the lane waits behind, and those of them that come alone.
+        self._retried: dict[int, int] = {}
+        self._alone: dict[int, int] = {}
 
     @property
     def party(self) -> str:
@@ -163,7 +119,7 @@ class LaneCursor:
             row = exceptions.get(slot)
             reference.retry[slot] = now + (0.0 if row is None else max(0, row.not_before - now_ms) / 1000)
             reference.attempts[slot] = 1 if row is None else row.attempts
-            self._retried.add((item, slot))
+            mark(self._retried, item, 1 << slot)
         for slot in slots_of(self.state.held(item)):
             row = exceptions.get(slot)
             if row is not None and row.attempts:
@@ -303,14 +259,12 @@ class LaneCursor:
         for slot, attempt in (again or {}).items():
             if still >> slot & 1:
                 self._hand_again(reference, slot, attempt)
-                self._retried.add((item, slot))
+                mark(self._retried, item, 1 << slot)
                 if attempt > _ALONE_AFTER:
-                    self._alone.add((item, slot))
+                    mark(self._alone, item, 1 << slot)
         reference.flight |= change.hand & still
-        for slot in slots_of(change.settle | change.hold):
-            self._forget(reference, slot)
-        for slot in slots_of(change.settle):
-            reference.attempts.pop(slot, None)
+        self._forget(reference, change.settle | change.hold)
+        drop(reference.attempts, change.settle)
         for slot, reason in (reasons or {}).items():
             reference.reasons[slot] = reason
             reference.told, reference.told_by = False, 0
@@ -320,10 +274,9 @@ class LaneCursor:
         """Take what was committed of a replay."""
         for slot, attempt in again.items():
             self._hand_again(reference, slot, attempt)
-        for slot in slots_of(settled):
-            self._forget(reference, slot)
-            reference.attempts.pop(slot, None)
-            reference.due &= ~(1 << slot)
+        self._forget(reference, settled)
+        drop(reference.attempts, settled)
+        reference.due &= ~settled
         if not reference.due:
             self.replays.pop(reference.item, None)
 
@@ -335,10 +288,9 @@ class LaneCursor:
         for slot in slots_of(given):
             reference.retry[slot] = when
             reference.attempts.setdefault(slot, 1)
-            if not replayed:
-                self._retried.add((reference.item, slot))
-                self._alone.discard((reference.item, slot))
         if given and not replayed:
+            mark(self._retried, reference.item, given)
+            unmark(self._alone, reference.item, given)
             self._again[reference.item] = reference
         return given
 
@@ -371,11 +323,11 @@ class LaneCursor:
         reference.attempts[slot] = attempt
         reference.flight |= 1 << slot
 
-    def _forget(self, reference: Reference, slot: int) -> None:
-        reference.flight &= ~(1 << slot)
-        reference.retry.pop(slot, None)
-        self._retried.discard((reference.item, slot))
-        self._alone.discard((reference.item, slot))
+    def _forget(self, reference: Reference, slots: int) -> None:
+        reference.flight &= ~slots
+        drop(reference.retry, slots)
+        unmark(self._retried, reference.item, slots)
+        unmark(self._alone, reference.item, slots)
 
     def _place(self, reference: Reference) -> None:
         item = reference.item

@@ -20,10 +20,11 @@ from comity_broker.dispatch.credits import Credits
 from comity_broker.dispatch.desk import Desk
 from comity_broker.dispatch.floors import Change
 from comity_broker.dispatch.handover import ItemPlan
-from comity_broker.dispatch.lanes import CONTROL_CLASS, LaneCursor, Pending, Reference
+from comity_broker.dispatch.lanes import CONTROL_CLASS, LaneCursor
 from comity_broker.dispatch.logged import Recipient
+from comity_broker.dispatch.references import Pending, Reference
 from comity_broker.dispatch.shared import Shared
-from comity_broker.dispatch.withheld import mask_of, slots_of
+from comity_broker.dispatch.withheld import lowest, mask_of, slots_of
 from comity_broker.dispatch.words import taking_back_of, withdrawal_of
 from comity_broker.standing import Standing
 from comity_broker.storage.protocol import ExceptionState, HoldingState, Reads, ReportRow, SegmentRow
@@ -144,7 +145,7 @@ class Round:
         reference = pending.reference
         row, reports = await self._rows(reference, pending.slots)
         verdicts = await self._judge(row, reports, pending.slots, first_time=True)
-        hand = mask_of(list(slots_of(verdicts.hand))[:free])
+        hand = lowest(verdicts.hand, free)
         withdrawn, taken_back = await self._withdrawn(row, verdicts), await self._taken_back(row, verdicts)
         settle = verdicts.expired | mask_of(withdrawn) | mask_of(taken_back)
         hold = mask_of(verdicts.hold) & ~cursor.state.held(reference.item)
@@ -154,7 +155,7 @@ class Round:
             row,
             reference.change(hand=hand, settle=settle, hold=hold, owes=bool(settle)),
             hand=hand,
-            attempts={slot: reference.attempts[slot] + 1 for slot in slots_of(hand) if slot in reference.attempts},
+            attempts={slot: before + 1 for slot, before in reference.attempts.items() if hand >> slot & 1},
             before=reference.attempts,
             expired=verdicts.expired,
             hold=hold,
@@ -169,7 +170,7 @@ class Round:
         is_replay = cursor.replays.get(reference.item) is reference
         row, reports = await self._rows(reference, pending.slots)
         verdicts = await self._judge(row, reports, pending.slots, first_time=False)
-        again = mask_of(list(slots_of(verdicts.hand))[:free])
+        again = lowest(verdicts.hand, free)
         taken_back = await self._taken_back(row, verdicts)
         settle = verdicts.expired | mask_of(taken_back)
         hold = 0 if is_replay else mask_of(verdicts.hold)

@@ -102,7 +102,7 @@ class Session:
         outgoing = (writing or self._writing).written()
         if outgoing is not None and outgoing.slots:
             now = self._shared.clock.monotonic()
-            self._deadlines.begin(now, outgoing.cursor, outgoing.reference, outgoing.slots)
+            self._deadlines.begin(now, outgoing.cursor, outgoing.reference, outgoing.slots, outgoing.attempts)
             self._arm()
 
     def join(self) -> Writing:

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 from comity.envelope import limits
@@ -35,6 +36,16 @@ def mask_of(slots: Iterable[int]) -> int:
 
 def slots_of(mask: int) -> Iterator[int]:
     """Give the slots of a mask, ascending."""
+    # Mostly all of a segment: a run from slot 0 needs no looking at bits.
+    return _one_by_one(mask) if mask & (mask + 1) else iter(range(mask.bit_length()))
+
+
+def lowest(mask: int, count: int) -> int:
+    """Give the mask of the first `count` slots of a mask."""
+    return mask if mask.bit_count() <= count else mask_of(islice(slots_of(mask), count))
+
+
+def _one_by_one(mask: int) -> Iterator[int]:
     while mask:
         lowest = mask & -mask
         yield lowest.bit_length() - 1

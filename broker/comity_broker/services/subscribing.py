@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 import grpc
@@ -42,6 +43,7 @@ NACK_SLOTS: Final = 4096
 REASON_CHARACTERS: Final = 1000
 RETRY_SECONDS: Final = 86_400.0
 ACK_BYTES: Final = 64 << 10
+_SLOTS_KEPT: Final = 64
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Requests = AsyncIterator[exchange_pb2.SubscribeRequest]
@@ -218,11 +220,17 @@ def _delivery(frame: Delivered) -> exchange_pb2.Delivery:
         key_packets=frame.key_packets,
         log_index=frame.log_index,
         admitted_at=frame.admitted_at,
-        slots=[exchange_pb2.DeliveredSlot(slot=slot, attempt=attempt) for slot, attempt in frame.slots],
+        slots=_delivered(frame.slots),
         skipped=[_skipped(one) for one in frame.skipped],
         absent=[_skipped(one) for one in frame.absent],
         resume_token=frame.resume_token,
     )
+
+
+@lru_cache(_SLOTS_KEPT)
+def _delivered(slots: tuple[tuple[int, int], ...]) -> list[exchange_pb2.DeliveredSlot]:
+    # The message that takes these copies them.
+    return [exchange_pb2.DeliveredSlot(slot=slot, attempt=attempt) for slot, attempt in slots]
 
 
 def _skipped(skip: Skip) -> exchange_pb2.Skipped:
