@@ -21,6 +21,7 @@ from comity.envelope.segment import SegmentHead, encode_segment, encode_whole_it
 from comity_broker.access import Caller
 from comity_broker.auditlog.events import audit_failure
 from comity_broker.auditlog.log import Log
+from comity_broker.dispatch.packets import encode_named, packets_named
 from comity_broker.dispatch.withheld import encode_due, encode_withheld
 from comity_broker.entries import Salts, add_events
 from comity_broker.storage.protocol import (
@@ -165,6 +166,9 @@ class Maker:
                 max(core.expires_at for core in cores),
                 head.state_epoch,
                 encode_receipt(receipt),
+                min((cores[slot].expires_at for slot in admitted), default=0),
+                max((cores[slot].not_before for slot in admitted), default=0),
+                encode_named(packets_named(stored)),
             )
             rows.segments.append(row)
             for number, slot in enumerate(admitted):

@@ -102,7 +102,7 @@ def segment(
         rows.segments.append(
             SegmentRow(
                 item, segment_id, data, batch, 0, b"", lane.lane, key.transport_class, after + 1, count, head.leaf_next,
-                head.broker_time, TOMORROW, head.state_epoch, b"receipt of %d" % item,
+                head.broker_time, TOMORROW, head.state_epoch, b"receipt of %d" % item, TOMORROW, 0, b"",
             )
         )  # fmt: skip
         rows.reports.extend(

@@ -48,7 +48,7 @@ from comity_broker.logs import Logs
 from comity_broker.naming import uploaded_size
 from comity_broker.quotas import UNUSED, QuotaRule, quota_rules
 from comity_broker.recalling import Recalling, Taking
-from comity_broker.slots import SlotDecider, SlotDecision, SlotRefused
+from comity_broker.slots import SlotDecider, SlotDecision, SlotRefused, rows_of
 from comity_broker.standing import Standing
 from comity_broker.storage.protocol import KEYS, LaneKey, Reader, Reads, SegmentRow
 from comity_policy.facts import Moment, Profile
@@ -261,7 +261,7 @@ class Admission:
     async def _packets(
         self, prepared: PreparedFrame, agreement_id: str, items: Sequence[WholeItem]
     ) -> dict[bytes, bytes]:
-        named = {row.packet_id for item in items for row in item.manifest.rows}
+        named = {row.packet_id for row in rows_of(items)}
         came, kept = prepared.packets(), prepared.publisher.packets
         here = {one: came.get(one) or kept[one] for one in named if one in came or one in kept}
         missing = [one for one in named if one not in here]
@@ -272,28 +272,23 @@ class Admission:
         return here
 
     def _check_rows(self, items: Sequence[WholeItem], sender: NodeRecord) -> None:
-        checked: set[tuple[str, bytes]] = set()
-        for item in items:
-            for row in item.manifest.rows:
-                if (row.party, row.fingerprint) in checked:
-                    continue
-                owner = self._keys.owner(row.fingerprint)
-                of_party = (
-                    owner is not None
-                    and owner.party == row.party
-                    and owner.identity is not None
-                    and owner.identity.kind is IdentityKind.NODE
-                    and owner.key.role is KeyRole.NODE_KEM
+        for party, fingerprint in {(row.party, row.fingerprint): None for row in rows_of(items)}:
+            owner = self._keys.owner(fingerprint)
+            of_party = (
+                owner is not None
+                and owner.party == party
+                and owner.identity is not None
+                and owner.identity.kind is IdentityKind.NODE
+                and owner.key.role is KeyRole.NODE_KEM
+            )
+            # Its own stanza is exempt from decisions, so it is for the sender itself and no other node of its party.
+            of_sender = party != sender.party or fingerprint in sender.fingerprints
+            if not of_party or not of_sender or not self._keys.counts(fingerprint):
+                raise KeyFault(
+                    f"a stanza is for a key that is not one {party} may be sealed to here",
+                    what_to_do="Fetch the key log and seal again.",
+                    code=ErrorCode.KEY_UNKNOWN,
                 )
-                # Its own stanza is exempt from decisions, so it is for the sender itself and no other node of its party.
-                of_sender = row.party != sender.party or row.fingerprint in sender.fingerprints
-                if not of_party or not of_sender or not self._keys.counts(row.fingerprint):
-                    raise KeyFault(
-                        f"a stanza is for a key that is not one {row.party} may be sealed to here",
-                        what_to_do="Fetch the key log and seal again.",
-                        code=ErrorCode.KEY_UNKNOWN,
-                    )
-                checked.add((row.party, row.fingerprint))
 
     # --- one slot ---------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from comity_broker.auditlog.kinds import BODY_LIMIT, SHARED
 from comity_broker.auditlog.log import Log, record_tree
 from comity_broker.auditlog.submissions import SegmentAdmission, submitted
 from comity_broker.deciding import Candidate
+from comity_broker.dispatch.packets import encode_named
 from comity_broker.dispatch.withheld import encode_due, encode_withheld
 from comity_broker.entries import Salts, add_events
 from comity_broker.naming import named_uploads, upload_keys
@@ -33,7 +34,7 @@ from comity_broker.quotas import Tally
 from comity_broker.recalling import words_on
 from comity_broker.recording import decisions_of
 from comity_broker.settling import settle
-from comity_broker.slots import SlotDecision, SlotRefused
+from comity_broker.slots import SlotDecision, SlotRefused, rows_of
 from comity_broker.storage.protocol import (
     BatchRow,
     BodyRow,
@@ -199,9 +200,7 @@ class _Building:
                 refusals=admission.refusals,
             )
         )
-        row = self._segment_row(
-            before=head, lane=lane.lane, now=now, receipt=receipt, admitted=[one.slot for one in admitted]
-        )
+        row = self._segment_row(before=head, lane=lane.lane, now=now, receipt=receipt, admitted=admitted)
         self._report_rows(rows, row, admitted, first_sequence)
         self._inbox_rows(rows, row, admitted)
         rows.segments.append(row)
@@ -226,9 +225,11 @@ class _Building:
         )
         return rows
 
-    def _segment_row(self, *, before: Head, lane: int, now: int, receipt: bytes, admitted: Sequence[int]) -> SegmentRow:
+    def _segment_row(
+        self, *, before: Head, lane: int, now: int, receipt: bytes, admitted: Sequence[SlotDecision]
+    ) -> SegmentRow:
         segment = self._of.segment
-        pruned = set(range(len(segment.items))) - set(admitted)
+        pruned = set(range(len(segment.items))) - {one.slot for one in admitted}
         return SegmentRow(
             item=before.item_next,
             segment_id=segment.segment_id,
@@ -245,6 +246,9 @@ class _Building:
             expires_at=max(one.item.core.expires_at for one in self._of.slots),
             epoch=before.state_epoch,
             receipt=receipt,
+            expires_first=min((one.item.core.expires_at for one in admitted), default=0),
+            not_before_last=max((one.item.core.not_before for one in admitted), default=0),
+            packets=encode_named((row.fingerprint, row.packet_id) for row in rows_of(one.item for one in admitted)),
         )
 
     def _report_rows(
@@ -288,7 +292,7 @@ class _Building:
             )
 
     def _packet_rows(self, known: Known, expires_at: int) -> list[PacketRow]:
-        recipients = {each.packet_id: each.fingerprint for one in self._of.slots for each in one.item.manifest.rows}
+        recipients = {row.packet_id: row.fingerprint for row in rows_of(one.item for one in self._of.slots)}
         return [
             PacketRow(packet, data, recipients[packet], expires_at)
             for packet, data in self._of.packets.items()
@@ -356,5 +360,5 @@ def _too_many_lanes(node: str, agreement_id: str, lanes_per_node: int) -> Comity
 
 
 _NOTHING: Final = Admitted(
-    SegmentRow(0, b"", b"", b"", 0, b"", 0, 0, 0, 0, 0, 0, 0, 0, b""), {}, known=False, admitted=0
+    SegmentRow(0, b"", b"", b"", 0, b"", 0, 0, 0, 0, 0, 0, 0, 0, b"", 0, 0, b""), {}, known=False, admitted=0
 )

@@ -24,6 +24,8 @@ RETRY_SECONDS: Final = 2.0
 
 def uploaded_portions(item: WholeItem) -> list[PortionDigest]:
     """Give digest and length of each portion of a report that lies beside its segment."""
+    if Absent.UPLOADED not in item.ciphertexts:
+        return []
     bodies = zip(item.manifest.portions, item.ciphertexts, strict=True)
     return [portion for portion, body in bodies if body is Absent.UPLOADED]
 

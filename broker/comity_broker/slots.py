@@ -7,12 +7,13 @@ every case, since the log records it. Pure: `admitting` takes it once more where
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from comity.envelope.core import Core
 from comity.envelope.evidence import SlotCode
+from comity.envelope.manifest import StanzaRow
 from comity.envelope.reasons import RejectReason
 from comity.envelope.segment import WholeItem
 from comity.errors import ComityError, RefusedError, RejectedError
@@ -50,6 +51,16 @@ class SlotDecision:
     def recipients(self) -> frozenset[str]:
         """Give the parties that have a node which may have something of it."""
         return frozenset(party for party, _ in self.decision.permitted)
+
+
+def rows_of(items: Iterable[WholeItem]) -> Iterator[StanzaRow]:
+    """Give the stanza rows of some reports, but of those in a row that are for the same keys and packets only one's."""
+    before: object | None = None
+    for item in items:
+        layout = item.manifest.layout
+        if layout is None or layout is not before:
+            yield from item.manifest.rows
+        before = layout
 
 
 class SlotDecider:

@@ -12,7 +12,7 @@ from comity.envelope.segment import WholeItem, parse_segment
 from comity.errors import MalformedError
 from comity_broker.auditlog.log import Log
 from comity_broker.dispatch.floors import Change, LaneState
-from comity_broker.dispatch.packets import packets_named
+from comity_broker.dispatch.packets import decode_named, encode_named, packets_named
 from comity_broker.dispatch.tokens import ResumeToken, decode_token, encode_token
 from comity_broker.dispatch.withheld import (
     decode_due,
@@ -109,7 +109,7 @@ def test_what_a_node_may_have_is_cut_out_and_the_segment_keeps_its_id(count, por
         if isinstance(item, WholeItem)
         for row in item.manifest.rows
     }
-    assert packets_named(cut) == named
+    assert packets_named(cut) == named == decode_named(encode_named(named))
 
 
 # --- floors against a model -----------------------------------------------------------------------------------------

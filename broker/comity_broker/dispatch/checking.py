@@ -56,6 +56,11 @@ class Verdicts:
     until_ms: int = 0
 
 
+def all_may_go(row: SegmentRow, now_ms: int) -> bool:
+    """Say whether no report of a segment has expired or waits for its `not_before`: else each is looked at (`judge`)."""
+    return row.not_before_last <= now_ms < row.expires_first
+
+
 def judge(
     slots: int,
     reports: Mapping[int, ReportRow],

@@ -17,7 +17,7 @@ from comity_broker.dispatch.credits import Credits
 from comity_broker.dispatch.frames import Delivered, Reason, Skip, SkipReason, numbered
 from comity_broker.dispatch.handing import Outgoing
 from comity_broker.dispatch.logged import Recipient
-from comity_broker.dispatch.packets import packets_named
+from comity_broker.dispatch.packets import decode_named, packets_named
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.tokens import TOKEN_LANES, ResumeToken, encode_token
 from comity_broker.dispatch.withheld import deliverable_bytes, slots_of
@@ -86,10 +86,8 @@ class Composer:
     async def _packets(
         self, agreement_id: str, row: SegmentRow, data: bytes, brought: OrderedDict[bytes, None]
     ) -> tuple[bytes, ...]:
-        shelf, keys = self._shared.shelf, self._shared.keys
-        verbatim = data is row.data
-        named = await shelf.packets_of(agreement_id, row.item) if verbatim else packets_named(data)
-        record = keys.node(self._to.party, self._to.name)
+        named = decode_named(row.packets) if data is row.data else packets_named(data)
+        record = self._shared.keys.node(self._to.party, self._to.name)
         wanted = sorted(
             packet
             for fingerprint, packet in named

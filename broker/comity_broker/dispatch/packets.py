@@ -1,16 +1,20 @@
-"""Which key packets a segment's stanza rows name, read without decoding anything else: it is asked of every hand-over.
+"""Which key packets the stanza rows of a segment name, as pairs of KEM fingerprint and packet id.
 
-The bytes are a segment that admission parsed strictly, so the layout of design 03 is walked, not judged again; bytes that end
-early are still refused.
+Of a segment as it is stored its row says so: pairs one after the other, ascending. Of one that was cut for a node it is read from
+the bytes, and nothing else is: they are a segment that admission parsed strictly, so the layout of design 03 is walked, not judged
+again; bytes that end early are still refused.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import Final
 
 from comity.envelope import limits
 from comity.errors import MalformedError
+
+Pair = tuple[bytes, bytes]
 
 _HEAD: Final = limits.UUID + 1 + 8
 _PORTION: Final = limits.DIGEST + 8
@@ -19,7 +23,23 @@ _APPROVAL: Final = 2 + limits.DIGEST + 1 + 8
 _u32: Final = struct.Struct(">I").unpack_from
 
 
-def packets_named(data: bytes) -> frozenset[tuple[bytes, bytes]]:
+def encode_named(pairs: Iterable[Pair]) -> bytes:
+    """Give pairs as a segment's row keeps them."""
+    return b"".join(fingerprint + packet for fingerprint, packet in sorted(set(pairs)))
+
+
+def decode_named(data: bytes) -> frozenset[Pair]:
+    """Give the pairs that a segment's row keeps; raises MalformedError."""
+    if len(data) % _PAIR:
+        raise MalformedError("packets: is no whole number of pairs")
+    return frozenset(_pair(data[at : at + _PAIR]) for at in range(0, len(data), _PAIR))
+
+
+def _pair(data: bytes) -> Pair:
+    return data[: limits.DIGEST], data[limits.DIGEST :]
+
+
+def packets_named(data: bytes) -> frozenset[Pair]:
     """Give every (KEM fingerprint, packet id) that a row of a whole item names; raises MalformedError."""
     pairs: set[bytes] = set()
     try:
@@ -36,7 +56,7 @@ def packets_named(data: bytes) -> frozenset[tuple[bytes, bytes]]:
         raise MalformedError("segment: ends too early") from None
     if position != len(data):
         raise MalformedError("segment: ends at another place than its items")
-    return frozenset((pair[: limits.DIGEST], pair[limits.DIGEST :]) for pair in pairs)
+    return frozenset(map(_pair, pairs))
 
 
 def _rows(data: bytes, position: int, pairs: set[bytes]) -> int:

@@ -15,7 +15,7 @@ from typing import Final
 from comity.envelope.profile import ProfileMemo
 from comity.envelope.segment import Segment, parse_segment
 from comity.identity.records import NodeRecord
-from comity_broker.dispatch.checking import Suspension, Verdicts, judge
+from comity_broker.dispatch.checking import Suspension, Verdicts, all_may_go, judge
 from comity_broker.dispatch.credits import Credits
 from comity_broker.dispatch.desk import Desk
 from comity_broker.dispatch.floors import Change
@@ -143,8 +143,8 @@ class Round:
     async def _draft_fresh(self, cursor: LaneCursor, pending: Pending, free: int) -> tuple[int, bool]:
         """Take in an item that was not handed over; give until when it waits, and whether all of it that may go does."""
         reference = pending.reference
-        row, reports = await self._rows(reference, pending.slots)
-        verdicts = await self._judge(row, reports, pending.slots, first_time=True)
+        row = await self._row(reference)
+        verdicts, reports = await self._judge(row, pending.slots, first_time=True)
         hand = lowest(verdicts.hand, free)
         withdrawn, taken_back = await self._withdrawn(row, verdicts), await self._taken_back(row, verdicts)
         settle = verdicts.expired | mask_of(withdrawn) | mask_of(taken_back)
@@ -168,8 +168,8 @@ class Round:
     async def _draft_again(self, cursor: LaneCursor, pending: Pending, free: int) -> None:
         reference = pending.reference
         is_replay = cursor.replays.get(reference.item) is reference
-        row, reports = await self._rows(reference, pending.slots)
-        verdicts = await self._judge(row, reports, pending.slots, first_time=False)
+        row = await self._row(reference)
+        verdicts, reports = await self._judge(row, pending.slots, first_time=False)
         again = lowest(verdicts.hand, free)
         taken_back = await self._taken_back(row, verdicts)
         settle = verdicts.expired | mask_of(taken_back)
@@ -197,14 +197,15 @@ class Round:
     async def _park(self, cursor: LaneCursor, pending: Pending) -> None:
         reference = pending.reference
         is_replay = cursor.replays.get(reference.item) is reference
-        row, reports = await self._rows(reference, pending.slots)
+        row = await self._row(reference)
+        reports = await self._reports(row)
         change = None if is_replay else reference.change(settle=pending.slots, owes=True)
         parked = {slot: reference.attempts.get(slot, 1) for slot in slots_of(pending.slots)}
         self._take_in(Draft(cursor, reference, row, reports, self._item(cursor, row, change, parked=parked)))
 
     async def _told(self, cursor: LaneCursor, reference: Reference) -> None:
-        row, reports = await self._rows(reference, 0)
-        self._take_in(Draft(cursor, reference, row, reports, self._item(cursor, row, reference.change())))
+        row = await self._row(reference)
+        self._take_in(Draft(cursor, reference, row, {}, self._item(cursor, row, reference.change())))
 
     def _item(
         self,
@@ -260,18 +261,19 @@ class Round:
 
     # --- what is looked at ------------------------------------------------------------------------------------------
 
-    async def _rows(self, reference: Reference, slots: int) -> tuple[SegmentRow, dict[int, ReportRow]]:
-        agreement_id = self.desk.agreement_id
-        row = await self.shared.shelf.segment(agreement_id, reference.item)
+    async def _row(self, reference: Reference) -> SegmentRow:
+        row = await self.shared.shelf.segment(self.desk.agreement_id, reference.item)
         reference.segment_id = row.segment_id
-        if not slots:
-            return row, {}
-        found = await self.shared.reader.reports_of(agreement_id, [reference.item])
-        return row, {one.slot: one for one in found.get(reference.item, ())}
+        return row
+
+    async def _reports(self, row: SegmentRow) -> dict[int, ReportRow]:
+        found = await self.shared.reader.reports_of(self.desk.agreement_id, [row.item])
+        return {one.slot: one for one in found.get(row.item, ())}
 
     async def _judge(
-        self, row: SegmentRow, reports: Mapping[int, ReportRow], slots: int, *, first_time: bool
-    ) -> Verdicts:
+        self, row: SegmentRow, slots: int, *, first_time: bool
+    ) -> tuple[Verdicts, Mapping[int, ReportRow]]:
+        """Say what may be done with slots; give their reports too where it is not the same for all."""
         now_ms, rechecker = self.shared.clock.now_ms(), self.shared.rechecker
         segment: Segment | None = None
         denied = 0
@@ -283,8 +285,11 @@ class Round:
         # What takes back is itself held by nothing.
         may_hold = first_time and slots and self.transport_class != CONTROL_CLASS
         holds = [one for one in self.desk.holds if row.item < one.item_next] if may_hold else []
+        if not (holds or denied or taken_back) and all_may_go(row, now_ms):
+            return Verdicts(slots), {}
+        reports = await self._reports(row) if slots else {}
         if not holds:
-            return judge(slots, reports, now_ms, denied=denied, words=taken_back)
+            return judge(slots, reports, now_ms, denied=denied, words=taken_back), reports
         keys = [(row.item, slot) for slot in slots_of(slots)]
         words = (await self.shared.reader.known(self.desk.agreement_id, Reads(holdings=keys))).holdings
         suspensions: list[Suspension] = []
@@ -296,7 +301,7 @@ class Round:
                 held = await rechecker.denied(suspended, segment, slots, self.node, now_ms, breathe=self._breathe)
             suspensions.append(Suspension(hold.log_index, held))
         by_slot = {slot: word for (_, slot), word in words.items()} | taken_back
-        return judge(slots, reports, now_ms, denied=denied, suspensions=suspensions, words=by_slot)
+        return judge(slots, reports, now_ms, denied=denied, suspensions=suspensions, words=by_slot), reports
 
 
 async def breathe(transport_class: int) -> None:

@@ -6,21 +6,13 @@ No backlog is kept here: what is not on the shelf is read from storage when its 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Final
 
 from comity.errors import ErrorCode, StorageError
-from comity_broker.dispatch.packets import packets_named
 from comity_broker.storage.protocol import Reader, SegmentRow
 
 SHELF_BYTES: Final = 4 << 20
 _BATCHES: Final = 512
-
-
-@dataclass(slots=True)
-class _Shelved:
-    row: SegmentRow
-    named: frozenset[tuple[bytes, bytes]] | None = None
 
 
 class Shelf:
@@ -29,7 +21,7 @@ class Shelf:
     def __init__(self, reader: Reader, capacity_bytes: int = SHELF_BYTES) -> None:
         self._reader = reader
         self._capacity = capacity_bytes
-        self._segments: OrderedDict[tuple[str, int], _Shelved] = OrderedDict()
+        self._segments: OrderedDict[tuple[str, int], SegmentRow] = OrderedDict()
         self._batches: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
         self._size = 0
 
@@ -40,14 +32,20 @@ class Shelf:
 
     async def segment(self, agreement_id: str, item: int) -> SegmentRow:
         """Give a segment; raises StorageError where the store lacks one that an inbox names."""
-        return (await self._shelved(agreement_id, item)).row
-
-    async def packets_of(self, agreement_id: str, item: int) -> frozenset[tuple[bytes, bytes]]:
-        """Give every (KEM fingerprint, packet id) that a segment's rows name."""
-        shelved = await self._shelved(agreement_id, item)
-        if shelved.named is None:
-            shelved.named = packets_named(shelved.row.data)
-        return shelved.named
+        key = (agreement_id, item)
+        found = self._segments.get(key)
+        if found is not None:
+            self._segments.move_to_end(key)
+            return found
+        row = (await self._reader.segments(agreement_id, [item])).get(item)
+        if row is None:
+            raise missing("a segment that an inbox names")
+        self._segments[key] = row
+        self._size += len(row.data)
+        while self._size > self._capacity and len(self._segments) > 1:
+            _, oldest = self._segments.popitem(last=False)
+            self._size -= len(oldest.data)
+        return row
 
     async def batch(self, agreement_id: str, digest: bytes) -> bytes:
         """Give a batch signature's record; raises StorageError where the store lacks it."""
@@ -60,22 +58,6 @@ class Shelf:
             self._batches[key] = found
             while len(self._batches) > _BATCHES:
                 self._batches.popitem(last=False)
-        return found
-
-    async def _shelved(self, agreement_id: str, item: int) -> _Shelved:
-        key = (agreement_id, item)
-        found = self._segments.get(key)
-        if found is not None:
-            self._segments.move_to_end(key)
-            return found
-        row = (await self._reader.segments(agreement_id, [item])).get(item)
-        if row is None:
-            raise missing("a segment that an inbox names")
-        found = self._segments[key] = _Shelved(row)
-        self._size += len(row.data)
-        while self._size > self._capacity and len(self._segments) > 1:
-            _, oldest = self._segments.popitem(last=False)
-            self._size -= len(oldest.row.data)
         return found
 
 

@@ -79,7 +79,9 @@ class ContinuedRow(NamedTuple):
 class SegmentRow(NamedTuple):
     """A segment as it is handed out: refused slots pruned. `receipt` is the unsigned receipt record.
 
-    `epoch` is the head's state_epoch it was decided under; `expires_at` the latest of its reports'.
+    `epoch` is the head's state_epoch it was decided under; `expires_at` the latest of its reports'. What handing over asks of all
+    its admitted reports stands here too: `expires_first` and `not_before_last`, both 0 where there are none, and `packets`, the
+    key packets that their rows name (`comity_broker.dispatch` reads it).
     """
 
     item: int
@@ -97,6 +99,9 @@ class SegmentRow(NamedTuple):
     expires_at: int
     epoch: int
     receipt: bytes
+    expires_first: int
+    not_before_last: int
+    packets: bytes
 
 
 class ReportRow(NamedTuple):

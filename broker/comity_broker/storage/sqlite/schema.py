@@ -42,7 +42,7 @@ from comity_broker.storage.protocol import (
 )
 
 APPLICATION_ID: Final = 0x434D5459
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 HASH_BYTES: Final = 32
 
 _TYPES: Final = {int: "INTEGER", bytes: "BLOB", str: "TEXT"}
