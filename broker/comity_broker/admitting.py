@@ -148,7 +148,7 @@ class _Building:
         admitted = [one for one in settled.slots if one.slot not in refused and one.slot not in duplicates]
         uploads = named_uploads(key.node, [one.item for one in admitted], known)
         first_sequence = head.agreement_sequence_next
-        decisions, index_of = decisions_of(self._of, settled.slots)
+        decisions, index_of = decisions_of(self._of, settled.slots, duplicates.keys() | refused.keys())
         records = record_tree(
             [encode_slot_record(_record(one, duplicates, refused, index_of.get(one.slot, 0))) for one in settled.slots],
             lambda _: self._draws.records,
@@ -256,18 +256,19 @@ class _Building:
     ) -> None:
         for number, one in enumerate(admitted):
             core = one.item.core
+            # By place: names cost as much again, for each report.
             rows.reports.append(
                 ReportRow(
-                    report_id=core.report_id,
-                    leaf=one.item.leaf,
-                    item=row.item,
-                    slot=one.slot,
-                    origin_sequence=core.origin_sequence,
-                    agreement_sequence=first_sequence + number,
-                    outcome=ReportOutcome.ADMITTED,
-                    not_before=core.not_before,
-                    expires_at=core.expires_at,
-                    log_index=row.log_index,
+                    core.report_id,
+                    one.item.leaf,
+                    row.item,
+                    one.slot,
+                    core.origin_sequence,
+                    first_sequence + number,
+                    ReportOutcome.ADMITTED,
+                    core.not_before,
+                    core.expires_at,
+                    row.log_index,
                 )
             )
 

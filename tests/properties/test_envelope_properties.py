@@ -14,7 +14,7 @@ from builders_attack_evidence import receipt
 from builders_envelope import AGREEMENT, NOW, World, core, leaves, portion, profile
 from comity.envelope import chunked, padding, tree
 from comity.envelope.checks import admit
-from comity.envelope.core import Core, LogSeen, Reference, Relation, decode_core, encode_core
+from comity.envelope.core import Core, LogSeen, Reference, Relation, decode_core, encode_core, profile_bytes
 from comity.envelope.evidence import (
     Ack,
     BatchSignature,
@@ -169,6 +169,7 @@ def test_a_core_comes_back_as_it_was(value: Core) -> None:
         assert value.expires_at >= 2**53
         return
     assert decode_core(data) == value
+    assert profile_bytes(data, value) == encode_profile(value.profile)
 
 
 # --- hostile bytes --------------------------------------------------------------------------------------------------

@@ -38,7 +38,10 @@ _NO_STATE: Final = AgreementState(in_force=False)
 
 @dataclass(frozen=True, slots=True)
 class LoggedDecision:
-    """One decision and the slots it covers, each with its times; `profile` is encoded, `nodes` are all that were asked for."""
+    """One decision and the slots it covers, each with its times where one of them did not enter.
+
+    `profile` is encoded, `nodes` are all that were asked for.
+    """
 
     slots: Sequence[int]
     profile: bytes

@@ -20,7 +20,8 @@ from comity.errors import MalformedError
 from comity.light import light
 from comity_policy.facts import Profile, Times
 
-CORE_BYTES: Final = limits.PROFILE_BYTES + limits.REFERENCES * 65 + 256
+_REFERENCE_BYTES: Final = 1 + limits.UUID + limits.DIGEST
+CORE_BYTES: Final = limits.PROFILE_BYTES + limits.REFERENCES * _REFERENCE_BYTES + 256
 _HEAD: Final = struct.Struct(">H16s16sQQQQ16sQ32s16sQ32s")
 HEAD_BYTES: Final = _HEAD.size
 _READ_HEAD: Final = struct.Struct(">H16s16sQQQQ56s56s")
@@ -158,6 +159,11 @@ def decode_core(data: bytes, memo: ProfileMemo | None = None) -> Core:
     )
     check_core(core)
     return core
+
+
+def profile_bytes(core_bytes: bytes, core: Core) -> bytes:
+    """Give the exact bytes of the profile in a core, which is its last field; `core` was decoded from `core_bytes`."""
+    return core_bytes[_HEAD.size + 4 + _REFERENCE_BYTES * len(core.refers_to) + 4 :]
 
 
 def core_hash(core_bytes: bytes) -> bytes:

@@ -10,6 +10,8 @@ slots in random order, random where empty, so that neither index nor path says h
 
 from __future__ import annotations
 
+import contextlib
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -26,6 +28,8 @@ from comity.pae import pae
 from comity.suites import RandomBytes, verify_signature
 
 _RECEIPT_BYTES: Final = 16 << 10
+# A slot record that has a report id.
+_WHOLE: Final = struct.Struct(f">IB{limits.DIGEST}sI{limits.UUID}sBI")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +222,13 @@ class SlotRecord:
 
 def encode_slot_record(record: SlotRecord) -> bytes:
     """Encode a slot record."""
+    if len(record.leaf) == limits.DIGEST and len(record.report_id) == limits.UUID:
+        code = 0 if record.code is None else record.code
+        with contextlib.suppress(struct.error):
+            return _WHOLE.pack(
+                record.slot, record.outcome, record.leaf, limits.UUID, record.report_id, code, record.decision
+            )
+    # A pruned slot has no report id; and what does not fit is refused here.
     return b"".join(
         (
             u32(record.slot),
