@@ -26,7 +26,7 @@ from comity_broker.acts import Acts
 from comity_broker.auditlog.kinds import EventKind
 from comity_broker.duty_book import ENDED, TELLING_MS, Book, ToldOf, keeps
 from comity_broker.ledger import Ledger
-from comity_broker.log_facts import FOLLOWED, TELLING, Followed, LogFacts
+from comity_broker.log_facts import FOLLOWED, TELLING, Followed, LogFacts, Spoken, SpokenReport
 from comity_broker.standing import Standing
 from comity_broker.storage.protocol import Reader
 from comity_policy.act_rules import valid_declaration
@@ -107,29 +107,17 @@ class Duties:
             kinds = {entry.log_index: entry.kind for entry in entries if entry.kind in FOLLOWED}
             for page in _pages(kinds):
                 for followed in await facts.read(page):
-                    self._take(book, standing, followed)
+                    await self._take(book, standing, followed, facts)
             book.cursor = entries[-1].log_index + 1
 
-    def _take(self, book: Book, standing: Standing, followed: Followed) -> None:
+    async def _take(self, book: Book, standing: Standing, followed: Followed, facts: LogFacts) -> None:
         for told in followed.told:
             book.note(told)
-        for one in followed.ended:
-            book.answer(followed.party, one.numbered, followed.at_ms, given=followed.given)
+        for spoken in followed.ended:
+            await _take_ended(book, followed, spoken, facts)
         book.read(followed.party, followed.read, followed.at_ms)
-        if not followed.handed:
-            return
-        state, above = standing.state(followed.at_ms), standing.umbrella_state(followed.at_ms)
-        document = state.governing(followed.at_ms).document
-        for one in followed.handed:
-            numbered = one.numbered
-            if not book.answered(followed.party, numbered) and (followed.party, numbered.report) not in book.owed:
-                handover = followed.handover(one)
-                owed = [duty for duty in duties_of_handover(state, handover, above) if not keeps(duty)]
-                book.owe(document, handover.report, owed)
-        for lines, asked in ((book.keeping, _keepings), (book.unread, _readings)):
-            dues = [duty.due_ms for one in followed.of_each_segment() for duty in asked(state, above, one)]
-            if dues:
-                heapq.heappush(lines, (min(dues), followed.log_index))
+        if followed.handed:
+            await _take_handed(book, standing, followed, facts)
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
@@ -167,15 +155,15 @@ class Duties:
             return []
         facts = LogFacts(self.reader, state.document.id, sorted(state.document.parties))
         try:
-            read = await facts.read(dict.fromkeys((index for _, index in ready), EventKind.DELIVERED.value))
+            read = await _read_handed(facts, ready)
         except ComityError:
             for line in ready:
                 heapq.heappush(book.unread, line)
             raise
         found: dict[str, Tracked] = {}
-        for followed in read:
+        for followed, places in read:
             waiting: list[int] = []
-            for place in followed.handed:
+            for place in places:
                 if book.was_read(followed.party, place.numbered) or place.row.expires_at + TELLING_MS < state.now_ms:
                     continue
                 for duty in _readings(state, above, followed.handover(place)):
@@ -205,14 +193,14 @@ class Duties:
         facts = LogFacts(self.reader, state.document.id, sorted(state.document.parties))
         try:
             holds = await _holds(book, state, facts)
-            read = await facts.read(dict.fromkeys((index for _, index in ready), EventKind.DELIVERED.value))
+            read = await _read_handed(facts, ready)
         except ComityError:
             for line in ready:
                 heapq.heappush(book.keeping, line)
             raise
-        for followed in read:
+        for followed, places in read:
             again: list[int] = []
-            for duty in (one for place in followed.handed for one in _keepings(state, above, followed.handover(place))):
+            for duty in (one for place in places for one in _keepings(state, above, followed.handover(place))):
                 one = tracked(duty, done.get(key_of(duty)), state, holds=holds)
                 if one.state is DutyState.OVERDUE and duty.id not in book.told:
                     found.append(one)
@@ -223,6 +211,45 @@ class Duties:
             if again:
                 heapq.heappush(book.keeping, (min(again), followed.log_index))
         return list({one.duty.id: one for one in found}.values())
+
+
+async def _read_handed(facts: LogFacts, lines: Iterable[tuple[int, int]]) -> list[tuple[Followed, list[SpokenReport]]]:
+    """Read the hand-overs that lines name by their entries again, and the reports of each."""
+    kinds = dict.fromkeys((index for _, index in lines), EventKind.DELIVERED.value)
+    return [(followed, await facts.reports(followed.handed)) for followed in await facts.read(kinds)]
+
+
+async def _take_ended(book: Book, followed: Followed, spoken: Spoken, facts: LogFacts) -> None:
+    run = spoken.run if followed.given and not followed.taken_back else None
+    if run is not None and book.answer_run(followed.party, run):
+        return
+    numbered = [one.numbered for one in await facts.reports([spoken])]
+    for one in numbered:
+        book.answer(followed.party, one, followed.at_ms, given=followed.given)
+    if followed.taken_back:
+        book.read(followed.party, numbered, followed.at_ms)
+
+
+async def _take_handed(book: Book, standing: Standing, followed: Followed, facts: LogFacts) -> None:
+    state, above = standing.state(followed.at_ms), standing.umbrella_state(followed.at_ms)
+    document = state.governing(followed.at_ms).document
+    keeping: list[int] = []
+    unread: list[int] = []
+    for spoken in followed.handed:
+        duties = list(duties_of_handover(state, followed.together(spoken), above))
+        keeping += [duty.due_ms for duty in duties if keeps(duty)]
+        unread += [duty.due_ms for duty in duties if duty.kind is DutyKind.READ]
+        if all(map(keeps, duties)) or ((run := spoken.run) is not None and book.all_answered(followed.party, run)):
+            continue
+        for one in await facts.reports([spoken]):
+            numbered = one.numbered
+            if not book.answered(followed.party, numbered) and (followed.party, numbered.report) not in book.owed:
+                handover = followed.handover(one)
+                owed = [duty for duty in duties_of_handover(state, handover, above) if not keeps(duty)]
+                book.owe(document, handover.report, owed)
+    for lines, dues in ((book.keeping, keeping), (book.unread, unread)):
+        if dues:
+            heapq.heappush(lines, (min(dues), followed.log_index))
 
 
 async def _holds(book: Book, state: State, facts: LogFacts) -> Holds:

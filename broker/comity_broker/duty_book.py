@@ -17,7 +17,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from comity.runs import Runs
 from comity_broker.auditlog.kinds import EventKind
@@ -49,6 +49,14 @@ class Numbered:
     report: str
     number: int
     expires_at: int
+
+
+class Run(NamedTuple):
+    """Reports with the numbers from `first` to `last`, all of which expire on one day."""
+
+    first: int
+    last: int
+    day: int
 
 
 @dataclass(slots=True)
@@ -87,6 +95,18 @@ class Book:
         """Take note that a party's waiting for reports is over."""
         for one in reports:
             self._answered.setdefault((party, one.expires_at // DAY_MS), Runs()).add(one.number)
+
+    def all_answered(self, party: str, run: Run) -> bool:
+        """Say whether a party's waiting for every report of a run is over."""
+        runs = self._answered.get((party, run.day))
+        return runs is not None and runs.has_span(run.first, run.last)
+
+    def answer_run(self, party: str, run: Run) -> bool:
+        """Take the answers to every report of a run; say False, and change nothing, where each is to be looked at by itself."""
+        if self.owed or self.missed:
+            return False
+        self._answered.setdefault((party, run.day), Runs()).add_span(run.first, run.last)
+        return True
 
     def owe(self, document: Document, report: str, duties: list[Duty]) -> None:
         """Take up what one party owes about a report, under the text that governs."""

@@ -6,15 +6,16 @@ A log names segments and slots; which reports these are, the store says. Bodies 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from comity.envelope.answering import answered, is_control, precedence_of
 from comity.envelope.evidence import decode_ack
+from comity.envelope.receipts import decode_receipt
 from comity.envelope.speaking import spoken_of
 from comity.statement import from_json
 from comity_broker.auditlog.kinds import SHARED, EventKind, LogKind, read_body
-from comity_broker.duty_book import Numbered, ToldOf
+from comity_broker.duty_book import DAY_MS, Numbered, Run, ToldOf
 from comity_broker.storage.protocol import Reader, Reads, ReportRow, SegmentRow
 from comity_policy.acts import Act
 from comity_policy.obligations import Duty, DutyKind, Handover
@@ -32,11 +33,30 @@ FOLLOWED: Final = _HANDED | _ENDING | TAKEN_BACK | _HANDLING | TELLING
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A report that an entry speaks of, as the store has it, and the party that sent it."""
+    """Slots of one segment that an entry speaks of, ascending, and the party that sent it; the row is without its bytes."""
 
     segment: SegmentRow
-    row: ReportRow
     originator: str
+    slots: Sequence[int]
+
+    @property
+    def run(self) -> Run | None:
+        """Give its reports by their numbers, where all of a segment that was admitted whole are meant; None for others."""
+        row = self.segment
+        day = row.expires_first // DAY_MS
+        if len(self.slots) != row.slots or day != row.expires_at // DAY_MS:
+            return None
+        receipt = decode_receipt(row.receipt)
+        first, count = receipt.first_agreement_sequence, receipt.count
+        return Run(first, first + count - 1, day) if count == row.slots else None
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenReport:
+    """One report that an entry speaks of, as the store has it."""
+
+    of: Spoken
+    row: ReportRow
 
     @property
     def numbered(self) -> Numbered:
@@ -46,7 +66,10 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What one entry says: `handed` to a party, `ended` its waiting (with `given` by its answer), `read` by it, `told` of duties."""
+    """What one entry says: `handed` to a party, `ended` its waiting (with `given` by its answer), `read` by it, `told` of duties.
+
+    `taken_back` says that what ended needs no reading any more either.
+    """
 
     log_index: int
     at_ms: int
@@ -54,15 +77,20 @@ class Followed:
     handed: tuple[Spoken, ...] = ()
     ended: tuple[Spoken, ...] = ()
     given: bool = True
+    taken_back: bool = False
     told: tuple[ToldOf, ...] = ()
     read: tuple[Numbered, ...] = ()
 
-    def handover(self, one: Spoken) -> Handover:
-        """Give the hand-over of one of `handed`, as duties follow from it."""
+    def handover(self, one: SpokenReport) -> Handover:
+        """Give the hand-over of a report of `handed`, as duties follow from it."""
+        return replace(self.together(one.of), report=one.row.report_id.hex(), leaf=one.row.leaf.hex())
+
+    def together(self, one: Spoken) -> Handover:
+        """Give the hand-over of one of `handed` without the report: what was admitted and handed over together owes alike."""
         return Handover(
-            report=one.row.report_id.hex(),
-            leaf=one.row.leaf.hex(),
-            entry=one.row.log_index,
+            report="",
+            leaf="",
+            entry=one.segment.log_index,
             admitted_at=one.segment.admitted_at,
             originator=one.originator,
             recipient=self.party,
@@ -71,20 +99,22 @@ class Followed:
             control=is_control(one.segment.transport_class),
         )
 
-    def of_each_segment(self) -> Iterator[Handover]:
-        """Give one hand-over of each segment: what was admitted together and handed over together is kept as long."""
-        first = {one.segment.item: one for one in reversed(self.handed)}
-        return (self.handover(one) for one in first.values())
-
 
 @dataclass(frozen=True, slots=True)
 class _Segments:
-    """Segments by id, their reports by (item, slot), and the party that sent each, by lane."""
+    """Segments by id, the party that sent each by lane, and reports that are named by their ids."""
 
     rows: Mapping[bytes, SegmentRow]
-    reports: Mapping[tuple[int, int], ReportRow]
     originators: Mapping[int, str]
     named: Mapping[bytes, ReportRow]
+
+    def spoken(self, slots: Iterable[tuple[bytes, Sequence[int]]]) -> tuple[Spoken, ...]:
+        """Give what is here of segments that are named by id."""
+        return tuple(
+            Spoken(row, self.originators[row.lane], named)
+            for segment_id, named in slots
+            if (row := self.rows.get(segment_id)) is not None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +141,23 @@ class LogFacts:
             kinds.update((one.log_index, one.kind) for one in await self.reader.entries(self.agreement_id, index, 1))
         spoken = {index: spoken_of(parts.values()) for index, parts in (await self._bodies(kinds)).items()}
         segments = await self._segments({segment_id for one in spoken.values() for segment_id, _ in one.slots})
-        return {
-            index: one.reports.union(report.report_id.hex() for _, report in _reports(iter(one.slots), segments))
-            for index, one in spoken.items()
-        }
+        found: dict[int, frozenset[str]] = {}
+        for index, one in spoken.items():
+            reports = await self.reports(segments.spoken((segment_id, (slot,)) for segment_id, slot in one.slots))
+            found[index] = one.reports.union(report.row.report_id.hex() for report in reports)
+        return found
+
+    async def reports(self, spoken: Iterable[Spoken]) -> list[SpokenReport]:
+        """Give each report of these that is here, in their order; raises StorageError."""
+        told = list(spoken)
+        rows = await self.reader.reports_of(self.agreement_id, [one.segment.item for one in told])
+        by_slot = {(row.item, row.slot): row for found in rows.values() for row in found}
+        return [
+            SpokenReport(one, row)
+            for one in told
+            for slot in one.slots
+            if (row := by_slot.get((one.segment.item, slot))) is not None
+        ]
 
     async def _bodies(self, kinds: Mapping[int, str]) -> dict[int, dict[str, dict[str, Any]]]:
         found: dict[int, dict[str, dict[str, Any]]] = {index: {} for index in kinds}
@@ -125,12 +168,10 @@ class LogFacts:
         return found
 
     async def _segments(self, named: set[bytes], reports: Iterable[bytes] = ()) -> _Segments:
-        known = await self.reader.known(self.agreement_id, Reads(segment_ids=sorted(named), report_ids=sorted(reports)))
-        rows = await self.reader.reports_of(self.agreement_id, [row.item for row in known.segments.values()])
+        known = await self.reader.known(self.agreement_id, Reads(report_ids=sorted(reports)))
         lanes = await self.reader.lanes(self.agreement_id) if named else []
         return _Segments(
-            known.segments,
-            {(row.item, row.slot): row for found in rows.values() for row in found},
+            await self.reader.segments_named(self.agreement_id, sorted(named)) if named else {},
             {lane.lane: lane.key.node.partition("/")[0] for lane in lanes},
             known.reports,
         )
@@ -150,15 +191,11 @@ class LogFacts:
                 read=tuple(_numbered(segments.named[one]) for one in ids if one in segments.named),
             )
         recipient: str = _own(bodies)["recipient"]["party"]
-        there = tuple(
-            Spoken(segment, row, segments.originators[segment.lane])
-            for segment, row in _reports(_slots(kind, bodies), segments)
-        )
+        there = segments.spoken(_slots(kind, bodies))
         if kind == EventKind.DELIVERED:
             return Followed(log_index, at_ms, recipient, handed=there)
-        # What was taken back needs no reading any more.
-        read = tuple(one.numbered for one in there) if kind in TAKEN_BACK else ()
-        return Followed(log_index, at_ms, recipient, ended=there, given=kind not in _ENDING, read=read)
+        given, taken_back = kind not in _ENDING, kind in TAKEN_BACK
+        return Followed(log_index, at_ms, recipient, ended=there, given=given, taken_back=taken_back)
 
 
 def _own(bodies: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
@@ -166,18 +203,18 @@ def _own(bodies: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     return next(body for part, body in bodies.items() if part != SHARED)
 
 
-def _slots(kind: str, bodies: Mapping[str, dict[str, Any]]) -> Iterator[tuple[bytes, int]]:
+def _slots(kind: str, bodies: Mapping[str, dict[str, Any]]) -> Iterator[tuple[bytes, Sequence[int]]]:
     """Give the segments and slots an entry speaks of; of an acknowledgement those that it answers."""
     if kind in TELLING or kind in _HANDLING:
         return
     own = _own(bodies)
     if kind == EventKind.ACKNOWLEDGED:
         for segment_id, outcomes in decode_ack(bytes.fromhex(own["ack"])).segments:
-            yield from ((segment_id, slot) for slot in answered(outcomes))
+            yield segment_id, answered(outcomes)
         return
     for one in own["segments"]:
-        for first, last in one["slots"]:
-            yield from ((bytes.fromhex(one["segment_id"]), slot) for slot in range(first, last + 1))
+        slots = [slot for first, last in one["slots"] for slot in range(first, last + 1)]
+        yield bytes.fromhex(one["segment_id"]), slots
 
 
 def _read(kind: str, bodies: Mapping[str, dict[str, Any]]) -> tuple[str, list[bytes]]:
@@ -190,14 +227,6 @@ def _read(kind: str, bodies: Mapping[str, dict[str, Any]]) -> tuple[str, list[by
 
 def _numbered(row: ReportRow) -> Numbered:
     return Numbered(row.report_id.hex(), row.agreement_sequence, row.expires_at)
-
-
-def _reports(slots: Iterator[tuple[bytes, int]], segments: _Segments) -> Iterator[tuple[SegmentRow, ReportRow]]:
-    for segment_id, slot in slots:
-        row = segments.rows.get(segment_id)
-        report = None if row is None else segments.reports.get((row.item, slot))
-        if row is not None and report is not None:
-            yield row, report
 
 
 def _told(kind: EventKind, bodies: Mapping[str, dict[str, Any]]) -> Iterator[ToldOf]:

@@ -27,6 +27,11 @@ class Runs:
         place = bisect_right(self._firsts, number) - 1
         return place >= 0 and number <= self._lasts[place]
 
+    def has_span(self, first: int, last: int) -> bool:
+        """Say whether every number from first to last is there."""
+        place = bisect_right(self._firsts, first) - 1
+        return place >= 0 and last <= self._lasts[place]
+
     def __len__(self) -> int:
         return sum(last - first + 1 for first, last in self.spans)
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from builders_document import agreement_text
 from comity_broker.auditlog.kinds import EventKind
 from comity_broker.duties import _pages
-from comity_broker.duty_book import DAY_MS, ENDED, TELLING_MS, Book, Numbered, ToldOf
+from comity_broker.duty_book import DAY_MS, ENDED, TELLING_MS, Book, Numbered, Run, ToldOf
 from comity_broker.log_facts import FOLLOWED, TELLING
 from comity_policy.document import load
 from comity_policy.obligations import Duty, DutyKind, DutyState, duty_id
@@ -81,6 +81,33 @@ def test_what_was_answered_leaves_nothing_but_a_pair_of_numbers_a_day(count):
     assert runs.spans == ((1, count),)
     book.forget(2 * DAY_MS)
     assert not book._answered
+
+
+def spans_of(book: Book) -> dict:
+    return {key: runs.spans for key, runs in book._answered.items()}
+
+
+SPANS = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 8)), max_size=8)
+
+
+@given(SPANS, st.booleans(), st.tuples(st.integers(1, 40), st.integers(0, 8)))
+def test_a_run_that_is_answered_at_once_is_what_its_reports_answered_one_by_one_are(spans, waits, asked):
+    together, one_by_one = Book(), Book()
+    if waits:
+        for book in (together, one_by_one):
+            book.owe(TEXT, numbered(50).report, [duty("XBO", 50, 5)])
+    for first, more in spans:
+        took = together.answer_run("XBO", Run(first, first + more, 1))
+        assert took is not waits
+        for number in range(first, first + more + 1) if took else ():
+            one_by_one.answer("XBO", Numbered(f"{number:032x}", number, DAY_MS), 7, given=True)
+    assert spans_of(together) == spans_of(one_by_one)
+    assert together.owed == one_by_one.owed
+    run = Run(asked[0], sum(asked), 1)
+    each = (Numbered("", number, DAY_MS) for number in range(run.first, run.last + 1))
+    assert together.all_answered("XBO", run) == all(one_by_one.answered("XBO", one) for one in each)
+    assert not together.all_answered("XDE", run)
+    assert not together.all_answered("XBO", run._replace(day=2))
 
 
 READING = st.lists(

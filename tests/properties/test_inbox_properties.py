@@ -162,6 +162,9 @@ def test_runs_are_a_set_of_numbers_as_few_pairs_as_there_are_holes(spans):
     assert runs.spans == tuple(zip(sorted(firsts), sorted(lasts), strict=True))
     assert Runs(runs.spans).spans == runs.spans
     assert runs.end_of_first == (min(lasts) if lasts else 0)
+    for first, length in spans:
+        for asked in (set(range(first - 1, first + length)), set(range(first, first + length + 2))):
+            assert runs.has_span(min(asked), max(asked)) == (asked <= model)
 
 
 @given(

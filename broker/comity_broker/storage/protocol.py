@@ -281,6 +281,9 @@ class Reader(Protocol):
     async def segments(self, shard: str, items: Sequence[int]) -> dict[int, SegmentRow]:
         """Give segments by item."""
 
+    async def segments_named(self, shard: str, segment_ids: Sequence[bytes]) -> dict[bytes, SegmentRow]:
+        """Give segments by id, without their bytes (`data` empty): those are large, and who asks here needs none."""
+
     async def segments_from(self, shard: str, first_log_index: int, limit: int) -> list[SegmentRow]:
         """Give segments admitted from a log index on, ascending by it."""
 

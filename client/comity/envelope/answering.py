@@ -27,4 +27,6 @@ def is_control(transport_class: int) -> bool:
 
 def answered(outcomes: bytes) -> tuple[int, ...]:
     """Give the slots of a segment for which an acknowledgement's outcomes end the waiting."""
+    if all(outcome in ANSWERS for outcome in set(outcomes)):
+        return tuple(range(len(outcomes)))
     return tuple(slot for slot, outcome in enumerate(outcomes) if outcome in ANSWERS)

@@ -72,6 +72,7 @@ from comity_broker.storage.sqlite.schema import (
 Row = TypeVar("Row")
 
 _VARIABLES: Final = 32_000
+_WITHOUT_BYTES: Final = SEGMENT.selected.replace(f"{SEGMENT.name}.data,", "x'',")
 
 
 class SqliteReader:
@@ -105,6 +106,11 @@ class SqliteReader:
     async def segments(self, shard: str, items: Sequence[int]) -> dict[int, SegmentRow]:
         """Give segments by item."""
         return {row.item: row for row in self._among(SEGMENT, SegmentRow._make, shard, "item", items)}
+
+    async def segments_named(self, shard: str, segment_ids: Sequence[bytes]) -> dict[bytes, SegmentRow]:
+        """Give segments by id, without their bytes."""
+        found = self._among(SEGMENT, SegmentRow._make, shard, "segment_id", segment_ids, selected=_WITHOUT_BYTES)
+        return {row.segment_id: row for row in found}
 
     async def segments_from(self, shard: str, first_log_index: int, limit: int) -> list[SegmentRow]:
         """Give segments admitted from a log index on, ascending by it."""
@@ -226,14 +232,21 @@ class SqliteReader:
         return [row_of(row) for row in self._all(_select(table, table.selected, where), shard, *values)]
 
     def _among(
-        self, table: Table, row_of: Callable[[Sequence[Any]], Row], shard: str, column: str, keys: Sequence[object]
+        self,
+        table: Table,
+        row_of: Callable[[Sequence[Any]], Row],
+        shard: str,
+        column: str,
+        keys: Sequence[object],
+        *,
+        selected: str = "",
     ) -> Iterable[Row]:
         distinct = list(dict.fromkeys(keys))
         for first in range(0, len(distinct), _VARIABLES):
             some = distinct[first : first + _VARIABLES]
             statement = (
                 f"WITH wanted (key) AS (VALUES {','.join(['(?)'] * len(some))})"  # noqa: S608 - names come from `schema`
-                f" SELECT {table.selected} FROM shard CROSS JOIN wanted CROSS JOIN {table.name}"
+                f" SELECT {selected or table.selected} FROM shard CROSS JOIN wanted CROSS JOIN {table.name}"
                 f" ON {_belongs(table)} AND {table.name}.{column} = wanted.key WHERE shard.name = ?"
             )
             yield from (row_of(row) for row in self._all(statement, *some, shard))
