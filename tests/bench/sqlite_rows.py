@@ -22,6 +22,7 @@ import apsw
 from results import A_SECOND, Row
 
 from comity_broker.journal import DEFAULT_LIMITS
+from comity_broker.storage.rows import ReportRow, SegmentRow
 from comity_broker.storage.sqlite.connection import new_store, open_writer
 from comity_broker.storage.sqlite.directory import PAGE_BYTES
 from comity_broker.storage.sqlite.schema import (
@@ -121,11 +122,17 @@ def _commit(connection: apsw.Connection, number: int, data: bytes) -> None:
     first = (number - 1) * SLOTS + 1
     at = 1_800_000_000_000 + number
     connection.execute("BEGIN IMMEDIATE")
-    _insert(connection, SEGMENT, [
-        (1, number, digest, data, digest, 0, digest * 6, 1, 4, first, SLOTS, number, at, at, 1, bytes(400)),
-    ])  # fmt: skip
+    segment = SegmentRow(
+        item=number, segment_id=digest, data=data, batch=digest, batch_index=0, batch_path=digest * 6, lane=1, transport_class=4,
+        first_origin_sequence=first, slots=SLOTS, log_index=number, admitted_at=at, expires_at=at, epoch=1, receipt=bytes(400),
+        expires_first=at, not_before_last=0, packets=digest,
+    )  # fmt: skip
+    _insert(connection, SEGMENT, [(1, *segment)])
     _insert(connection, REPORT, [
-        (1, os.urandom(16), os.urandom(48), number, slot, first + slot, first + slot, 1, at, at, number)
+        (1, *ReportRow(
+            report_id=os.urandom(16), leaf=os.urandom(48), item=number, slot=slot, origin_sequence=first + slot,
+            agreement_sequence=first + slot, outcome=1, not_before=0, expires_at=at, log_index=number,
+        ))
         for slot in range(SLOTS)
     ])  # fmt: skip
     _insert(connection, BATCH, [(1, digest, bytes(3_500))])
