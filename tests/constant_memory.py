@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kill_brokers import numbered_directories
-from processes import ending
+from processes import ending, start_anew
 from world_files import made_world
 
 BASE = 1_000
@@ -37,7 +37,7 @@ class Growth:
 
 def memory_growth(path: Path, reports: int) -> Growth:
     """Send a directory of so many reports of 1 KiB with `comity send`, receive them with `comity receive`."""
-    world = made_world(path / "world")
+    world = made_world(path / "world", begins=start_anew)
     directory = next(numbered_directories(path / "reports", reports))
     broker = world.start_broker()
     receiving = world.receive("--follow")

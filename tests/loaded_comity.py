@@ -1,56 +1,130 @@
-"""`comity` for tests that type hundreds of commands: each is a process of its own, forked from one that has loaded the program.
+"""`comity` for tests that start hundreds of commands: each is a process of its own, forked from one that has loaded the program.
 
+    process = begin(["comity", "send", ...], stdout=file, stderr=file, environ=environ, folder=folder)     # as Popen gives one
+    process = begin([sys.executable, "tests/fault_node.py", ...], ...)                                     # a script that uses it
     (bin / "comity").write_text(program())      # an executable file; `comity` typed with it on the PATH is what it always is
 
 A start loads some six hundred modules, which takes ten times as long as what most commands then do. Rules in order:
-1. A command has the arguments, environment, directory, umask and standard streams of whoever typed it, and runs
-   `comity.cli.main` as shipped, but for the cost of passphrases (`cheap_keys`), to its exit code.
-2. A signal to what was typed is one to the command, and a command does not outlive what was typed.
+1. A command has the arguments, environment, directory, umask and standard streams of whoever started it, and runs
+   `comity.cli.main` as shipped, but for the cost of passphrases (`cheap_keys`), to its exit code. A script is run as Python runs it.
+2. What `begin` gives is the command itself, with its own number. What is typed stands for one: a signal to it is one to the command.
+   No command outlives whoever started it.
 3. The process that has loaded runs no command itself and ends with the tests. The solvers are not loaded: commands load them.
+4. What /proc says of its command line and its first environment, and how much memory it begins with, are those of the process that
+   has loaded: who asks for these starts the shipped program.
 
-Whether each command also starts from nothing is seen where tests start the shipped program (`processes.COMITY`, the demo).
+Whether each command also starts from nothing is seen where tests start the shipped program (`processes.start_anew`, the demo).
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import json
 import os
+import runpy
 import selectors
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 _LENGTH = 4
 _STREAMS = 3
-_KILLED = 128
+_COMMAND = "comity"
+# What the interpreter does with Ctrl-C and a request to end, before anything of the command says otherwise.
+_SIGNALS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 _PROGRAM = """#!{python} -IS
 import json, os, signal, socket, sys
 
 there = socket.socket(socket.AF_UNIX)
 there.connect({address!r})
 umask = os.umask(0o077)
-asked = json.dumps([sys.argv[1:], dict(os.environ), os.getcwd(), umask]).encode()
+asked = json.dumps([[{command!r}, *sys.argv[1:]], dict(os.environ), os.getcwd(), umask]).encode()
 socket.send_fds(there, [len(asked).to_bytes({length}, "big")], [0, 1, 2])
 there.sendall(asked)
 answers = there.makefile()
 command = int(answers.readline())
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda number, _: os.kill(command, number))
-sys.exit(int(answers.readline()))
+code = int(answers.readline())
+sys.exit(code if code >= 0 else 128 - code)
 """
 
 
 def program() -> str:
     """Give the text of an executable that runs a command; the process that has loaded is started where there is none yet."""
-    return _PROGRAM.format(python=sys.executable, address=_address(), length=_LENGTH)
+    return _PROGRAM.format(python=sys.executable, address=_address(), command=_COMMAND, length=_LENGTH)
+
+
+def begin(
+    words: Sequence[str], *, stdout: IO[bytes], stderr: IO[bytes], environ: Mapping[str, str], folder: Path
+) -> Begun:
+    """Start a command (its first word is `comity`) or a script of the tests (`sys.executable`, its path), with nothing to read."""
+    with contextlib.ExitStack() as stack:
+        there = stack.enter_context(socket.socket(socket.AF_UNIX))
+        there.connect(_address())
+        nothing = stack.enter_context(Path(os.devnull).open("rb"))
+        umask = os.umask(0o077)
+        os.umask(umask)
+        asked = json.dumps([words, dict(environ), str(folder), umask]).encode()
+        streams = [file.fileno() for file in (nothing, stdout, stderr)]
+        socket.send_fds(there, [len(asked).to_bytes(_LENGTH, "big")], streams)
+        there.sendall(asked)
+        begun = Begun(there)
+        stack.pop_all()
+        nothing.close()
+    return begun
+
+
+class Begun:
+    """A process that was forked for this one: what `subprocess.Popen` says of a child, of the number `pid`."""
+
+    def __init__(self, there: socket.socket) -> None:
+        self._there = there
+        self._said = b""
+        self.returncode: int | None = None
+        self.pid = int(self._line() or b"")
+
+    def poll(self) -> int | None:
+        """Give the exit code, negative for a signal; None while it runs."""
+        if self.returncode is None:
+            self._there.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                self._ended()
+        return self.returncode
+
+    def wait(self) -> int:
+        """Wait for the end, and give the exit code."""
+        if self.returncode is None:
+            self._there.setblocking(True)
+            self._ended()
+        assert self.returncode is not None
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal; nothing happens to a process that has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def _ended(self) -> None:
+        self.returncode = int(self._line())
+        self._there.close()
+
+    def _line(self) -> bytes:
+        while b"\n" not in self._said:
+            more = self._there.recv(64)
+            assert more, "the process that has loaded comity is gone"
+            self._said += more
+        line, _, self._said = self._said.partition(b"\n")
+        return line
 
 
 @cache
@@ -105,6 +179,15 @@ def _load() -> None:
     gc.freeze()
 
 
+@dataclass(frozen=True)
+class _Running:
+    """A command that runs: its number, what says that it has ended, and whoever started it."""
+
+    pid: int
+    ended: int
+    there: socket.socket
+
+
 class _Loaded:
     """Commands asked for on a socket, each a fork of this process, until standard input ends."""
 
@@ -113,13 +196,17 @@ class _Loaded:
         self._socket.bind(address)
         self._socket.listen()
         self._selector = selectors.DefaultSelector()
+        self._running: dict[int, _Running] = {}
 
     def serve(self) -> None:
+        # Ctrl-C is for whoever runs the tests; standard input ends with them.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._selector.register(sys.stdin.fileno(), selectors.EVENT_READ)
         self._selector.register(self._socket, selectors.EVENT_READ, self._begin)
         while True:
             for key, _ in self._selector.select():
                 if key.data is None:
+                    self._end_all()
                     return
                 key.data()
 
@@ -127,33 +214,53 @@ class _Loaded:
         there, _ = self._socket.accept()
         head, streams, _, _ = socket.recv_fds(there, _LENGTH, _STREAMS)
         asked = json.loads(there.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL))
-        command = os.fork()
-        if command == 0:
+        # A signal that comes before the command is ready for it waits until then.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        pid = os.fork()
+        if pid == 0:
+            there.close()
             self._run(streams, *asked)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         for stream in streams:
             os.close(stream)
-        there.sendall(b"%d\n" % command)
-        ended = os.pidfd_open(command)
-        self._selector.register(ended, selectors.EVENT_READ, lambda: self._end(command, ended, there))
-        self._selector.register(there, selectors.EVENT_READ, lambda: self._forsake(command, there))
+        running = self._running[pid] = _Running(pid, os.pidfd_open(pid), there)
+        self._selector.register(running.ended, selectors.EVENT_READ, lambda: self._end(running))
+        self._selector.register(there, selectors.EVENT_READ, lambda: self._forsake(running))
+        self._say(running, pid)
 
-    def _end(self, command: int, ended: int, there: socket.socket) -> None:
-        code = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
-        self._selector.unregister(ended)
-        os.close(ended)
-        if there.fileno() >= 0:
-            self._selector.unregister(there)
-            there.sendall(b"%d\n" % (code if code >= 0 else _KILLED - code))
-            there.close()
+    def _end(self, running: _Running) -> None:
+        code = os.waitstatus_to_exitcode(os.waitpid(running.pid, 0)[1])
+        del self._running[running.pid]
+        self._selector.unregister(running.ended)
+        os.close(running.ended)
+        self._say(running, code)
+        self._leave(running)
 
-    def _forsake(self, command: int, there: socket.socket) -> None:
-        self._selector.unregister(there)
-        there.close()
-        os.kill(command, signal.SIGKILL)
+    def _forsake(self, running: _Running) -> None:
+        self._leave(running)
+        if running.pid in self._running:
+            os.kill(running.pid, signal.SIGKILL)
+
+    def _leave(self, running: _Running) -> None:
+        if running.there.fileno() >= 0:
+            self._selector.unregister(running.there)
+            running.there.close()
+
+    def _say(self, running: _Running, number: int) -> None:
+        # Nobody is there any more where whoever started it was killed: the command follows.
+        with contextlib.suppress(OSError):
+            running.there.sendall(b"%d\n" % number)
+
+    def _end_all(self) -> None:
+        for running in self._running.values():
+            os.kill(running.pid, signal.SIGKILL)
 
     def _run(self, streams: list[int], words: list[str], environ: dict[str, str], folder: str, umask: int) -> NoReturn:
         self._selector.close()
         self._socket.close()
+        for running in self._running.values():
+            running.there.close()
+            os.close(running.ended)
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
@@ -161,10 +268,18 @@ class _Loaded:
         os.environ.update(environ)
         os.chdir(folder)
         os.umask(umask)
-        sys.argv = ["comity", *words]
-        from comity.cli.main import main
+        for number, handler in _SIGNALS.items():
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        if words[0] == _COMMAND:
+            sys.argv = words
+            from comity.cli.main import main
 
-        sys.exit(main())
+            sys.exit(main())
+        sys.argv = words[1:]
+        sys.path[0] = str(Path(sys.argv[0]).parent)
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        sys.exit()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@
 
 Standard output and error go to files in `folder`, so that nothing a test does not read ever blocks a process. What is waited for is a
 condition; a process that ends meanwhile fails the test at once, with the end of what it wrote.
+
+A command and a script of the tests begin loaded (`loaded_comity`), in a hundredth of the time; `start_anew` starts what is shipped.
 """
 
 from __future__ import annotations
@@ -22,8 +24,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+from loaded_comity import begin
 
 COMITY = str(Path(sys.executable).with_name("comity"))
 PATIENCE_SECONDS = 60.0
@@ -54,12 +59,23 @@ def until(condition: Callable[[], T], what: str, *, seconds: float = PATIENCE_SE
     return found
 
 
+class Child(Protocol):
+    """What is asked of a process that runs, as `subprocess.Popen` says it."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None: ...
+    def wait(self) -> int: ...
+    def send_signal(self, number: int, /) -> None: ...
+
+
 @dataclass
 class Process:
     """A process that a test started. Its output is in `out` (standard output) and `log` (standard error)."""
 
     name: str
-    popen: subprocess.Popen[bytes]
+    popen: Child
     out: Path
     log: Path
     _read: int = field(default=0, init=False)
@@ -198,19 +214,26 @@ def environment(home: Path, passphrase_file: Path, **more: str) -> dict[str, str
 
 
 def start(words: Sequence[str | Path], name: str, folder: Path, environ: Mapping[str, str]) -> Process:
-    """Start a process."""
+    """Start a process: a command or a Python script begins loaded, whatever else as it is."""
+    program, *arguments = map(str, words)
+    if program == COMITY:
+        return _start(name, folder, partial(begin, ["comity", *arguments], environ=environ, folder=folder))
+    if program == sys.executable and arguments[0].endswith(".py"):
+        return _start(name, folder, partial(begin, [program, *arguments], environ=environ, folder=folder))
+    return start_anew(words, name, folder, environ)
+
+
+def start_anew(words: Sequence[str | Path], name: str, folder: Path, environ: Mapping[str, str]) -> Process:
+    """Start a process that loads everything itself, as that of a user does."""
+    popen = partial(subprocess.Popen, stdin=subprocess.DEVNULL, env=dict(environ), cwd=folder)
+    return _start(name, folder, partial(popen, [str(word) for word in words]))
+
+
+def _start(name: str, folder: Path, begins: Callable[..., Child]) -> Process:
     folder.mkdir(parents=True, exist_ok=True)
     out, log = folder / f"{name}.out", folder / f"{name}.log"
     with out.open("wb") as stdout, log.open("wb") as stderr:
-        popen = subprocess.Popen(
-            [str(word) for word in words],
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            env=dict(environ),
-            cwd=folder,
-        )
-    return Process(name, popen, out, log)
+        return Process(name, begins(stdout=stdout, stderr=stderr), out, log)
 
 
 @contextmanager
@@ -253,6 +276,7 @@ def start_broker(
     name: str = "broker",
     program: Sequence[str | Path] = (COMITY, "broker", "run"),
     options: Sequence[str | Path] = (),
+    begins: Callable[..., Process] = start,
     **more: str,
 ) -> Broker:
     """Start a broker over a data directory and wait until it listens; `listen` is HOST:PORT, any free port without it."""
@@ -260,7 +284,7 @@ def start_broker(
     port_file.unlink(missing_ok=True)
     words = [*program, "--data", data, "--listen", listen or f"127.0.0.1:{free_port()}", "--port-file", port_file]
     environ = environment(folder, passphrase_file, CONFIGURATION_DIRECTORY=str(folder), **more)
-    process = start([*words, *options], name, folder, environ)
+    process = begins([*words, *options], name, folder, environ)
     broker = Broker(process.name, process.popen, process.out, process.log)
     try:
         broker.wait_for(port_file.exists, "it listens")

@@ -16,6 +16,7 @@ import atexit
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -37,10 +38,11 @@ _ROLES = ("liaison", "legal-reviewer", "plenipotentiary", "auditor", "operator")
 
 @dataclass
 class World:
-    """One world below `path`; every process writes its output into `logs`."""
+    """One world below `path`; every process writes its output into `logs`. `begins` is how they start (`processes`)."""
 
     path: Path
     address: str = ""
+    begins: Callable[..., Process] = start
     _started: dict[str, int] = field(default_factory=dict)
 
     # --- places -----------------------------------------------------------------------------------------------------
@@ -84,6 +86,7 @@ class World:
             listen=listen,
             name=self.numbered("broker"),
             program=program or (COMITY, "broker", "run"),
+            begins=self.begins,
             **more,
         )
         if broker.address != self.address:
@@ -94,12 +97,12 @@ class World:
     def start(self, code: str, *words: str | Path, name: str = "", **more: str) -> Process:
         """Start a command of a nation's machine."""
         environ = environment(self.machine(code).path, self.passphrase_file, **more)
-        return start([COMITY, *words], self.numbered(name or str(words[0])), self.logs, environ)
+        return self.begins([COMITY, *words], self.numbered(name or str(words[0])), self.logs, environ)
 
     def start_python(self, code: str, script: Path, *words: str | Path, name: str = "", **more: str) -> Process:
         """Start a script of the tests with a nation's home."""
         environ = environment(self.machine(code).path, self.passphrase_file, **more)
-        return start([sys.executable, script, *words], self.numbered(name or script.stem), self.logs, environ)
+        return self.begins([sys.executable, script, *words], self.numbered(name or script.stem), self.logs, environ)
 
     def send(self, source: Path, *words: str | Path, **more: str) -> Process:
         """Have XAR's node send a file or a directory; `more` is environment."""
@@ -123,10 +126,10 @@ class World:
                 place.write_profile(replace(place.profile, broker_address=self.address))
 
 
-def made_world(path: Path) -> World:
+def made_world(path: Path, *, begins: Callable[..., Process] = start) -> World:
     """Give a world of its own below `path`: a copy of the one that this test run built first."""
     shutil.copytree(_template(), path, dirs_exist_ok=True)
-    return World(path)
+    return World(path, begins=begins)
 
 
 def build_world(path: Path) -> World:

@@ -26,7 +26,7 @@ from exchanging import HERE, PATIENCE_SECONDS
 from results import PERCENT, Row
 from round_trips import certified, connected, listening
 
-from processes import Process, ending, environment, start
+from processes import Process, ending, environment, start_anew
 from world_files import AGREEMENT, made_world
 
 TARGET_PERCENT = 60.0
@@ -42,7 +42,7 @@ def attachment(folder: Path, mib: int, rounds: int) -> dict[str, Row]:
     """Measure a file of so many MiB, the copy and ours in turn."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [_file(folder / "warm", _WARM_MIB), *(_file(folder / f"file{number}", mib) for number in range(rounds))]
-    world = made_world(folder / "world")
+    world = made_world(folder / "world", begins=start_anew)
     broker = world.start_broker()
     sender = world.start_python("XAR", HERE / "attachment_process.py", "send", "XAR/n1", AGREEMENT, *files)
     saved = folder / "saved"
@@ -128,7 +128,7 @@ def _check(one: Path, other: Path) -> None:
 def _copied(folder: Path, file: Path) -> tuple[float, float]:
     """Encrypt and copy a file over both hops; give the seconds it took, and the processor time of both ends."""
     server, client = certified(folder)
-    process = start(
+    process = start_anew(
         [sys.executable, HERE / "copy_process.py", folder], "copy", folder, environment(folder, folder / "none")
     )
     with ending(process):

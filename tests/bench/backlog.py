@@ -12,7 +12,7 @@ from pathlib import Path
 from exchanging import HERE, PATIENCE_SECONDS, check_stored
 from results import A_SECOND, Row
 
-from processes import ending
+from processes import ending, start_anew
 from world_files import AGREEMENT, made_world
 
 TARGET = 20_000.0
@@ -20,7 +20,7 @@ TARGET = 20_000.0
 
 def replay_backlog(folder: Path, reports: int) -> dict[str, Row]:
     """Measure a backlog of so many reports."""
-    world = made_world(folder)
+    world = made_world(folder, begins=start_anew)
     broker = world.start_broker()
     sending = world.start_python("XAR", HERE / "sender_process.py", "XAR/n1", AGREEMENT, str(reports))
     with ending(broker, sending):

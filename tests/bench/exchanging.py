@@ -22,7 +22,7 @@ from statistics import median
 from sender_process import Round as Asked
 
 from kill_oracle import read_store
-from processes import Broker, Process, ending
+from processes import Broker, Process, ending, start_anew
 from world_files import AGREEMENT, World, made_world
 
 WARM = 1_024
@@ -96,7 +96,7 @@ def exchanging(folder: Path, rounds: Sequence[str], *, warm: int = WARM) -> Iter
     """Start the three for these rounds (`sender_process` says how they are written), after one to warm up; check at the end."""
     asked = [Asked.of(word) for word in rounds]
     words = [str(warm), *rounds]
-    world = made_world(folder)
+    world = made_world(folder, begins=start_anew)
     broker = world.start_broker()
     sending = world.start_python("XAR", HERE / "sender_process.py", "XAR/n1", AGREEMENT, *words)
     counts = [str(Asked.of(word).count) for word in words]

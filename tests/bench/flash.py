@@ -15,7 +15,7 @@ from flash_agreement import FLASH_AGREEMENT, bring_into_force
 from flash_sender_process import WARM_FLASHES
 from results import MICROSECONDS, TIMES, Row, ratio
 
-from processes import Broker, Process, ending
+from processes import Broker, Process, ending, start_anew
 from world_files import made_world
 
 TIMES_A_ROUND_TRIP = 8.0
@@ -25,7 +25,7 @@ RATE = 10.0
 
 def flash(folder: Path, count: int, round_trip_us: float) -> dict[str, Row]:
     """Measure so many FLASH reports idle, and so many beside saturation."""
-    world = made_world(folder)
+    world = made_world(folder, begins=start_anew)
     bring_into_force(world)
     broker = world.start_broker()
     words = ("XAR/n1", FLASH_AGREEMENT, str(count), str(RATE))

@@ -16,7 +16,7 @@ from pathlib import Path
 from exchanging import HERE, PATIENCE_SECONDS
 from results import MIB, Row, not_measured
 
-from processes import Broker, ending
+from processes import Broker, ending, start_anew
 from world_files import HUB, World, made_world
 
 TARGET = 200.0
@@ -39,7 +39,7 @@ def idle_subscribers(folder: Path, subscribers: int) -> dict[str, Row]:
     if hard != resource.RLIM_INFINITY and hard < wanted:
         why = f"a process may have {hard} open files here, {wanted} are needed (ulimit -Hn)"
         return {"idle_subscribers": not_measured(MIB, why, TARGET)}
-    world = made_world(folder)
+    world = made_world(folder, begins=start_anew)
     with _descriptors(wanted), ending(world.start_broker(**_SETTINGS)) as (broker,):
         identities = _enrolled(world, nodes)
         without = _resident_mib(broker)

@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from processes import Process, ending, free_port, start
+from processes import Process, ending, free_port, start_anew
 
 _BOOT_SECONDS = 240.0
 _GET_FLAGS, _SET_FLAGS, _SYNCHRONOUS = 0x80086601, 0x40086602, 0x8  # ioctl_iflags(2)
@@ -76,7 +76,7 @@ def nats(folder: Path, program: str, *, fsync: bool) -> Iterator[Server]:
     setting = ", sync_interval: always" if by.startswith("sync_interval") else ""
     config = folder / "nats.conf"
     config.write_text(f'listen: "127.0.0.1:{port}"\njetstream {{ store_dir: "{store}"{setting} }}\n')
-    process = start([program, "-c", config], "nats-server", folder, _environment(folder))
+    process = start_anew([program, "-c", config], "nats-server", folder, _environment(folder))
     with ending(process):
         _listening(process, port)
         version = _output(program, "--version").removeprefix("nats-server: v")
@@ -121,10 +121,10 @@ def rabbitmq(folder: Path, program: str) -> Iterator[Server]:
     port = free_port()
     environ = _rabbitmq_environment(folder, port)
     with ExitStack() as stack:
-        epmd = start([mapper], "epmd", folder, environ)
+        epmd = start_anew([mapper], "epmd", folder, environ)
         stack.enter_context(ending(epmd))
         _listening(epmd, int(environ["ERL_EPMD_PORT"]))
-        process = start([program], "rabbitmq-server", folder, environ)
+        process = start_anew([program], "rabbitmq-server", folder, environ)
         stack.enter_context(ending(process))
         _listening(process, port)
         found = _RABBITMQ_VERSION.search(process.out.read_text(errors="replace"))

@@ -23,7 +23,7 @@ from queues import WINDOW
 from results import A_SECOND, TIMES_AS_FAST, Row, not_measured, ratio
 from running import Run
 
-from processes import ending, environment, start
+from processes import ending, environment, start_anew
 
 TIMES_NATS = 5.0
 WARM = 256
@@ -104,7 +104,7 @@ def _rounds(run: Run, kind: str, server: Server) -> list[_Round]:
     counts = [min(WARM, run.asked.peer_reports), *[run.asked.peer_reports] * run.asked.rounds]
     words = [kind, server.address, *map(str, counts)]
     sending, receiving = (
-        start([sys.executable, HERE / "peer_process.py", what, *words], what, run.folder, environ)
+        start_anew([sys.executable, HERE / "peer_process.py", what, *words], what, run.folder, environ)
         for what in ("send", "receive")
     )
     with ending(sending, receiving):

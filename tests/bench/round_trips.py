@@ -20,7 +20,7 @@ from percentiles import Latencies
 from results import MICROSECONDS, US_A_REPORT, Row
 
 from builders_identity import Held, nation
-from processes import Process, ending, environment, start
+from processes import Process, ending, environment, start_anew
 
 PAYLOAD = bytes(1024)
 SLOTS, REPORT_BYTES, HOPS = 256, 1_930, 2
@@ -65,7 +65,7 @@ def _echoing(folder: Path) -> Iterator[tuple[Process, Callable[[Measured[T]], T]
     """Start the other side; give it, and what runs a measurement with a channel to it."""
     server, client = certified(folder)
     words = [sys.executable, _HERE / "echo_process.py", folder]
-    echo = start(words, "echo", folder, environment(folder, folder / "none"))
+    echo = start_anew(words, "echo", folder, environment(folder, folder / "none"))
     with ending(echo):
         address = listening(echo, folder)
         yield echo, lambda measure: asyncio.run(connected(address, server, client, measure))

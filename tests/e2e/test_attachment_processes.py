@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from processes import ending
+from processes import ending, start_anew
 from world_files import WISHES, World, made_world
 
 LAUNCHER = Path(__file__).parents[1] / "broker_launcher.py"
@@ -114,6 +114,7 @@ def test_a_receiver_killed_in_a_download_goes_on_and_writes_one_file(world, tmp_
 
 
 def test_no_process_grows_with_the_size_of_an_attachment(world, tmp_path, capsys):
+    world.begins = start_anew
     broker = world.start_broker()
     receiving = world.receive("--follow")
     peaks: list[dict[str, int]] = []

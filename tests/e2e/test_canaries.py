@@ -18,7 +18,7 @@ import pytest
 from canary_search import forms, found_below, found_in, private_keys
 from comity.node.files import write_file
 from kill_brokers import numbered_directories
-from processes import COMITY, ending, limits_of, start
+from processes import COMITY, ending, limits_of, start, start_anew
 from required import require
 from world_files import World, made_world
 
@@ -43,7 +43,7 @@ class Sung:
 @pytest.fixture(scope="module")
 def sung(tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("sung")
-    world = made_world(tmp_path / "world")
+    world = made_world(tmp_path / "world", begins=start_anew)
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     passphrase = world.passphrase_file.read_bytes().strip()
@@ -113,7 +113,7 @@ def test_another_process_of_the_same_user_cannot_look_into_a_broker(tmp_path):
     if IS_ROOT:
         require("setpriv", available=shutil.which("setpriv") is not None, what_to_do="install util-linux")
     with _open_place() as place:
-        world = made_world(place / "world")
+        world = made_world(place / "world", begins=start_anew)
         if IS_ROOT:
             _give(place, NOBODY)
         broker = world.start_broker(*_AS_ANOTHER, COMITY, "broker", "run")
