@@ -22,6 +22,7 @@ from grpc_status import rpc_status
 from builders_audit_log import AGREEMENT, KEYS_ORIGIN, ORIGIN, Audit
 from builders_envelope import Stream
 from builders_identity import Held, Nation, nation
+from comity.envelope.record_list import encode_record_list
 from comity.errors import ComityError, VerificationError
 from comity.node.connection import Connection
 from comity.node.mirror import Mirror
@@ -95,8 +96,7 @@ class Served:
             part = message.parts.add(part=name, salt=entry.parts[name].salt, body=entry.parts[name].body)
             tree = self.records.get(index)
             if tree is not None and name == "shared":
-                for salt, record in zip(tree.salts, tree.records, strict=True):
-                    part.records.add(salt=salt, record=record)
+                part.records = encode_record_list(zip(tree.salts, tree.records, strict=True))
         return message
 
 

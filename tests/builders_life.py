@@ -25,6 +25,7 @@ from builders_identity import DAY, Held, Nation, nation
 from builders_three import ThreeNations
 from comity.envelope.core import LogSeen
 from comity.envelope.evidence import encode_batch_signature, sign_batch
+from comity.envelope.record_list import decode_record_list
 from comity.envelope.seal import SealInput
 from comity.identity.bodies import Attestation, key_set_of
 from comity.identity.cardfile import encode_card_file
@@ -34,7 +35,6 @@ from comity.suites import KemSecret, SigningSecret
 from comity.texts import agreement_digest, caveat_digest
 from comity.v1 import agreement_pb2, exchange_pb2
 from comity.verify.notes import policy_without_witnesses
-from comity_broker.entries import decode_records
 from comity_broker.server import RunningBroker
 from comity_broker.settings import Settings
 from comity_broker.standing import Standing
@@ -323,7 +323,7 @@ async def write_stored_log(folder: Path, broker: RunningBroker, shard: str) -> N
     parties = ["shared", *world_parties(broker, shard)]
     for body in await reader.bodies(shard, range(size), parties):
         put(where / f"body/{body.log_index}.{body.part}", body.salt + body.body)
-        for slot, (salt, record) in enumerate(decode_records(body.records)):
+        for slot, (salt, record) in enumerate(decode_record_list(body.records)):
             put(where / f"record/{body.log_index}.{body.part}/{slot}", salt + record)
 
 

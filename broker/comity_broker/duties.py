@@ -49,7 +49,7 @@ from comity_policy.state import State
 from comity_policy.texts import later_for_held
 
 # What a page says is held whole while it is read: with few entries that is little. Of a window its entries' kinds are known.
-_PAGE: Final = 4
+_PAGE: Final = 16
 _WINDOW: Final = 512
 _HELD_AGAIN_MS: Final = 3_600_000
 _KEEPINGS_A_LOOK: Final = 256

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from comity.envelope.limits import SALT
+from comity.envelope.record_list import encode_record_list
 from comity.suites import RandomBytes
 from comity.verify.trees import Frontier
 from comity_broker.auditlog.bodies import Event
@@ -50,7 +51,8 @@ def add_events(
         rows.entries.append(EntryRow(entry.log_index, entry.kind.value, entry.data, entry.leaf_hash))
         tree = (records or {}).get(entry.log_index - first)
         for name, part in entry.parts.items():
-            encoded = b"" if tree is None or name != "shared" else encode_records(tree)
+            pairs = () if tree is None or name != "shared" else zip(tree.salts, tree.records, strict=True)
+            encoded = encode_record_list(pairs)
             rows.bodies.append(BodyRow(entry.log_index, name, part.salt, part.body, encoded))
     rows.tiles.extend(TileRow(*tile) for tile in appended.tile_hashes)
     rows.head = replace(
@@ -59,22 +61,3 @@ def add_events(
         frontier=appended.frontier.hashes,
         root=appended.frontier.root,
     )
-
-
-def encode_records(tree: RecordTree) -> bytes:
-    """Give slot records as a body row keeps them: u32be length, then salt || record, for each."""
-    parts: list[bytes] = []
-    for salt, record in zip(tree.salts, tree.records, strict=True):
-        parts += ((len(salt) + len(record)).to_bytes(4, "big"), salt, record)
-    return b"".join(parts)
-
-
-def decode_records(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Give (salt, record) of every slot record of a body row."""
-    found: list[tuple[bytes, bytes]] = []
-    position = 0
-    while position < len(data):
-        start = position + 4
-        position = start + int.from_bytes(data[start - 4 : start], "big")
-        found.append((data[start : start + SALT], data[start + SALT : position]))
-    return found

@@ -6,7 +6,7 @@ A log names segments and slots; which reports these are, the store says. Bodies 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from comity.envelope.answering import answered, is_control, precedence_of
@@ -124,6 +124,7 @@ class LogFacts:
     reader: Reader
     agreement_id: str
     parties: Sequence[str]
+    _originators: dict[int, str] = field(default_factory=dict)
 
     async def read(self, kinds: Mapping[int, str]) -> list[Followed]:
         """Give what entries of `FOLLOWED` kinds say, by their indices, ascending; raises StorageError."""
@@ -161,20 +162,25 @@ class LogFacts:
 
     async def _bodies(self, kinds: Mapping[int, str]) -> dict[int, dict[str, dict[str, Any]]]:
         found: dict[int, dict[str, dict[str, Any]]] = {index: {} for index in kinds}
+        # Of most events both parties have the very same body.
+        read: dict[tuple[str, bool, bytes], dict[str, Any]] = {}
         for row in await self.reader.bodies(self.agreement_id, sorted(kinds), [SHARED, *self.parties]):
-            body = read_body(LogKind.AGREEMENT, kinds[row.log_index], row.part, row.body)
+            key = (kinds[row.log_index], row.part == SHARED, row.body)
+            body = read.get(key)
+            if body is None:
+                body = read[key] = read_body(LogKind.AGREEMENT, key[0], row.part, row.body)
             if body:
                 found[row.log_index][row.part] = body
         return found
 
     async def _segments(self, named: set[bytes], reports: Iterable[bytes] = ()) -> _Segments:
-        known = await self.reader.known(self.agreement_id, Reads(report_ids=sorted(reports)))
-        lanes = await self.reader.lanes(self.agreement_id) if named else []
-        return _Segments(
-            await self.reader.segments_named(self.agreement_id, sorted(named)) if named else {},
-            {lane.lane: lane.key.node.partition("/")[0] for lane in lanes},
-            known.reports,
-        )
+        ids = sorted(reports)
+        known = (await self.reader.known(self.agreement_id, Reads(report_ids=ids))).reports if ids else {}
+        rows = await self.reader.segments_named(self.agreement_id, sorted(named)) if named else {}
+        if any(row.lane not in self._originators for row in rows.values()):
+            lanes = await self.reader.lanes(self.agreement_id)
+            self._originators.update((lane.lane, lane.key.node.partition("/")[0]) for lane in lanes)
+        return _Segments(rows, self._originators, known)
 
     def _followed(
         self, log_index: int, kind: str, bodies: Mapping[str, dict[str, Any]], segments: _Segments

@@ -8,12 +8,18 @@ their UTF-16 code units; no white space; only the escapes RFC 8785 prescribes. `
 from __future__ import annotations
 
 import json
+import re
 from typing import Final
 
 from comity.errors import MalformedError
 
 _TYPE_ERROR = "canonical JSON holds objects, arrays, strings, booleans, null and integers only"
 INTEGER_LIMIT: Final = 2**53
+_ENCODER: Final = json.JSONEncoder(check_circular=False, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_SORTING: Final = json.JSONEncoder(
+    check_circular=False, ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True
+)
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{16}")
 
 Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
 
@@ -21,7 +27,7 @@ Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
 def dumps(value: object) -> bytes:
     """Encode `value`; raises MalformedError for floats, large integers, lone surrogates and foreign types."""
     try:
-        return json.dumps(_sorted(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return _ENCODER.encode(_sorted(value)).encode()
     except UnicodeEncodeError as error:
         raise MalformedError("canonical JSON: text holds a lone surrogate") from error
 
@@ -31,8 +37,11 @@ def loads(data: bytes, *, limit: int = 1 << 20) -> Json:
     if len(data) > limit:
         raise MalformedError(f"canonical JSON: {len(data)} bytes, at most {limit} allowed")
     try:
-        value: Json = json.loads(data, parse_float=_refuse_number, parse_constant=_refuse_number)
-        encoded = dumps(value)
+        value: Json = _DECODER.decode(data.decode())
+        # Names of ASCII sort alike by code point and by code unit, and no number of fewer digits is too large: nothing needs looking
+        # at one by one then.
+        plain = data.isascii() and _LONG_NUMBER.search(data) is None
+        encoded = _SORTING.encode(value).encode() if plain else dumps(value)
     except (ValueError, RecursionError) as error:
         raise MalformedError("canonical JSON: not JSON, nested too deep, or with floats") from error
     if encoded != data:
@@ -58,6 +67,9 @@ def is_hex(text: str) -> bool:
 
 def _refuse_number(text: str) -> Json:
     raise ValueError(text)
+
+
+_DECODER: Final = json.JSONDecoder(parse_float=_refuse_number, parse_constant=_refuse_number)
 
 
 def _sorted(value: object) -> object:

@@ -10,6 +10,7 @@ from builders_envelope import Stream
 from builders_hostile import AGREEMENT, Served, mirror_of, mirrored, refused
 from builders_identity import fails
 from comity.envelope.core import LogSeen
+from comity.envelope.record_list import decode_record_list, encode_record_list
 from comity.errors import AccessError, ErrorCode, MalformedError, NotFoundError, VerificationError
 from comity.node.alarms import AlarmKind
 from comity.node.logs import ForkError, Seen
@@ -353,7 +354,7 @@ def spoilt(change):
         (lambda entries: entries.pop(0), "others or none came"),
         (lambda entries: entries.__delitem__(slice(None)), "others or none came"),
         (
-            lambda entries: entries[0].parts[0].records.add(salt=bytes(32), record=b"x"),
+            lambda entries: setattr(entries[0].parts[0], "records", encode_record_list([(bytes(32), b"x")])),
             "has records that nothing names",
         ),
     ],
@@ -371,11 +372,14 @@ async def test_a_broker_cannot_leave_out_or_change_what_an_entry_commits_to(tmp_
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda records: records.pop(), "without its slot records"),
-        (lambda records: records.__delitem__(slice(None)), "without its slot records"),
-        (lambda records: setattr(records[0], "record", records[1].record), "not those it names"),
-        (lambda records: setattr(records[0], "salt", bytes(32)), "not those it names"),
-        (lambda records: setattr(records[0], "salt", b""), "without its slot records"),
+        (lambda records: encode_record_list(records[:-1]), "without its slot records"),
+        (lambda _: b"", "without its slot records"),
+        (lambda records: encode_record_list([(records[0][0], records[1][1]), *records[1:]]), "not those it names"),
+        (lambda records: encode_record_list([(bytes(32), records[0][1]), *records[1:]]), "not those it names"),
+        (lambda records: encode_record_list([(b"", bytes(31)), *records[1:]]), "one is cut short"),
+        (lambda records: encode_record_list(records)[:-1], "one is cut short"),
+        (lambda records: encode_record_list(records) + b"\x00\x00", "one is cut short"),
+        (lambda records: encode_record_list(records)[:-1] + b"\xff", "not those it names"),
     ],
 )
 async def test_a_broker_cannot_leave_out_or_change_the_record_of_a_report(tmp_path, change, says):
@@ -383,7 +387,7 @@ async def test_a_broker_cannot_leave_out_or_change_the_record_of_a_report(tmp_pa
         for entry in reply.entries if method == "GetEntries" else ():
             for part in entry.parts:
                 if part.records:
-                    change(part.records)
+                    part.records = change(decode_record_list(part.records))
         return reply
 
     async with mirrored(good_audit(), tmp_path) as (broker, _, refresh):

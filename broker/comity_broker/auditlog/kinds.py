@@ -321,6 +321,7 @@ _ROWS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     },
 }
 
+_KINDS: Final = frozenset(EventKind)
 TABLE: Final[Mapping[LogKind, Mapping[EventKind, tuple[frozenset[str], frozenset[str]]]]] = {
     LogKind(log): {
         EventKind(kind): (frozenset(shared.split()), frozenset(own.split())) for kind, (shared, own) in rows.items()
@@ -344,7 +345,7 @@ def read_body(log: LogKind, kind: str, part: str, body: bytes) -> dict[str, Json
     Raises MalformedError for a kind or key that the table does not declare, for a value of another shape, for bytes that are
     not canonical, and for more than 1 MiB.
     """
-    keys = TABLE[log].get(EventKind(kind)) if kind in set(EventKind) else None
+    keys = TABLE[log].get(EventKind(kind)) if kind in _KINDS else None
     if keys is None:
         raise MalformedError(f"{kind!r} is no event of the {log.value} log")
     if not body:

@@ -21,7 +21,6 @@ from comity_broker.auditlog.bodies import Caller as LogCaller
 from comity_broker.auditlog.bodies import Event
 from comity_broker.auditlog.events import fork_seen
 from comity_broker.clock import BrokerClock
-from comity_broker.entries import decode_records
 from comity_broker.evidence import EvidenceView
 from comity_broker.finishing import Finishing
 from comity_broker.ledger import Ledger
@@ -267,12 +266,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
 
 def part_of(body: BodyRow) -> audit_pb2.LogPart:
     """Give a part of an entry as it travels."""
-    return audit_pb2.LogPart(
-        part=body.part,
-        salt=body.salt,
-        body=body.body,
-        records=[audit_pb2.LogRecord(salt=salt, record=record) for salt, record in decode_records(body.records)],
-    )
+    return audit_pb2.LogPart(part=body.part, salt=body.salt, body=body.body, records=body.records)
 
 
 def _fork_shown(by: LogCaller, note: bytes, seen: LogSeen) -> Callable[[int, LogSeen], Event]:

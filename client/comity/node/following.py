@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from comity.errors import ErrorCode, NotFoundError, VerificationError
+from comity.envelope.record_list import decode_record_list
+from comity.errors import ErrorCode, MalformedError, NotFoundError, VerificationError
 from comity.node.connection import Connection
 from comity.node.continuing import ContinuedEntry, Continuing, Vouch
 from comity.node.entries import MirroredEntry, Part, check_entry
@@ -125,7 +126,11 @@ def checked_entry(log: Followed, origin: str, entry: audit_pb2.LogEntry) -> Mirr
     for part in entry.parts:
         if part.part in parts:
             raise VerificationError(f"entry {entry.log_index} of {origin}: came with one part twice")
-        parts[part.part] = Part(part.salt, part.body, tuple((one.salt, one.record) for one in part.records))
+        try:
+            records = decode_record_list(part.records)
+        except MalformedError as error:
+            raise VerificationError(f"entry {entry.log_index} of {origin}: {error.message}") from error
+        parts[part.part] = Part(part.salt, part.body, records)
     return check_entry(origin, entry.log_index, entry.entry, parts, parties=log.parties, own=log.own)
 
 

@@ -7,12 +7,11 @@ incarnation, what it lost of the old one, and the tiles of its tree, are moved u
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, cast
 
-from comity.envelope.limits import SALT
+from comity.envelope.record_list import decode_record_list, encode_record_list
 from comity.node.alarms import Alarm, AlarmKind
 from comity.node.database import insert_rows, open_database, rows_of, storing
 from comity.node.entries import MirroredEntry, Part
@@ -41,7 +40,6 @@ _LEFT: Final = """
 CREATE TABLE IF NOT EXISTS left_log (name TEXT, number INTEGER, origin TEXT NOT NULL, vkeys TEXT NOT NULL, first INTEGER NOT NULL,
   kept INTEGER NOT NULL, verified INTEGER NOT NULL, note BLOB NOT NULL, PRIMARY KEY (name, number)) WITHOUT ROWID;
 """
-_U32: Final = struct.Struct(">I")
 
 
 class MirrorStore:
@@ -145,7 +143,7 @@ class MirrorStore:
     ) -> None:
         """Add a run of entries."""
         parts = [
-            (name, entry.log_index, part, one.salt, one.body, _encode_records(one.records))
+            (name, entry.log_index, part, one.salt, one.body, encode_record_list(one.records))
             for entry in entries
             for part, one in entry.parts.items()
         ]
@@ -214,7 +212,7 @@ class MirrorStore:
         rows = rows_of(
             self._db, "SELECT part, salt, body, records FROM part WHERE name = ? AND log_index = ?", (name, log_index)
         )
-        return {part: Part(salt, body, _decode_records(records)) for part, salt, body, records in rows}
+        return {part: Part(salt, body, decode_record_list(records)) for part, salt, body, records in rows}
 
     # --- texts, alarms, evidence ------------------------------------------------------------------------------------
 
@@ -268,17 +266,3 @@ class MirrorStore:
         with storing(self._path):
             rows = rows_of(self._db, "SELECT at, name, what, own, shown FROM evidence ORDER BY id")
         return tuple((at, name, what, own, shown) for at, name, what, own, shown in rows)
-
-
-def _encode_records(records: Sequence[tuple[bytes, bytes]]) -> bytes:
-    return b"".join(_U32.pack(len(salt) + len(record)) + salt + record for salt, record in records)
-
-
-def _decode_records(data: bytes) -> tuple[tuple[bytes, bytes], ...]:
-    found: list[tuple[bytes, bytes]] = []
-    position = 0
-    while position < len(data):
-        start = position + _U32.size
-        position = start + _U32.unpack_from(data, position)[0]
-        found.append((data[start : start + SALT], data[start + SALT : position]))
-    return tuple(found)

@@ -230,17 +230,17 @@ class LogPart(_message.Message):
     """32 bytes."""
     body: _builtins.bytes
     """Canonical JSON."""
-    @_builtins.property
-    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogRecord]:
-        """One a slot of a segment, in order."""
-
+    records: _builtins.bytes
+    """The records of a segment's tree, one a slot, in order: for each its length with its salt (u32, big-endian), the salt (32 bytes), the
+    record. They are many and stored so: as messages of their own they would be taken apart and put together again each time.
+    """
     def __init__(
         self,
         *,
         part: _builtins.str = ...,
         salt: _builtins.bytes = ...,
         body: _builtins.bytes = ...,
-        records: _abc.Iterable[Global___LogRecord] | None = ...,
+        records: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -249,32 +249,6 @@ class LogPart(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LogPart: _TypeAlias = LogPart  # noqa: Y015
-
-@_typing.final
-class LogRecord(_message.Message):
-    """LogRecord is one record of a segment's tree."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SALT_FIELD_NUMBER: _builtins.int
-    RECORD_FIELD_NUMBER: _builtins.int
-    salt: _builtins.bytes
-    """32 bytes."""
-    record: _builtins.bytes
-    """The record."""
-    def __init__(
-        self,
-        *,
-        salt: _builtins.bytes = ...,
-        record: _builtins.bytes = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["record", b"record", "salt", b"salt"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___LogRecord: _TypeAlias = LogRecord  # noqa: Y015
 
 @_typing.final
 class GetInclusionProofRequest(_message.Message):
