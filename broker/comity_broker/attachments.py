@@ -5,7 +5,7 @@ Rules in order:
 2. Before the first byte its row is OPEN, and with it the upload counts: uploads open and bytes announced by a node, bytes of all
    uploads here, and the room on the disk, as ROUTINE traffic, with everything that others still announce.
 3. The newest stream of an upload has it; an older one ends with SUPERSEDED. It goes on where the file ends.
-4. Bytes are told as durable after a sync. All of it there with its digest: synced, renamed, directory synced, then the row is READY.
+4. Bytes are told as durable after a sync, which runs while others are taken. All of it there with its digest: synced, renamed, directory synced, then the row is READY.
    Another digest drops the file, and the upload begins anew.
 5. In memory there is no more than what is on its way to the file, two blocks a stream.
 """
@@ -29,8 +29,8 @@ from comity_broker.storage.protocol import Head, Known, Reader, Reads, Rows, Uni
 from comity_broker.tracing import Submitting
 
 BLOCK_BYTES: Final = 1 << 20
-SYNC_BYTES: Final = 32 << 20
-PIECE_BYTES: Final = 128 << 10
+SYNC_BYTES: Final = 16 << 20
+PIECE_BYTES: Final = 512 << 10
 # A block of tiny pieces is a block too: each of them takes more memory than its bytes.
 _BLOCK_PIECES: Final = 64
 _FULL_RETRY_SECONDS: Final = 30.0
@@ -202,9 +202,10 @@ class Upload:
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._working: asyncio.Future[None] | None = None
+        self._syncing: asyncio.Future[int] | None = None
         self._begun = self._superseded = self._closing = False
         self._closed = asyncio.Event()
-        self._unsynced = 0
+        self._sync_from = 0
         self.key = key
         self.length = length
         self.offset = length if is_ready else 0
@@ -222,7 +223,7 @@ class Upload:
         blob = self._partial()
         if blob.length > self.length:
             await self._work(blob.restart)
-        self.offset = blob.length
+        self.offset = self._sync_from = blob.length
         self._begun = True
         self._require_own()
 
@@ -241,19 +242,12 @@ class Upload:
         self.offset += len(piece)
         if self._waiting_bytes >= BLOCK_BYTES or len(self._waiting) >= _BLOCK_PIECES:
             await self._write()
-        if self._unsynced < SYNC_BYTES:
-            return None
-        await self._of.require_disk()
-        return await self.flush()
-
-    async def flush(self) -> int:
-        """Have everything taken on disk; give how many bytes that is."""
-        await self._write()
-        await self._idle()
-        offset = self.offset
-        await self._work(self._partial().sync)
-        self._unsynced = 0
-        return offset
+        durable = await self._synced() if self._syncing is not None and self._syncing.done() else None
+        if self._syncing is None and self._partial().length - self._sync_from >= SYNC_BYTES:
+            await self._of.require_disk()
+            self._sync_from = self._partial().length
+            self._syncing = asyncio.ensure_future(asyncio.to_thread(_sync, self._partial()))
+        return durable
 
     async def finish(self) -> None:
         """Make it READY; raises ConflictError UPLOAD_MISMATCH where it has not its digest, after which it begins anew."""
@@ -261,8 +255,9 @@ class Upload:
             return
         await self._write()
         await self._idle()
+        await self._synced()
         blob = self._partial()
-        if blob.length != self.length or blob.digest != self.key[2]:
+        if blob.length != self.length or await asyncio.to_thread(lambda: blob.digest) != self.key[2]:
             await self._work(blob.restart)
             raise _mismatch("what was uploaded has not the digest that was announced")
         await self._work(blob.finish)
@@ -297,13 +292,13 @@ class Upload:
             blob, self._blob = self._blob, None
             if blob is not None:
                 await asyncio.to_thread(blob.close)
+            await asyncio.gather(*filter(None, [self._syncing]), return_exceptions=True)
 
     async def _write(self) -> None:
         """Hand what waits to the file, once it has taken what was handed before."""
         await self._idle()
         if self._waiting:
             pieces, self._waiting = self._waiting, []
-            self._unsynced += self._waiting_bytes
             self._waiting_bytes = 0
             self._working = asyncio.ensure_future(asyncio.to_thread(self._partial().append, pieces))
 
@@ -319,6 +314,14 @@ class Upload:
             if self._working is working:
                 self._working = None
 
+    async def _synced(self) -> int | None:
+        """Wait for the sync that runs, if any; give how many bytes are durable with it."""
+        if self._syncing is None:
+            return None
+        durable = await asyncio.shield(self._syncing)
+        self._syncing = None
+        return durable
+
     def _partial(self) -> PartialBlob:
         self._require_own()
         if self._blob is None:
@@ -328,6 +331,13 @@ class Upload:
     def _require_own(self) -> None:
         if self._superseded:
             raise ConflictError("a newer stream brings this upload", code=ErrorCode.SUPERSEDED)
+
+
+def _sync(blob: PartialBlob) -> int:
+    """Have on disk what the file has; give how many bytes that is."""
+    there = blob.length
+    blob.sync()
+    return there
 
 
 def _mismatch(message: str) -> ConflictError:

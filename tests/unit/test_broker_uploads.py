@@ -1,5 +1,6 @@
 """Uploads at a real broker: taken in pieces, from where they were cut, whole or not at all, and within their limits."""
 
+import threading
 from dataclasses import replace
 
 import msgspec
@@ -8,10 +9,12 @@ import pytest
 from builders_attachments import ciphertext, cut_upload, no_streams, opening, rows
 from builders_sdk import AGREEMENT, sharing, until
 from comity.errors import AccessError, ComityError, ErrorCode, MalformedError, StorageError
-from comity.node.uploading import upload
+from comity.node.uploading import PIECE_BYTES, upload
 from comity.v1 import attachments_pb2
+from comity_broker import attachments
 from comity_broker.attachment_check import check_attachments
-from comity_broker.storage.blobs import blob_name
+from comity_broker.storage.blob_directory import BlobDirectory
+from comity_broker.storage.blobs import BlobPoint, blob_name
 from comity_broker.storage.protocol import UploadState, Usage
 from comity_broker.sweeping import ABANDONED_MS
 from comity_policy.steps import StepKind
@@ -106,7 +109,7 @@ async def test_other_bytes_than_were_announced_begin_anew(tmp_path):
         lambda what: [attachments_pb2.UploadRequest()],
         lambda what: [opening(what), opening(what)],
         lambda what: [opening(what), attachments_pb2.UploadRequest(piece=b"")],
-        lambda what: [opening(what), attachments_pb2.UploadRequest(piece=bytes((128 << 10) + 1))],
+        lambda what: [opening(what), attachments_pb2.UploadRequest(piece=bytes(PIECE_BYTES + 1))],
         lambda what: [opening(replace(what, digest=what.digest[:-1]))],
         lambda what: [opening(replace(what, length=0))],
         lambda what: [opening(replace(what, length=(64 << 30) + 1))],
@@ -283,3 +286,64 @@ async def test_a_file_of_ciphertext_that_is_gone_or_shorter_is_said_so(tmp_path)
         assert await code_of(brought(world, what)) is ErrorCode.FILE_UNKNOWN
         what.path.unlink()
         assert await code_of(brought(world, what)) is ErrorCode.FILE_UNKNOWN
+
+
+async def pieces_to(call, what, count):
+    content = what.path.read_bytes()
+    await call.write(opening(what))
+    assert (await call.read()).opened.offset == 0
+    for number in range(count):
+        piece = content[number * PIECE_BYTES : (number + 1) * PIECE_BYTES]
+        await call.write(attachments_pb2.UploadRequest(piece=piece))
+
+
+async def test_bytes_are_taken_while_others_are_flushed_and_told_as_durable_after_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(attachments, "SYNC_BYTES", 2 * PIECE_BYTES)
+    go_on, synced = threading.Event(), []
+
+    def reach(point):
+        if point is BlobPoint.BEFORE_SYNC:
+            assert go_on.wait(60)
+            (partial,) = (tmp_path / "blobs" / "attachments").iterdir()
+            synced.append(partial.stat().st_size)
+
+    blobs = BlobDirectory(tmp_path / "blobs", reach=reach)
+    async with sharing(tmp_path, blobs=lambda _: blobs) as world:
+        what = ciphertext(tmp_path, 9 * PIECE_BYTES)
+        async with world.world.connection(world.nodes["XAR"]) as connection:
+            call = connection.attachments.Upload()
+            await pieces_to(call, what, 8)
+            (upload_,) = world.world.broker.attaching.uploads._streams.values()
+            await until(lambda: upload_.offset == 8 * PIECE_BYTES)
+            assert synced == []
+            go_on.set()
+            last = what.path.read_bytes()[8 * PIECE_BYTES :]
+            # Tiny pieces, until the broker looks at the flush again.
+            await call.write(attachments_pb2.UploadRequest(piece=last[:1]))
+            await until(lambda: upload_._syncing is None or upload_._syncing.done())
+            for at in range(1, 101):
+                await call.write(attachments_pb2.UploadRequest(piece=last[at : at + 1]))
+            first = await call.read()
+            assert first.WhichOneof("frame") == "progress"
+            assert 2 * PIECE_BYTES <= first.progress.offset <= synced[0]
+            await call.write(attachments_pb2.UploadRequest(piece=last[101:]))
+            while (response := await call.read()).WhichOneof("frame") == "progress":
+                assert response.progress.offset <= max(synced)
+            assert response.WhichOneof("frame") == "ready"
+
+
+async def test_an_upload_ends_with_the_flush_that_failed_and_goes_on_when_the_disk_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(attachments, "SYNC_BYTES", 2 * PIECE_BYTES)
+    failing = [StorageError("the disk is full", code=ErrorCode.STORAGE_FULL)]
+
+    def reach(point):
+        if point is BlobPoint.BEFORE_SYNC and failing:
+            raise failing.pop()
+
+    async with sharing(tmp_path, blobs=lambda data: BlobDirectory(data, reach=reach)) as world:
+        what = ciphertext(tmp_path, 9 * PIECE_BYTES)
+        assert await code_of(brought(world, what)) is ErrorCode.STORAGE_FULL
+        await no_streams(world)
+        (first, *_, last) = await brought(world, what)
+        assert 0 <= first < what.length == last
+        assert [row.state for row in await rows(world)] == [UploadState.READY]

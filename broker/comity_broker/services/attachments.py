@@ -11,6 +11,7 @@ import grpc
 
 from comity.envelope import limits
 from comity.errors import ErrorCode, MalformedError, NotFoundError, StorageError, UnreachableError
+from comity.node.read_ahead import ReadAhead
 from comity.v1 import attachments_pb2, attachments_pb2_grpc
 from comity_broker.access import Caller, caller
 from comity_broker.attachments import BLOCK_BYTES, PIECE_BYTES, Attachments, Upload
@@ -87,6 +88,7 @@ class AttachmentService(attachments_pb2_grpc.AttachmentServiceServicer):
         if offset > permitted.length:
             raise NotFoundError("the portion ends before that offset", code=ErrorCode.RANGE_INVALID)
         blob = await asyncio.to_thread(self.uploads.blobs.open, permitted.name, offset)
+        ahead = ReadAhead(lambda: blob.read(PIECE_BYTES, BLOCK_BYTES // PIECE_BYTES))
         try:
             yield attachments_pb2.DownloadResponse(opened=attachments_pb2.DownloadOpened(length=permitted.length))
             decided = offset
@@ -95,13 +97,13 @@ class AttachmentService(attachments_pb2_grpc.AttachmentServiceServicer):
                 if offset - decided >= AGAIN_BYTES:
                     await self._permitted(who, request)
                     decided = offset
-                pieces = await asyncio.to_thread(blob.read, PIECE_BYTES, BLOCK_BYTES // PIECE_BYTES)
-                if not pieces:
+                if not (pieces := await ahead.block()):
                     raise StorageError("a ciphertext ends before its length", what_to_do="comity broker check")
                 for piece in pieces:
                     offset += len(piece)
                     yield attachments_pb2.DownloadResponse(piece=piece)
         finally:
+            await ahead.end()
             await asyncio.to_thread(blob.close)
 
     async def _permitted(self, who: Caller, request: attachments_pb2.DownloadRequest) -> Permitted:

@@ -6,14 +6,15 @@ either nothing or all of it. Files are 0600, the directory 0700; links are not f
 
 from __future__ import annotations
 
-import hashlib
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from comity.errors import StorageError
+from comity.hashing import RunningDigest
 from comity.node.files import private_directory, storage_error, sync_directory, write_pieces
 from comity_broker.storage.blobs import BlobPoint, Reach, no_fault
 
@@ -62,8 +63,10 @@ class BlobFile:
         self._whole = directory / name
         self._partial = directory / f"{name}{_PARTIAL}"
         self._reach = reach
-        self._hash = hashlib.sha384()
+        self._hash = RunningDigest()
         self._length = 0
+        # A descriptor is not closed under a flush: its number may be another file's by then.
+        self._flushing = threading.Lock()
         self._is_whole = self._whole.exists()
         path = self._whole if self._is_whole else self._partial
         flags = os.O_RDONLY if self._is_whole else os.O_RDWR | os.O_CREAT | os.O_APPEND
@@ -84,21 +87,20 @@ class BlobFile:
     @property
     def digest(self) -> bytes:
         """Give the SHA-384 of what is there."""
-        return self._hash.digest()
+        return self._hash.value
 
     def append(self, pieces: Sequence[bytes]) -> None:
         """Add bytes, piece after piece."""
         with _storing(self._partial):
             write_pieces(self._descriptor, pieces)
-        for piece in pieces:
-            self._hash.update(piece)
-            self._length += len(piece)
+        self._hash.update(pieces)
+        self._length += sum(map(len, pieces))
         self._reach(BlobPoint.APPENDED)
 
     def sync(self) -> None:
         """Return when everything appended is on disk."""
         self._reach(BlobPoint.BEFORE_SYNC)
-        with _storing(self._partial):
+        with _storing(self._partial), self._flushing:
             os.fsync(self._descriptor)
 
     def restart(self) -> None:
@@ -111,7 +113,7 @@ class BlobFile:
         with _storing(self._partial):
             os.ftruncate(self._descriptor, 0)
             os.fsync(self._descriptor)
-        self._hash, self._length = hashlib.sha384(), 0
+        self._hash, self._length = RunningDigest(), 0
 
     def finish(self) -> None:
         """Sync it, give it its name, and sync the directory."""
@@ -129,13 +131,14 @@ class BlobFile:
 
     def close(self) -> None:
         """Let go of it."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        with self._flushing:
+            descriptor, self._descriptor = self._descriptor, -1
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def _hash_what_is_there(self) -> None:
         while data := os.pread(self._descriptor, _READ_BYTES, self._length):
-            self._hash.update(data)
+            self._hash.update((data,))
             self._length += len(data)
 
 

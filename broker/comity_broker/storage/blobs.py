@@ -8,7 +8,8 @@ Rules in order:
    is there, whichever process wrote it.
 4. A blob without a row is reported (`names`), never removed: only rows delete.
 
-Everything here blocks, and is called from worker threads; one thread at a time has a partial or an open blob.
+Everything here blocks, and is called from worker threads; one thread at a time has a partial or an open blob, but for `sync`, which may
+run beside `append`: it covers what was appended before it began.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class PartialBlob(Protocol):
         """Add bytes, piece after piece; raises StorageError."""
 
     def sync(self) -> None:
-        """Return when everything appended is on disk; raises StorageError."""
+        """Return when everything is on disk that was appended before the call; raises StorageError."""
 
     def restart(self) -> None:
         """Drop what is there; raises StorageError for a blob that is whole."""

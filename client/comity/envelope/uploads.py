@@ -5,16 +5,15 @@ The core must be final before: ciphertext is bound to it. Content keys are drawn
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from comity.canonical import Json
 from comity.envelope import chunked, limits, padding
 from comity.envelope.core import core_hash
 from comity.envelope.seal import UploadedPortion
 from comity.errors import UsageError
+from comity.hashing import RunningDigest
 from comity.suites import RandomBytes
 
 
@@ -45,19 +44,15 @@ class UploadSealer:
     def encrypt(self, content: Iterable[bytes]) -> Iterator[bytes]:
         """Give the ciphertext in pieces; raises UsageError when the content is not `length` bytes long.
 
-        A piece is hashed in another thread while it is stored and the next one is encrypted: hashing takes the longest.
+        A piece is hashed while it is stored and the next one is encrypted.
         """
-        digest = hashlib.sha384()
+        digest = RunningDigest()
         size = 0
-        with ThreadPoolExecutor(1, "comity-hash") as hasher:
-            hashing: Future[None] | None = None
-            for piece in chunked.seal_stream(self._content_key, self._context, self._plaintext(content)):
-                if hashing is not None:
-                    hashing.result()
-                hashing = hasher.submit(digest.update, piece)
-                size += len(piece)
-                yield piece
-        self._portion = UploadedPortion(self._content_key, digest.digest(), size)
+        for piece in chunked.seal_stream(self._content_key, self._context, self._plaintext(content)):
+            digest.update((piece,))
+            size += len(piece)
+            yield piece
+        self._portion = UploadedPortion(self._content_key, digest.value, size)
 
     @property
     def portion(self) -> UploadedPortion:

@@ -23,7 +23,8 @@ from typing import Final
 from comity.envelope import limits
 from comity.errors import ErrorCode, StorageError
 from comity.node.database import open_database, rows_of, storing
-from comity.node.files import private_directory, storage_error, sync_directory
+from comity.node.files import private_directory, storage_error, sync_directory, write_pieces
+from comity.node.flushing import Flushing
 from comity.node.outbox import Lane
 from comity.suites import RandomBytes
 
@@ -116,11 +117,13 @@ class AttachedFiles:
         """
         path = self._folder / name
         try:
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb", 0) as file:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb", 0), Flushing(descriptor) as flushing:
                 for piece in ciphertext:
                     go_on()
-                    _write_all(file.fileno(), piece)
-                os.fsync(file.fileno())
+                    write_pieces(descriptor, (piece,))
+                    flushing.wrote(len(piece))
+                flushing.finish()
             sync_directory(self._folder)
         except OSError as error:
             raise storage_error(path, error) from error
@@ -185,9 +188,3 @@ class AttachedFiles:
             with self._db:
                 for name in names:
                     rows_of(self._db, "DELETE FROM file WHERE name = ?", (name,))
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]

@@ -8,7 +8,6 @@ Rules in order:
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
+from comity.hashing import RunningDigest
 from comity.node.files import private_directory, storage_error, write_pieces
 
 BLOCK_BYTES: Final = 1 << 20
@@ -28,7 +28,7 @@ class Spool:
     def __init__(self, folder: Path, digest: bytes, expires_at: int) -> None:
         private_directory(folder)
         self.path = folder / f"{expires_at}-{digest.hex()}"
-        self._hash = hashlib.sha384()
+        self._hash = RunningDigest()
         self.length = 0
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -36,7 +36,7 @@ class Spool:
         except OSError as error:
             raise storage_error(self.path, error) from error
         for block in self.blocks():
-            self._hash.update(block)
+            self._hash.update((block,))
             self.length += len(block)
 
     def __enter__(self) -> Self:
@@ -48,7 +48,7 @@ class Spool:
     @property
     def digest(self) -> bytes:
         """Give the SHA-384 of what is there."""
-        return self._hash.digest()
+        return self._hash.value
 
     def append(self, pieces: Sequence[bytes]) -> None:
         """Add bytes, piece after piece; raises StorageError."""
@@ -56,9 +56,8 @@ class Spool:
             write_pieces(self._descriptor, pieces)
         except OSError as error:
             raise storage_error(self.path, error) from error
-        for piece in pieces:
-            self._hash.update(piece)
-            self.length += len(piece)
+        self._hash.update(pieces)
+        self.length += sum(map(len, pieces))
 
     def restart(self) -> None:
         """Drop what is there; raises StorageError."""
@@ -66,7 +65,7 @@ class Spool:
             os.ftruncate(self._descriptor, 0)
         except OSError as error:
             raise storage_error(self.path, error) from error
-        self._hash, self.length = hashlib.sha384(), 0
+        self._hash, self.length = RunningDigest(), 0
 
     def blocks(self) -> Iterator[bytes]:
         """Give what is there, block by block; raises StorageError."""

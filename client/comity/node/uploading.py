@@ -1,8 +1,8 @@
 """One upload over one stream: from where the broker has it to the broker's word that it is whole (design 04, "Attachments").
 
 Rules in order:
-1. The broker says how much it has; what follows is read from the file of ciphertext, in blocks, and sent in pieces.
-2. Constant memory: one block, and what the transport lets go of.
+1. The broker says how much it has; what follows is read from the file of ciphertext, a block ahead, and sent in pieces.
+2. Constant memory: two blocks, and what the transport lets go of.
 3. It is done when the broker says READY. Whatever else ends the stream raises, and whoever asked comes again.
 """
 
@@ -19,9 +19,10 @@ from typing import Final
 from comity.errors import ErrorCode, MalformedError, NotFoundError, UnreachableError
 from comity.node.connection import Connection
 from comity.node.duplex import Duplex
+from comity.node.read_ahead import ReadAhead
 from comity.v1 import attachments_pb2
 
-PIECE_BYTES: Final = 128 << 10
+PIECE_BYTES: Final = 512 << 10
 BLOCK_BYTES: Final = 1 << 20
 
 
@@ -38,8 +39,8 @@ class Ciphertext:
 async def upload(connection: Connection, what: Ciphertext, told: Callable[[int], None]) -> None:
     """Bring a ciphertext to the broker; `told` hears how many bytes are there. Raises ComityError where it did not get there."""
     source = await asyncio.to_thread(_Source, what)
+    sending = _Sending(what, source)
     try:
-        sending = _Sending(what, source)
         stream: Duplex[attachments_pb2.UploadRequest, attachments_pb2.UploadResponse] = Duplex(
             connection, connection.attachments.Upload(), sending.next_frame
         )
@@ -58,6 +59,7 @@ async def upload(connection: Connection, what: Ciphertext, told: Callable[[int],
                         pass  # a frame of a later version
         raise UnreachableError("the broker ended an upload before it was whole")
     finally:
+        await sending.end()
         await asyncio.to_thread(source.close)
 
 
@@ -67,6 +69,7 @@ class _Sending:
     def __init__(self, what: Ciphertext, source: _Source) -> None:
         self._what = what
         self._source = source
+        self._ahead = ReadAhead(source.read)
         self._opened = False
         self._began = asyncio.Event()
         self._pieces: deque[bytes] = deque()
@@ -76,7 +79,7 @@ class _Sending:
         """Begin with the bytes at that offset; raises MalformedError for one beyond the end."""
         if offset > self._what.length:
             raise MalformedError("the broker has more of an upload than there is")
-        self.offset = offset
+        self.offset = self._source.offset = offset
         self._began.set()
 
     async def next_frame(self) -> attachments_pb2.UploadRequest | None:
@@ -91,36 +94,41 @@ class _Sending:
         if self.offset >= self._what.length:
             return None
         if not self._pieces:
-            self._pieces.extend(await asyncio.to_thread(self._source.read, self.offset))
+            self._pieces.extend(await self._ahead.block())
         piece = self._pieces.popleft()
         self.offset += len(piece)
         return attachments_pb2.UploadRequest(piece=piece)
 
+    async def end(self) -> None:
+        """Return when nothing is read any more."""
+        await self._ahead.end()
+
 
 class _Source:
-    """The file of ciphertext; raises NotFoundError where it is not what it was."""
+    """The file of ciphertext, read from `offset` on; raises NotFoundError where it is not what it was."""
 
     def __init__(self, what: Ciphertext) -> None:
         self._what = what
+        self.offset = 0
         try:
             self._descriptor = os.open(what.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as error:
             raise _gone(what, str(error.strerror)) from error
 
-    def read(self, offset: int) -> list[bytes]:
-        """Give the block at an offset, in pieces."""
-        end = min(offset + BLOCK_BYTES, self._what.length)
+    def read(self) -> list[bytes]:
+        """Give the next block, in pieces."""
+        end = min(self.offset + BLOCK_BYTES, self._what.length)
         pieces: list[bytes] = []
-        while offset < end:
-            size = min(PIECE_BYTES, end - offset)
+        while self.offset < end:
+            size = min(PIECE_BYTES, end - self.offset)
             try:
-                piece = os.pread(self._descriptor, size, offset)
+                piece = os.pread(self._descriptor, size, self.offset)
             except OSError as error:
                 raise _gone(self._what, str(error.strerror)) from error
             if len(piece) != size:
                 raise _gone(self._what, "it is shorter than it was")
             pieces.append(piece)
-            offset += size
+            self.offset += size
         return pieces
 
     def close(self) -> None:
