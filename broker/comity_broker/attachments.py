@@ -28,9 +28,9 @@ from comity_broker.storage.blobs import BlobStore, PartialBlob, blob_name
 from comity_broker.storage.protocol import Head, Known, Reader, Reads, Rows, Unit, UploadRow, UploadState
 from comity_broker.tracing import Submitting
 
-BLOCK_BYTES: Final = 1 << 20
+BLOCK_BYTES: Final = 512 << 10
 SYNC_BYTES: Final = 16 << 20
-PIECE_BYTES: Final = 512 << 10
+PIECE_BYTES: Final = 256 << 10
 # A block of tiny pieces is a block too: each of them takes more memory than its bytes.
 _BLOCK_PIECES: Final = 64
 _FULL_RETRY_SECONDS: Final = 30.0

@@ -27,7 +27,6 @@ class Stage(StrEnum):
     SEALING = "sealing"
     UPLOADING = "uploading"
     DOWNLOADING = "downloading"
-    OPENING = "opening"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,15 @@ class SavedAttachment:
     new: bool
 
 
-# A path, or what gives it once it is known what the attachment is.
-Where = Path | Callable[[Portion], Path]
+@dataclass(frozen=True, slots=True)
+class Into:
+    """A file in `folder`, whose name is given by the attachment's portion once all of that is checked."""
+
+    folder: Path
+    name: Callable[[Portion], str]
+
+
+Where = Path | Into
 Save = Callable[[Where, Tell], Awaitable[SavedAttachment]]
 
 
@@ -73,8 +79,9 @@ class Attachment:
     async def save(self, path: Where, *, progress: Tell = untold) -> SavedAttachment:
         """Fetch it, check it whole, and write it at `path`, durably; a cut download goes on where it ended.
 
-        `path` may be a function of the portion, whose file name and media type are known only then. Raises ConflictError
-        FILE_EXISTS for a file with another content, RefusedError where the agreement does not permit it now, RejectedError for a
+        Until then its content lies in a hidden file of the same folder. With `Into` the file is called by what the portion says,
+        which is known only then: file name and media type are the sender's words. Raises ConflictError FILE_EXISTS for a file
+        with another content and LOCKED where another process saves it, UsageError for a name that is none, RefusedError where the agreement does not permit it now, RejectedError for a
         ciphertext that is not what was signed, StorageError, and UnreachableError while the broker cannot be reached.
         """
         return await self._save(path, progress)

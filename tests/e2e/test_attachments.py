@@ -13,7 +13,7 @@ import pytest
 import comity
 from builders_attachments import no_streams, rows
 from builders_sdk import AGREEMENT, report, sharing
-from comity.attachment import Stage
+from comity.attachment import Into, Stage
 from comity.errors import ConflictError, ErrorCode, NotFoundError, RefusedError, UsageError
 from comity.node.attached_files import AttachedFiles
 from comity.portion import Portion
@@ -97,8 +97,8 @@ async def test_a_file_arrives_byte_for_byte_and_was_ciphertext_everywhere_on_its
                 saved = await attachment.save(tmp_path / "in" / "boats.mp4", progress=heard.append)
                 assert (saved.portion.file_name, saved.portion.media_type) == ("video.mp4", "application/octet-stream")
                 assert (saved.portion.title, saved.portion.length, saved.new) == ("Boats", SIZE, True)
-                assert heard[0].stage is Stage.DOWNLOADING
-                assert heard[-1].stage is Stage.OPENING
+                assert {one.stage for one in heard} == {Stage.DOWNLOADING}
+                assert (heard[0].done, heard[-1].done) == (0, attachment.length)
         content = path.read_bytes()
         assert (tmp_path / "in" / "boats.mp4").read_bytes() == content
         assert (tmp_path / "in" / "boats.mp4").stat().st_mode & 0o777 == 0o600
@@ -213,7 +213,7 @@ async def test_a_file_that_is_there_is_kept_whatever_it_holds(tmp_path):
         assert (tmp_path / "other").read_bytes() == b"something else"
         (tmp_path / "same").write_bytes(path.read_bytes())
         assert not (await attachment.save(tmp_path / "same")).new
-        named = await attachment.save(lambda portion: tmp_path / "named" / portion.file_name)
+        named = await attachment.save(Into(tmp_path / "named", lambda portion: portion.file_name))
         assert named.path == tmp_path / "named" / "video.mp4"
 
 

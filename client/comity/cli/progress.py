@@ -16,7 +16,6 @@ _WORDS = {
     Stage.SEALING: "encrypting",
     Stage.UPLOADING: "uploading",
     Stage.DOWNLOADING: "downloading",
-    Stage.OPENING: "decrypting",
 }
 
 

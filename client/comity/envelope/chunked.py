@@ -10,7 +10,7 @@ may be shown before it is exhausted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from cryptography.cobblestone import Cobblestone256Decryptor, Cobblestone256Encryptor
@@ -68,14 +68,34 @@ def open_whole(content_key: bytes, context: bytes, ciphertext: bytes) -> bytes:
         raise RejectedError("chunked: does not open") from error
 
 
+class StreamOpener:
+    """Decrypts a ciphertext that comes piece by piece; valid only once `finish` has returned. Every call raises RejectedError."""
+
+    __slots__ = ("_decryptor",)
+
+    def __init__(self, content_key: bytes, context: bytes) -> None:
+        self._decryptor = Cobblestone256Decryptor(content_key, context)
+
+    def feed(self, piece: bytes) -> bytes:
+        """Give the plaintext that the next piece completes."""
+        return self._opened(lambda: self._decryptor.update(piece))
+
+    def finish(self) -> bytes:
+        """Give the rest."""
+        return self._opened(self._decryptor.finalize)
+
+    def _opened(self, step: Callable[[], bytes]) -> bytes:
+        try:
+            return step()
+        except (InvalidTag, ValueError) as error:
+            raise RejectedError("chunked: does not open") from error
+
+
 def open_stream(content_key: bytes, context: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Decrypt a ciphertext that comes in pieces; valid only when exhausted without RejectedError."""
-    try:
-        decryptor = Cobblestone256Decryptor(content_key, context)
-        for piece in pieces:
-            if opened := decryptor.update(piece):
-                yield opened
-        if opened := decryptor.finalize():
+    opener = StreamOpener(content_key, context)
+    for piece in pieces:
+        if opened := opener.feed(piece):
             yield opened
-    except (InvalidTag, ValueError) as error:
-        raise RejectedError("chunked: does not open") from error
+    if opened := opener.finish():
+        yield opened

@@ -74,7 +74,10 @@ class WithheldPortion:
 
 @dataclass(frozen=True, slots=True)
 class UploadedPortion:
-    """A portion of ours whose ciphertext lies beside the segment. Two passes: `check`, then `decrypt`."""
+    """A portion of ours whose ciphertext lies beside the segment. Two passes: `check`, then `decrypt`.
+
+    Or one pass, of whoever hashes what is fed to `opening` and hides all of its content until digest and length are right.
+    """
 
     index: int
     digest: bytes
@@ -94,34 +97,70 @@ class UploadedPortion:
 
     def decrypt(self, stored: Iterable[bytes]) -> UploadOpener:
         """Pass two: decrypt as a stream. Nothing of it may be shown before the stream ended without an error."""
-        return UploadOpener(self._content_key, self._context, self.length, stored)
+        return UploadOpener(self.opening(), stored)
+
+    def opening(self) -> UploadOpening:
+        """Begin to decrypt what comes piece by piece; raises RejectedError for a length that no portion has."""
+        return UploadOpening(self._content_key, self._context, self.length)
+
+
+class UploadOpening:
+    """The content of an uploaded portion as its ciphertext comes in. Nothing of it may be shown before `finish` has returned.
+
+    Every call raises RejectedError for what is no portion.
+    """
+
+    __slots__ = ("_opener", "_stream")
+
+    def __init__(self, content_key: bytes, context: bytes, length: int) -> None:
+        try:
+            self._stream = padding.PortionStream(chunked.plaintext_size(length))
+        except RejectedError as error:
+            raise RejectedError(RejectReason.UPLOAD_UNREADABLE) from error
+        self._opener = chunked.StreamOpener(content_key, context)
+
+    @property
+    def header(self) -> Header:
+        """Give the portion's header, which is there before any content."""
+        return self._stream.header
+
+    def feed(self, piece: bytes) -> bytes:
+        """Give the content in the next piece of ciphertext."""
+        try:
+            return self._stream.feed(self._opener.feed(piece))
+        except (RejectedError, MalformedError) as error:
+            raise RejectedError(RejectReason.UPLOAD_UNREADABLE) from error
+
+    def finish(self) -> bytes:
+        """Give the rest of it, and see that it ended as it says."""
+        try:
+            rest = self._stream.feed(self._opener.finish())
+            self._stream.finish()
+        except (RejectedError, MalformedError) as error:
+            raise RejectedError(RejectReason.UPLOAD_UNREADABLE) from error
+        return rest
 
 
 class UploadOpener:
     """The content of an uploaded portion, piece by piece; `header` is there once iteration began to give content."""
 
-    __slots__ = ("_pieces", "_stream")
+    __slots__ = ("_opening", "_stored")
 
-    def __init__(self, content_key: bytes, context: bytes, length: int, stored: Iterable[bytes]) -> None:
-        try:
-            self._stream = padding.PortionStream(chunked.plaintext_size(length))
-        except RejectedError as error:
-            raise RejectedError(RejectReason.UPLOAD_UNREADABLE) from error
-        self._pieces = chunked.open_stream(content_key, context, stored)
+    def __init__(self, opening: UploadOpening, stored: Iterable[bytes]) -> None:
+        self._opening = opening
+        self._stored = stored
 
     @property
     def header(self) -> Header:
         """Give the portion's header."""
-        return self._stream.header
+        return self._opening.header
 
     def __iter__(self) -> Iterator[bytes]:
-        try:
-            for piece in self._pieces:
-                if content := self._stream.feed(piece):
-                    yield content
-            self._stream.finish()
-        except (RejectedError, MalformedError) as error:
-            raise RejectedError(RejectReason.UPLOAD_UNREADABLE) from error
+        for piece in self._stored:
+            if content := self._opening.feed(piece):
+                yield content
+        if content := self._opening.finish():
+            yield content
 
 
 Portion = OpenedPortion | WithheldPortion | UploadedPortion

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 _LOG: Final = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
-async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+
+async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
     """Await work that is finished though this task is cancelled meanwhile; raises what it raised, else the cancellation."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
@@ -23,9 +25,10 @@ async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
             await asyncio.wait([task])
         except asyncio.CancelledError as error:
             cancelled = error
-    task.result()
+    result = task.result()
     if cancelled is not None:
         raise cancelled
+    return result
 
 
 class Background:

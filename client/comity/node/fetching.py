@@ -1,46 +1,32 @@
-"""Fetching attachments: downloaded where they were cut, checked whole, decrypted, and only then given their name (designs 03, 04).
+"""Fetching attachments: downloaded from where they were cut, and given their name only when they are whole (designs 03, 04).
 
 Rules in order:
-1. The ciphertext comes into a spool, from where it ended; the broker decides whether it may, now.
-2. Pass one: all of it is here and has the signed digest. What went on from an earlier process and has not, begins anew once.
-3. Pass two: it is decrypted into a hidden file beside where it is to be, which a later process takes up and writes anew. Only when it
-   opened to its end it gets its name, never in the place of another: one with the same content counts as written.
-4. Then the spool goes. Whatever dies before leaves a spool, and no file that was not whole.
-5. Constant memory: a few blocks, whatever the length.
+1. The ciphertext comes from where an earlier download ended; the broker decides whether it may, now. `arriving` has what becomes of it.
+2. What went on from an earlier process and has not the signed digest, begins anew once.
+3. Whatever dies leaves a spool of ciphertext, and no file that was not whole.
+4. Constant memory: a few blocks, whatever the length.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, Self
+from typing import Final, Self
 
 import grpc
 
 from comity.attachment import Attachment, Progress, SavedAttachment, Stage, Tell, Where
 from comity.envelope.open import OpenedReport, UploadedPortion
-from comity.envelope.reasons import RejectReason
-from comity.errors import (
-    ComityError,
-    ConflictError,
-    ErrorCode,
-    MalformedError,
-    RejectedError,
-    StorageError,
-    UnreachableError,
-    UsageError,
-)
+from comity.errors import ComityError, ErrorCode, MalformedError, StorageError, UnreachableError, UsageError
+from comity.node.arriving import Arriving
+from comity.node.background import to_its_end
 from comity.node.backoff import Backoff
 from comity.node.clock import NowMs
 from comity.node.connection import Connection
-from comity.node.files import private_directory, storage_error, sync_directory
 from comity.node.spool import BLOCK_BYTES, Spool, remove_expired
-from comity.portion import Marking, Portion, StoredContent
+from comity.portion import Marking
 from comity.suites import RandomBytes
 from comity.v1 import attachments_pb2
 from comity_policy.facts import PortionMarking
@@ -99,40 +85,38 @@ class Fetching:
             await asyncio.to_thread(remove_expired, self._folder, self._now_ms())
             spool = await asyncio.to_thread(Spool, self._folder, digest, what.expires_at)
             with spool:
-                async with self._room:
-                    await self._fetch(what, spool, tell)
-                saved = await asyncio.to_thread(_open, what, spool, where, _told(tell, Stage.OPENING, what))
-                await asyncio.to_thread(spool.remove)
+                arriving = Arriving(what.portion, what.marking, spool, where)
+                try:
+                    await to_its_end(asyncio.to_thread(arriving.begin))
+                    async with self._room:
+                        await self._fetch(what, arriving, tell)
+                    saved = await to_its_end(asyncio.to_thread(arriving.finish))
+                finally:
+                    await to_its_end(asyncio.to_thread(arriving.close))
         if not lock.locked():
             self._saving.pop(digest, None)
         return saved
 
-    # --- pass one -----------------------------------------------------------------------------------------------------
+    async def _fetch(self, what: Fetchable, arriving: Arriving, tell: Tell) -> None:
+        """Have all of it; what an earlier process left and does not fit, begins anew."""
+        went_on = arriving.length > 0
+        if arriving.length > what.portion.length:
+            await to_its_end(asyncio.to_thread(arriving.restart))
+        await self._download(what, arriving, tell)
+        if went_on and not await to_its_end(asyncio.to_thread(arriving.is_right)):
+            await to_its_end(asyncio.to_thread(arriving.restart))
+            await self._download(what, arriving, tell)
 
-    async def _fetch(self, what: Fetchable, spool: Spool, tell: Tell) -> None:
-        """Have all of it, with its digest; raises RejectedError for what the broker gave instead."""
-        portion = what.portion
-        went_on = spool.length > 0
-        if spool.length > portion.length:
-            await asyncio.to_thread(spool.restart)
-        await self._download(what, spool, tell)
-        if went_on and spool.digest != portion.digest:
-            await asyncio.to_thread(spool.restart)
-            await self._download(what, spool, tell)
-        if spool.digest != portion.digest:
-            await asyncio.to_thread(spool.remove)
-            raise RejectedError(RejectReason.UPLOAD_DIGEST)
-
-    async def _download(self, what: Fetchable, spool: Spool, tell: Tell) -> None:
+    async def _download(self, what: Fetchable, arriving: Arriving, tell: Tell) -> None:
         """Come again as long as it helps: at most 30 s without a byte."""
         loop, backoff = asyncio.get_running_loop(), Backoff(self._random_bytes)
-        since, before = loop.time(), spool.length
-        while spool.length < what.portion.length:
+        since, before = loop.time(), arriving.length
+        while arriving.length < what.portion.length:
             try:
-                await self._stream(what, spool, tell)
+                await self._stream(what, arriving, tell)
             except ComityError as error:
-                if spool.length > before:
-                    since, before = loop.time(), spool.length
+                if arriving.length > before:
+                    since, before = loop.time(), arriving.length
                     backoff.succeeded()
                 again = isinstance(error, UnreachableError | StorageError) and error.code is not ErrorCode.LOG_FROZEN
                 wait = backoff.next_seconds(error.retry_after_seconds)
@@ -140,26 +124,26 @@ class Fetching:
                     raise
                 await asyncio.sleep(wait)
 
-    async def _stream(self, what: Fetchable, spool: Spool, tell: Tell) -> None:
+    async def _stream(self, what: Fetchable, arriving: Arriving, tell: Tell) -> None:
         request = attachments_pb2.DownloadRequest(
             agreement_id=what.agreement_id,
             report_id=what.report_id,
             portion=what.portion.index,
-            offset=spool.length,
+            offset=arriving.length,
         )
         call = self._connection.attachments.Download(request)
         told = _told(tell, Stage.DOWNLOADING, what)
-        writing = _Writing(spool, what.portion.length)
+        writing = _Writing(arriving, what.portion.length)
         try:
             while (response := await self._read(call)) is not None:
                 if response.WhichOneof("frame") == "piece":
                     await writing.take(response.piece)
-                    told(spool.length)
+                    told(arriving.length)
         finally:
             call.cancel()
             await writing.end()
-        told(spool.length)
-        if spool.length < what.portion.length:
+        told(arriving.length)
+        if arriving.length < what.portion.length:
             raise UnreachableError("the broker ended a download before it was whole")
 
     async def _read(
@@ -173,11 +157,11 @@ class Fetching:
 
 
 class _Writing:
-    """Pieces on their way into a spool: one block is written in another thread while the next one is gathered."""
+    """Pieces on their way to disk: one block is written in another thread while the next one is gathered."""
 
-    def __init__(self, spool: Spool, length: int) -> None:
-        self._spool = spool
-        self._left = length - spool.length
+    def __init__(self, arriving: Arriving, length: int) -> None:
+        self._arriving = arriving
+        self._left = length - arriving.length
         self._pieces: list[bytes] = []
         self._waiting = 0
         self._working: asyncio.Future[None] | None = None
@@ -201,93 +185,14 @@ class _Writing:
         await self._idle()
         if self._pieces:
             pieces, self._pieces, self._waiting = self._pieces, [], 0
-            self._working = asyncio.ensure_future(asyncio.to_thread(self._spool.append, pieces))
+            self._working = asyncio.ensure_future(asyncio.to_thread(self._arriving.take, pieces))
 
     async def _idle(self) -> None:
-        working, self._working = self._working, None
+        """Wait for the thread; whoever is cancelled leaves it its work, and `end` waits for that."""
+        working = self._working
         if working is not None:
             await asyncio.shield(working)
-
-
-# --- pass two -------------------------------------------------------------------------------------------------------
-
-
-def _open(what: Fetchable, spool: Spool, where: Where, told: Callable[[int], None]) -> SavedAttachment:
-    """Decrypt a spool that has its digest, and give the file its name. Blocks."""
-    opener = what.portion.decrypt(_told_blocks(spool, told))
-    content = iter(opener)
-    # The header is known with the first content, and it is the originator's: all of the ciphertext has the signed digest.
-    first = next(content, b"")
-
-    def portion(path: Path, length: int) -> Portion:
-        return Portion.from_header(opener.header, StoredContent(path, length), what.marking)
-
-    path = where if isinstance(where, Path) else where(portion(Path(), 0))
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        private_directory(path.parent)
-        with _owned(temporary) as file:
-            length = file.write(first) + sum(file.write(piece) for piece in content)
-            file.flush()
-            os.fsync(file.fileno())
-            new = _linked(temporary, path)
-        sync_directory(path.parent)
-    except OSError as error:
-        raise storage_error(path, error) from error
-    return SavedAttachment(portion(path, length), path, new)
-
-
-def _told_blocks(spool: Spool, told: Callable[[int], None]) -> Iterator[bytes]:
-    done = 0
-    for block in spool.blocks():
-        yield block
-        done += len(block)
-        told(done)
-
-
-@contextmanager
-def _owned(path: Path) -> Iterator[BinaryIO]:
-    """Give a hidden file, empty and this process's alone, and remove it at the end; raises ConflictError where another has it."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConflictError(
-                f"another process writes {path.name[1:]} now", what_to_do="Let it end.", code=ErrorCode.LOCKED
-            ) from None
-        try:
-            os.ftruncate(descriptor, 0)
-            yield file
-        finally:
-            # Still locked: nobody else takes it up between its last byte and its name.
-            with suppress(FileNotFoundError):
-                path.unlink()
-
-
-def _linked(temporary: Path, path: Path) -> bool:
-    """Give a written file its name; False for one that is there with the same content. Raises ConflictError for another."""
-    try:
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        if path.is_symlink() or not path.is_file() or not _same(temporary, path):
-            raise ConflictError(
-                f"{path} is there with another content: the attachment was not written",
-                what_to_do="Move that file away, then save it again.",
-                code=ErrorCode.FILE_EXISTS,
-            ) from None
-        return False
-    return True
-
-
-def _same(one: Path, other: Path) -> bool:
-    if one.stat().st_size != other.stat().st_size:
-        return False
-    with one.open("rb") as first, other.open("rb") as second:
-        while block := first.read(BLOCK_BYTES):
-            if second.read(BLOCK_BYTES) != block:
-                return False
-    return True
+            self._working = None
 
 
 # --- telling --------------------------------------------------------------------------------------------------------

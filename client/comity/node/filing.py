@@ -52,9 +52,9 @@ class Filed:
     new: bool
 
 
-def path_of(directory: Path, report: ReceivedReport, index: int, portion: Portion) -> Path:
-    """Give where a portion of a report is written."""
-    return directory / f"{report.report_id}-{index + 1}{_ending(portion)}"
+def name_of(report: ReceivedReport, index: int, portion: Portion) -> str:
+    """Give how the file of a portion of a report is called."""
+    return f"{report.report_id}-{index + 1}{_ending(portion)}"
 
 
 def file_report(
@@ -75,7 +75,7 @@ def file_report(
     portions = []
     shown = {**dict(report.opened), **{index: one.portion for index, one in attachments.items()}}
     for index, portion in sorted(shown.items()):
-        path = path_of(directory, report, index, portion)
+        path = directory / name_of(report, index, portion)
         if index not in attachments:
             written.append(_put(path, content_of(portion)))
         portions.append(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from comity.attachment import SavedAttachment, Tell
-from comity.node.filing import path_of
+from comity.attachment import Into, SavedAttachment, Tell
+from comity.node.filing import name_of
 from comity.portion import Portion
 from comity.report import ReceivedReport
 
@@ -15,8 +15,8 @@ async def save_attachments(directory: Path, report: ReceivedReport, tell: Tell) 
     saved: dict[int, SavedAttachment] = {}
     for attachment in report.attachments:
 
-        def where(portion: Portion, index: int = attachment.index) -> Path:
-            return path_of(directory, report, index, portion)
+        def name(portion: Portion, index: int = attachment.index) -> str:
+            return name_of(report, index, portion)
 
-        saved[attachment.index] = await attachment.save(where, progress=tell)
+        saved[attachment.index] = await attachment.save(Into(directory, name), progress=tell)
     return saved

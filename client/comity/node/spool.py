@@ -18,7 +18,7 @@ from typing import Final, Self
 from comity.hashing import RunningDigest
 from comity.node.files import private_directory, storage_error, write_pieces
 
-BLOCK_BYTES: Final = 1 << 20
+BLOCK_BYTES: Final = 512 << 10
 _NAME: Final = re.compile(r"(\d{1,16})-[0-9a-f]{96}")
 
 

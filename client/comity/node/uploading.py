@@ -22,7 +22,7 @@ from comity.node.duplex import Duplex
 from comity.node.read_ahead import ReadAhead
 from comity.v1 import attachments_pb2
 
-PIECE_BYTES: Final = 512 << 10
+PIECE_BYTES: Final = 256 << 10
 BLOCK_BYTES: Final = 1 << 20
 
 

@@ -25,7 +25,7 @@ class UploadRequest(_message.Message):
     OPEN_FIELD_NUMBER: _builtins.int
     PIECE_FIELD_NUMBER: _builtins.int
     piece: _builtins.bytes
-    """Every later frame: the bytes that follow the last, 1 byte to 512 KiB."""
+    """Every later frame: the bytes that follow the last, 1 byte to 256 KiB."""
     @_builtins.property
     def open(self) -> Global___UploadOpen:
         """The first frame."""
@@ -218,7 +218,7 @@ class DownloadResponse(_message.Message):
     OPENED_FIELD_NUMBER: _builtins.int
     PIECE_FIELD_NUMBER: _builtins.int
     piece: _builtins.bytes
-    """Every later frame: the bytes that follow the last, at most 512 KiB."""
+    """Every later frame: the bytes that follow the last, at most 256 KiB."""
     @_builtins.property
     def opened(self) -> Global___DownloadOpened:
         """The first frame."""
