@@ -24,6 +24,7 @@ from cheap_keys import LEAST
 from comity.errors import ComityError, ErrorCode, KeyFault, MalformedError
 from comity.identity import issue
 from comity.identity.bodies import DAY_MS, Attestation, PartyCard
+from comity.identity.capabilities import Abilities, node_capabilities
 from comity.identity.cardfile import CardFile, read_party_card
 from comity.identity.certificates import Authority, read_authority
 from comity.identity.directory import KeyDirectory
@@ -36,6 +37,7 @@ from comity.keys.signer import SoftDecapsulator, SoftSigner
 from comity.keys.tls import TlsSecret, issue_authority, issue_leaf, to_pem
 from comity.statement import Statement, sign_statement
 from comity.suites import KemSecret, KeyRole, RandomBytes, SigningSecret, Suite, generate_kem, generate_signing
+from comity_policy.abilities import OBLIGATIONS
 from comity_policy.facts import Role
 
 NOW = 1_800_000_000_000
@@ -240,6 +242,18 @@ class Nation:
         if held.identity.kind is IdentityKind.NODE:
             return issue.node_bundle(signer, node=held.identity.name, **common)
         return issue.broker_bundle(signer, broker=held.identity.name, **common)
+
+    def capabilities(self, held: Held, *, signer: SoftSigner | None = None, **changes: object) -> Statement:
+        """Give what a node says that it can, by its own key unless said otherwise; `changes` are of the abilities or the body."""
+        given = {
+            "software": "comity 0",
+            "wire": (1,),
+            "suites": tuple(sorted(map(int, self.suites))),
+            "obligations": OBLIGATIONS,
+        }
+        able = Abilities(**{name: changes.pop(name, value) for name, value in given.items()})
+        said = {"party": self.party, "node": held.identity.name, "valid_from": self.now, "sequence": 1, **changes}
+        return node_capabilities(signer or held.signer, abilities=able, **said)
 
     def revocation(self, key: bytes, *, signer: SoftSigner | None = None, **changes: object) -> Statement:
         """Give a revocation of the key with this fingerprint, by the directory key unless said otherwise."""

@@ -24,6 +24,7 @@ from comity.canonical import Json
 from comity.envelope.core import LogSeen
 from comity.errors import AccessError, ConflictError, ErrorCode, MalformedError, StorageError
 from comity.identity.bodies import Body, Revocation
+from comity.identity.capabilities import NodeCapabilities
 from comity.statement import Statement, decode
 from comity.suites import RandomBytes
 from comity.texts import TEXT_LIMIT, agreement_digest
@@ -257,6 +258,8 @@ class Agreements:
 
     async def keys_changed(self, body: Body, key_log_index: int, statement: Statement) -> None:
         """Raise the epoch of every agreement of a party whose keys changed; a revocation gets its entry there."""
+        if isinstance(body, NodeCapabilities):
+            return  # No clause asks what a node can.
         if isinstance(body, Revocation):
             await self.revoked(body.party, key_log_index, statement)
             return

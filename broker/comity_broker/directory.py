@@ -20,6 +20,7 @@ from typing import Final
 
 from comity.errors import AccessError, ComityError, ErrorCode, KeyFault, MalformedError
 from comity.identity.bodies import Body, BrokerBundle, NodeBundle, OfficerAccreditation, Revocation
+from comity.identity.capabilities import NodeCapabilities
 from comity.identity.certificates import read_leaf
 from comity.identity.directory import KeyDirectory
 from comity.identity.listed import ListedKey
@@ -194,7 +195,7 @@ class Directory:
         return await self._write(statement, by, enrolling=caller)
 
     async def publish(self, statement: Statement, caller: Caller, by: LogCaller) -> int:
-        """Write a statement that needs no proof of possession: revocation, directory key, withdrawal."""
+        """Write a statement that needs no proof of possession: revocation, directory key, withdrawal, a node's capabilities."""
         before = self.keys.logged_at(statement.digest)
         if before is not None:
             return before
@@ -202,6 +203,12 @@ class Directory:
         if body.party != caller.party:
             raise AccessError(
                 f"{caller.identity} brings a statement of {body.party}", code=ErrorCode.ACTING_FOR_ANOTHER
+            )
+        if isinstance(body, NodeCapabilities) and body.identity != caller.identity:
+            raise AccessError(
+                f"{caller.identity} brings the capabilities of {body.identity}",
+                what_to_do="Each node says over its own connection what it can.",
+                code=ErrorCode.ACTING_FOR_ANOTHER,
             )
         withdrawal = isinstance(body, OfficerAccreditation) and not body.roles
         if isinstance(body, NodeBundle | OfficerAccreditation) and not withdrawal:
@@ -302,6 +309,8 @@ class Directory:
     def _kind(self, body: Body) -> EventKind:
         if isinstance(body, Revocation):
             return EventKind.KEY_REVOKED
+        if isinstance(body, NodeCapabilities):
+            return EventKind.CAPABILITIES_STATED
         name = body.identity.name if isinstance(body, NodeBundle | OfficerAccreditation | BrokerBundle) else ""
         first = self.keys.next_sequence(body.party, name) == 1
         return EventKind.KEY_ENROLLED if first else EventKind.KEY_ROTATED

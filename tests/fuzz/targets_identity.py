@@ -61,7 +61,7 @@ def _nation() -> tuple[Nation, Held, Held, Held]:
 def _statements() -> list[Statement]:
     one, node, officer, broker = _nation()
     held = [node.statement, officer.statement, broker.statement, one.revocation(bytes(48)), one.card_statement]
-    return [*held, one.directory_statement, one.listing(officer, roles=())]
+    return [*held, one.directory_statement, one.listing(officer, roles=()), one.capabilities(node)]
 
 
 # --- statements -----------------------------------------------------------------------------------------------------
@@ -121,6 +121,7 @@ def _foldable() -> list[bytes]:
         *(choosing(1, one.directory_key(sequence=9).body)),
         *(choosing(0, one.revocation(node.signer.fingerprint).body)),
         *(choosing(3, one.revocation(node.signer.fingerprint).body)),
+        *(choosing(3, one.capabilities(node).body, one.capabilities(node, obligations=["use"], sequence=2).body)),
     ]
     _nation.cache_clear()  # a listing is remembered as the newest: the next one begins afresh
     return said

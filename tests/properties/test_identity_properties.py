@@ -27,7 +27,12 @@ from comity.suites import KeyRole
 
 XAR = nation("XAR")
 HELD = [XAR.node("n1", offices=("watch",)), XAR.officer("officer1"), XAR.broker("hub")]
-SAMPLES = [XAR.card_statement, *XAR.statements, XAR.revocation(HELD[0].signer.fingerprint)]
+SAMPLES = [
+    XAR.card_statement,
+    *XAR.statements,
+    XAR.revocation(HELD[0].signer.fingerprint),
+    XAR.capabilities(HELD[0]),
+]
 
 json = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(max_size=20),

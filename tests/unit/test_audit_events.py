@@ -108,7 +108,7 @@ def every_event() -> list[tuple[LogKind, Event]]:
         *AUDIT.key_events,
         *(
             events.key_statement(kind, time=1, caller=CALLER, statement=a_statement())
-            for kind in (EventKind.KEY_ROTATED, EventKind.KEY_REVOKED)
+            for kind in (EventKind.KEY_ROTATED, EventKind.KEY_REVOKED, EventKind.CAPABILITIES_STATED)
         ),
     ]
     of_operations = [

@@ -45,6 +45,7 @@ SAMPLES = {
     "broker-bundle": HUB.statement,
     "officer-accreditation": OFFICER.statement,
     "revocation": REVOCATION,
+    "node-capabilities": XAR.capabilities(N1),
 }
 
 

@@ -368,8 +368,8 @@ def audit_failure(*, time: int, reason: str) -> Event:
 
 
 def key_statement(kind: EventKind, *, time: int, caller: Caller, statement: Statement) -> Event:
-    """Build KEY_ENROLLED (the first of an identity or party), KEY_ROTATED or KEY_REVOKED of the key log."""
-    one_of(kind, EventKind.KEY_ENROLLED, EventKind.KEY_ROTATED, EventKind.KEY_REVOKED)
+    """Build KEY_ENROLLED (the first of an identity or party), KEY_ROTATED, KEY_REVOKED or CAPABILITIES_STATED of the key log."""
+    one_of(kind, EventKind.KEY_ENROLLED, EventKind.KEY_ROTATED, EventKind.KEY_REVOKED, EventKind.CAPABILITIES_STATED)
     return shared_event(kind, **call(caller), time=time, statement=to_json(statement))
 
 

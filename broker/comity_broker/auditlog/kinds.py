@@ -102,6 +102,7 @@ class EventKind(StrEnum):
     KEY_ENROLLED = "KEY_ENROLLED"
     KEY_ROTATED = "KEY_ROTATED"
     KEY_REVOKED = "KEY_REVOKED"
+    CAPABILITIES_STATED = "CAPABILITIES_STATED"
     AUTHN_FAILED = "AUTHN_FAILED"
     AUTHZ_DENIED = "AUTHZ_DENIED"
     ADMIN_ACTION = "ADMIN_ACTION"
@@ -307,6 +308,7 @@ _ROWS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "KEY_ENROLLED": (_KEY, ""),
         "KEY_ROTATED": (_KEY, ""),
         "KEY_REVOKED": (_KEY, ""),
+        "CAPABILITIES_STATED": (_KEY, ""),
     },
     "operations": {
         "LOG_OPENED": ("time origin log_vkeys broker", ""),

@@ -6,7 +6,7 @@ import asyncio
 
 import click
 
-from comity.cli import node_revoke
+from comity.cli import node_capabilities, node_revoke
 from comity.cli.base import Group, Invocation, now_ms
 from comity.cli.identity import (
     PARTY_PASSPHRASE,
@@ -24,8 +24,9 @@ from comity.cli.identity import (
     write_issued,
 )
 from comity.errors import UsageError
-from comity.identity.bodies import Listing, read_body
+from comity.identity.bodies import Listing, NodeBundle, read_body
 from comity.identity.names import Identity, IdentityKind
+from comity.node.abilities import state_at_enrolment
 from comity.node.connection import Connection
 from comity.node.enrolment import enrol
 from comity.node.files import write_file
@@ -46,6 +47,7 @@ def node() -> None:
 
 
 node_revoke.add_to(node)
+node_capabilities.add_to(node)
 
 
 @node.does(
@@ -171,7 +173,11 @@ def enrol_(run: Invocation, identity_name: str | None, issued: str | None, broke
 
     async def go() -> int:
         async with Connection(access.target) as connection:
-            return await enrol(connection, place.statement, access.ring)
+            log_index = await enrol(connection, place.statement, access.ring)
+            bundle = read_body(place.statement)
+            if isinstance(bundle, NodeBundle):
+                await state_at_enrolment(connection, bundle, access.ring, now_ms())
+            return log_index
 
     log_index = asyncio.run(go())
     run.output.record(identity=str(place.identity), broker=str(access.broker), log_index=log_index)

@@ -20,9 +20,11 @@ from comity.identity.bodies import (
     Revocation,
     read_body,
 )
+from comity.identity.capabilities import NodeCapabilities
 from comity.identity.certificates import CLOCK_HINT, utc
 from comity.identity.listed import ListedKey
 from comity.identity.names import Identity
+from comity.identity.records import NodeRecord
 from comity.identity.state import CLOCK_SKEW_MS, State
 from comity.statement import Statement, verify_signature_of
 from comity.suites import KeyRole
@@ -40,7 +42,7 @@ _SIGNING_ROLES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """An admissible statement: what it says, the directory key behind a listing, and the rank of a revocation's signer."""
+    """An admissible statement: what it says, the key behind a listing or capabilities, and the rank of a revocation's signer."""
 
     body: Body
     signed_by: bytes = b""
@@ -73,6 +75,8 @@ class Admission:
             return self._directory_key(statement, body, card, at_ms)
         if isinstance(body, Revocation):
             return self._revocation(statement, body, card, at_ms)
+        if isinstance(body, NodeCapabilities):
+            return self._capabilities(statement, body, card, at_ms)
         return self._listing(statement, body, card, at_ms)
 
     def card(self, party: str) -> PartyCard:
@@ -175,6 +179,37 @@ class Admission:
             raise KeyFault("a revocation of a later time than now", what_to_do=CLOCK_HINT, code=ErrorCode.CLOCK_WINDOW)
         return Decided(body, rank=rank)
 
+    def _capabilities(self, statement: Statement, body: NodeCapabilities, card: PartyCard, at_ms: int) -> Decided:
+        """Take what a listed node says of itself with a signing key that counts: of suites it has keys of, and of now."""
+        known = self._state.listed(body.party, body.node)
+        node = known[-1] if known else None
+        if not isinstance(node, NodeRecord):
+            raise _rejected(f"{body.identity} is no node that is enrolled here")
+        _require_unexpired(node.valid_until, at_ms)
+        if self._state.revoked_chain(node.signed_by, body.party) is not None:
+            raise KeyFault(f"the directory key behind {body.identity} was revoked", code=ErrorCode.KEY_REVOKED)
+        allowed = {
+            key.fingerprint: _Allowed(key.suite, key.public, BY_ITSELF) for key in node.keys_of(KeyRole.NODE_SIGNING)
+        }
+        ranks = self._signed(statement, allowed, card, at_ms)
+        if len(ranks) != 1:
+            raise _rejected(f"the capabilities of {body.identity} are signed by one key of the node")
+        without = sorted(set(body.suites) - {key.suite for key in node.keys_of(KeyRole.NODE_KEM)})
+        if without:
+            raise _rejected(f"{body.identity} states suite {without[0]}, of which it has no keys")
+        if body.valid_from > at_ms + CLOCK_SKEW_MS:
+            raise KeyFault(
+                f"the capabilities of {body.identity} begin later than now",
+                what_to_do=CLOCK_HINT,
+                code=ErrorCode.CLOCK_WINDOW,
+            )
+        last = self._state.capabilities.get((body.party, body.node), ())
+        self._require_above(
+            max((one.body.sequence for one in last), default=0), body.sequence, f"the capabilities of {body.identity}"
+        )
+        (signed_by,) = ranks
+        return Decided(body, signed_by=signed_by)
+
     # --- signatures -------------------------------------------------------------------------------------------------
 
     def _root(self, card: PartyCard) -> dict[bytes, _Allowed]:
@@ -233,10 +268,12 @@ class Admission:
     # --- parts ------------------------------------------------------------------------------------------------------
 
     def _require_sequence(self, party: str, name: str, sequence: int) -> None:
-        last = self.last_sequence(party, name)
+        whose = f"{party}/{name}" if name else f"the directory key of {party}"
+        self._require_above(self.last_sequence(party, name), sequence, whose)
+
+    def _require_above(self, last: int, sequence: int, whose: str) -> None:
         if sequence > last:
             return
-        whose = f"{party}/{name}" if name else f"the directory key of {party}"
         same = "was used for another statement" if sequence == last else f"is older than {last}, which is logged"
         raise ConflictError(
             f"sequence {sequence} of {whose} {same}",

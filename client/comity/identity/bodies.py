@@ -11,6 +11,7 @@ hexadecimal, sets ascending. Reading says what a statement claims; who may claim
 | broker-bundle | party, broker, region, keys, valid_from, valid_until, sequence | directory key |
 | officer-accreditation | party, officer, keys, roles, agreements, offices, communities, clearance, valid_from, valid_until, sequence | directory key; with the role plenipotentiary the root as well |
 | revocation | party, key, reason, compromised_at, issued_at | root, directory key, or the key itself |
+| node-capabilities | see `comity.identity.capabilities` | the node's signing key |
 
 Keys are checked as they are read (`comity.identity.listed`). In one listing a suite has at most one signing key and one KEM
 key; a node's signing and KEM keys are of the same suites; two TLS keys may stand side by side while one replaces the other.
@@ -25,6 +26,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from comity.errors import MalformedError
+from comity.identity import capabilities
+from comity.identity.capabilities import NodeCapabilities
 from comity.identity.certificates import Authority, read_authority
 from comity.identity.fields import Fields, word_of
 from comity.identity.listed import ListedKey, key_order
@@ -170,7 +173,7 @@ class Revocation:
 
 
 Listing = NodeBundle | BrokerBundle | OfficerAccreditation
-Body = PartyCard | DirectoryKey | Listing | Revocation
+Body = PartyCard | DirectoryKey | Listing | Revocation | NodeCapabilities
 
 
 def read_body(statement: Statement) -> Body:
@@ -309,6 +312,7 @@ _READERS: Final[dict[str, tuple[tuple[str, ...], _Reader]]] = {
         _officer_accreditation,
     ),
     "revocation": (("key", "reason", "compromised_at", "issued_at"), _revocation),
+    capabilities.KIND: (capabilities.KEYS, capabilities.read_capabilities),
 }
 
 

@@ -11,7 +11,9 @@ It starts from the cards of trusted parties and takes statements in the order of
 6. A revocation is by root, directory key or the key itself; of root and directory keys by the root or the key itself. It
    counts from its entry on, together with everything that the revoked key signed. A second one by a higher signer restates
    the claimed time of compromise, so that a thief cannot fix it; the order of entries stays.
-7. A key set only says which keys verify: facts are read from the node's newest bundle, and a key absent from it is refused.
+7. What a node can do (its capabilities) the node itself says, with a signing key of its newest listing; the newest statement
+   counts until its key is revoked, also when the key is rotated away.
+8. A key set only says which keys verify: facts are read from the node's newest bundle, and a key absent from it is refused.
 
 `admissible` decides without changing anything, so that a broker refuses before it logs; `apply` records. Look-ups take a
 `log_size`: the answer as of the first so many entries of the key log. Deciding has its own file, `admission`.
@@ -30,6 +32,7 @@ from typing import TypeVar
 from comity.errors import AccessError, ConflictError, ErrorCode, KeyFault, VerificationError
 from comity.identity.admission import Admission
 from comity.identity.bodies import Body, DirectoryKey, PartyCard, Revocation
+from comity.identity.capabilities import CapabilitiesRecord, NodeCapabilities
 from comity.identity.certificates import Authority, Leaf, read_leaf, require_time, utc
 from comity.identity.names import Identity
 from comity.identity.records import (
@@ -100,6 +103,8 @@ class KeyDirectory:
             self._state.add_directory_key(body, log_index, at_ms)
         elif isinstance(body, Revocation):
             self._state.add_revocation(body, decided.rank, log_index, at_ms)
+        elif isinstance(body, NodeCapabilities):
+            self._state.add_capabilities(body, decided.signed_by, log_index, at_ms)
         elif not isinstance(body, PartyCard):
             self._state.add_listing(body, decided.signed_by, log_index, at_ms)
         self._state.logged[statement.digest] = log_index
@@ -149,6 +154,14 @@ class KeyDirectory:
     def nodes(self, party: str) -> tuple[NodeRecord, ...]:
         """Give the newest record of each of a party's nodes, by name."""
         return self._all(NodeRecord, party)
+
+    def capabilities(self, party: str, node: str, log_size: int | None = None) -> CapabilitiesRecord | None:
+        """Give what a node says last that it can; None where it says nothing, or its key was revoked since."""
+        return self._state.able(party, node, log_size)
+
+    def next_capabilities(self, party: str, node: str) -> int:
+        """Give the number of a node's next capability statement."""
+        return max((one.body.sequence for one in self._state.capabilities.get((party, node), ())), default=0) + 1
 
     def brokers(self, party: str) -> tuple[BrokerRecord, ...]:
         """Give the newest record of each of a party's brokers, by name."""

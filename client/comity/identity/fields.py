@@ -53,6 +53,16 @@ class Fields:
             raise self.malformed(name, f"must be a whole number from {least} to {most}")
         return value
 
+    def numbers(self, name: str, limit: int, *, most: int) -> tuple[int, ...]:
+        """Give a set of 1 to `limit` integers from 1 to `most`, strictly ascending."""
+        values = self.items(name, limit)
+        numbers = tuple(one for one in values if type(one) is int and 1 <= one <= most)
+        if not numbers or len(numbers) != len(values):
+            raise self.malformed(name, f"must hold whole numbers from 1 to {most}")
+        if any(numbers[i] >= numbers[i + 1] for i in range(len(numbers) - 1)):
+            raise self.malformed(name, "must be strictly ascending")
+        return numbers
+
     def data(self, name: str, *, size: int | None = None, limit: int = 8192) -> bytes:
         """Give bytes, of exactly `size` or at most `limit`."""
         value = self._fields[name]

@@ -14,6 +14,7 @@ from comity.identity.bodies import (
     PartyCard,
     Revocation,
 )
+from comity.identity.capabilities import CapabilitiesRecord, NodeCapabilities
 from comity.identity.listed import ListedKey
 from comity.identity.names import Identity
 from comity.identity.records import (
@@ -59,6 +60,7 @@ class State:
     owners: dict[bytes, KeyOwner] = field(default_factory=dict)
     publics: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
     revocations: dict[bytes, list[_Revoking]] = field(default_factory=dict)
+    capabilities: dict[tuple[str, str], list[CapabilitiesRecord]] = field(default_factory=dict)
     logged: dict[bytes, int] = field(default_factory=dict)
     size: int = 0
 
@@ -78,6 +80,15 @@ class State:
             return None
         first, last = entries[0], entries[-1].body
         return RevocationRecord(last.party, key, last.reason, last.compromised_at, first.log_index, first.at_ms)
+
+    def able(self, party: str, node: str, log_size: int | None = None) -> CapabilitiesRecord | None:
+        """Give the newest capability statement of a node among the first `log_size` entries; None where none counts.
+
+        One whose key is revoked counts no longer, and none before it does again.
+        """
+        known = self.capabilities.get((party, node), ())
+        newest = next((one for one in reversed(known) if log_size is None or one.log_index < log_size), None)
+        return None if newest is None or self.revocation(newest.signed_by, log_size) is not None else newest
 
     def revocation_rank(self, key: bytes) -> int:
         """Give the rank of the highest signer who revoked a key, 0 where nobody did."""
@@ -127,6 +138,11 @@ class State:
     def add_revocation(self, body: Revocation, rank: int, log_index: int, at_ms: int) -> None:
         """Record a revocation by a signer of that rank."""
         self.revocations.setdefault(body.key, []).append(_Revoking(body, rank, log_index, at_ms))
+
+    def add_capabilities(self, body: NodeCapabilities, signed_by: bytes, log_index: int, at_ms: int) -> None:
+        """Record the newest capability statement of a node."""
+        record = CapabilitiesRecord(body, signed_by, log_index, at_ms)
+        self.capabilities.setdefault((body.party, body.node), []).append(record)
 
     def add_listing(self, body: Listing, signed_by: bytes, log_index: int, at_ms: int) -> None:
         """Record the newest statement of an identity."""

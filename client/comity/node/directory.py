@@ -25,7 +25,7 @@ from comity.node.entries import MirroredEntry
 from comity.statement import from_json
 from comity.suites import KeyRole
 
-STATEMENTS: Final = frozenset({"KEY_ENROLLED", "KEY_ROTATED", "KEY_REVOKED"})
+STATEMENTS: Final = frozenset({"KEY_ENROLLED", "KEY_ROTATED", "KEY_REVOKED", "CAPABILITIES_STATED"})
 # Two entries of different logs get their times within one commit of each other.
 ORDER_MS: Final = 60_000
 

@@ -30,6 +30,7 @@ from comity.errors import ComityError, UnreachableError, UsageError
 from comity.identity.bodies import PartyCard
 from comity.identity.names import Identity, IdentityKind
 from comity.keys.passphrase import find_passphrase
+from comity.node.abilities import state_when_changed
 from comity.node.access import Access
 from comity.node.agreement_view import AgreementView
 from comity.node.alarms import Alarm
@@ -90,10 +91,10 @@ class Node(TakesBack):
         self._opening_sender = asyncio.Lock()
         self._failure: Exception | None = None
         self._background = Background(self._fail)
-        self._keys = OwnKeys(self.identity, access.ring, mirror, access.newer)
+        self.keys = OwnKeys(self.identity, access.ring, mirror, access.newer)
         place = access.place
         self._consuming = Consuming(
-            place, mirror, connections, self._keys, refresh=self.refresh, now_ms=now_ms, random_bytes=random_bytes
+            place, mirror, connections, self.keys, refresh=self.refresh, now_ms=now_ms, random_bytes=random_bytes
         )
 
     @property
@@ -184,7 +185,7 @@ class Node(TakesBack):
                     mirror=self.mirror,
                     egress=self._egress,
                     connections=self._connections,
-                    keys=self._keys,
+                    keys=self.keys,
                     refresh=self.refresh,
                     now_ms=self._now_ms,
                     random_bytes=self._random_bytes,
@@ -396,5 +397,7 @@ async def connected(
         except ForkError:
             # One agreement's fork stops that agreement, wherever it is asked for; a fork of the key log stops everything.
             mirror.require_keys()
+        if node.identity.kind is IdentityKind.NODE:
+            await state_when_changed(normal, mirror, node.keys, now_ms())
         node.start()
         yield node

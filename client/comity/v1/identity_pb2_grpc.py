@@ -74,7 +74,7 @@ class DirectoryServiceServicer:
 
     def PublishStatement(self, request, context):
         """PublishStatement writes a statement of the caller's own party that needs no proof of possession: a revocation, a
-        renewed directory key, an accreditation that withdraws an officer.
+        renewed directory key, an accreditation that withdraws an officer, what a node can do (by that node alone).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -28,7 +28,7 @@ class DirectoryServiceStub:
     """
     PublishStatement: _aio.UnaryUnaryMultiCallable[_identity_pb2.PublishStatementRequest, _identity_pb2.PublishStatementResponse]
     """PublishStatement writes a statement of the caller's own party that needs no proof of possession: a revocation, a
-    renewed directory key, an accreditation that withdraws an officer.
+    renewed directory key, an accreditation that withdraws an officer, what a node can do (by that node alone).
     """
 
 class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -61,7 +61,7 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_identity_pb2.PublishStatementRequest, _abc.Awaitable[_identity_pb2.PublishStatementResponse]],
     ) -> _abc.Awaitable[_identity_pb2.PublishStatementResponse]:
         """PublishStatement writes a statement of the caller's own party that needs no proof of possession: a revocation, a
-        renewed directory key, an accreditation that withdraws an officer.
+        renewed directory key, an accreditation that withdraws an officer, what a node can do (by that node alone).
         """
 
 def add_DirectoryServiceServicer_to_server(servicer: DirectoryServiceServicer, server: _aio.Server) -> None: ...

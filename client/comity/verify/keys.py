@@ -3,6 +3,7 @@
 Rules in order: the caller compares each card's root with the agreement's; a directory key is signed by the root; a listing (bundle or
 accreditation) by exactly one directory key in force, full powers by the root besides, and it ends no later than that key; sequences
 rise; a revocation is by root, directory key or the key itself and counts from its entry on, with all that the revoked key signed.
+A node says itself what it can, by one signing key of its newest listing, in numbers of their own that rise too.
 A key counts while the newest listing of its identity holds it. `size` is how many entries of the key log a look-up may know.
 """
 
@@ -27,6 +28,7 @@ _BODIES: Final = {
     "broker-bundle": f"broker region keys {_VALIDITY}",
     "officer-accreditation": f"officer keys roles agreements offices communities clearance {_VALIDITY}",
     "revocation": "key reason compromised_at issued_at",
+    "node-capabilities": "node software wire suites obligations valid_from sequence",
 }
 _NAMES: Final = {"node-bundle": "node", "broker-bundle": "broker", "officer-accreditation": "officer"}
 
@@ -86,6 +88,7 @@ class KeyLog:
         self.revoked: dict[bytes, int] = {}
         self.revocations: list[tuple[int, str, int]] = []
         self.listings: dict[tuple[str, str], list[Listing]] = {}
+        self.capabilities: dict[tuple[str, str], list[tuple[int, dict[str, Any]]]] = {}
         self._directory: list[tuple[Key, dict[str, Any]]] = []
         self._owners: dict[bytes, tuple[str, str, Key]] = {}
         self._key_sets: dict[bytes, Listing] = {}
@@ -104,6 +107,9 @@ class KeyLog:
         fields, kind, party = one.fields, one.fields["type"], one.fields["party"]
         if party not in self.cards:
             return  # of a party to other agreements only
+        if kind == "node-capabilities":
+            self._state(index, at, one)
+            return
         root, revoked, ends = self.cards[party][1], b"", 1 << 53
         by = {
             key.fingerprint: (key, body["valid_until"])
@@ -149,6 +155,20 @@ class KeyLog:
             listing = Listing(index, fields, (party, name), {key.fingerprint: key for key in keys}, *by)
             self.listings.setdefault((party, name), []).append(listing)
             self._key_sets[digest("key-set", one.body)] = listing
+
+    def _state(self, index: int, at: int, one: Statement) -> None:
+        """Take what a node says that it can."""
+        party, node = whose = one.fields["party"], one.fields["node"]
+        require(len(one.signatures) == 1, f"the capabilities of {party}/{node} have several signatures")
+        listing, key = self.counting(next(iter(one.signatures)), "node-signing", index, at)
+        require(
+            listing.identity == whose and one.by(key), f"the capabilities of {party}/{node} are not signed by the node"
+        )
+        fits = one.fields["sequence"] > max(
+            (said["sequence"] for _, said in self.capabilities.get(whose, ())), default=0
+        )
+        require(fits, f"the capabilities of {party}/{node} are not the newest")
+        self.capabilities.setdefault(whose, []).append((index, one.fields))
 
     def counting(self, key: bytes, role: str, size: int, at: int) -> tuple[Listing, Key]:
         """Give the identity whose key of that role counts after `size` entries at that time; raises FormError."""

@@ -37,7 +37,7 @@ agreement  EMERGENCY_DECLARED REVIEWED BREACH_OPENED BREACH_UPDATED BREACH_CLOSE
 agreement  SHREDDED RETURNED HOLDER_RELEASED CORRECTION_ASKED DATA_CORRECTED READ ACTIONED: time key_log_size | actor certificate request agreement agreement_digest statement
 agreement  DUTY_DUE DUTY_OVERDUE DUTY_DONE DUTY_MISSED: time | duties
 agreement  KEY_REVOKED: CALL statement state_epoch key_log_index |
-keys       KEY_ENROLLED KEY_ROTATED KEY_REVOKED: CALL statement |
+keys       KEY_ENROLLED KEY_ROTATED KEY_REVOKED CAPABILITIES_STATED: CALL statement |
 operations AUTHN_FAILED: time certificate peer identity reason count since |
 operations AUTHZ_DENIED: CALL action agreement reason |
 operations ADMIN_ACTION: CALL action object outcome |

@@ -125,7 +125,9 @@ class AgreementLog:
                 require(entry.shared, "an entry of the key log was not presented")
                 if "statement" in entry.shared and entry.kind != "CONTINUES":
                     one = Statement(entry.shared["statement"])
-                    require((entry.kind == "KEY_REVOKED") == (one.fields["type"] == "revocation"), "another statement")
+                    kinds = {"revocation": "KEY_REVOKED", "node-capabilities": "CAPABILITIES_STATED"}
+                    named = kinds.get(one.fields["type"])
+                    require(entry.kind == named if named else entry.kind not in kinds.values(), "another statement")
                     self.keys.apply(entry.index, entry.shared["time"], one)
                     self._changes.append((entry.index, entry.shared["time"]))
 
