@@ -49,7 +49,8 @@ class MemoryStore:
         shard = self.shards.get(unit.shard)
         if shard is None:
             shard = self.shards[unit.shard] = Shard(Head(unit.shard, INCARNATION))
-        if unit.expected_epoch not in (None, shard.head.state_epoch):
+        beside = unit.beside is None or self.shards[unit.beside[0]].head.state_epoch == unit.beside[1]
+        if unit.expected_epoch not in (None, shard.head.state_epoch) or not beside:
             self.refusals += 1
             return Refused(ConflictError("the state changed", code=ErrorCode.STATE_CHANGED))
         try:

@@ -29,12 +29,15 @@ from comity.envelope.record_list import decode_record_list
 from comity.envelope.seal import SealInput
 from comity.identity.bodies import Attestation, key_set_of
 from comity.identity.cardfile import encode_card_file
+from comity.identity.names import log_name
 from comity.node.enrolment import statement_message
+from comity.node.refusals import error_of
 from comity.statement import Statement, sign_statement
 from comity.suites import KemSecret, SigningSecret
 from comity.texts import agreement_digest, caveat_digest
 from comity.v1 import agreement_pb2, exchange_pb2
 from comity.verify.notes import policy_without_witnesses
+from comity.verify.trees import EMPTY_ROOT
 from comity_broker.server import RunningBroker
 from comity_broker.settings import Settings
 from comity_broker.standing import Standing
@@ -220,7 +223,9 @@ class LivingWorld:
 
     async def seen(self, shard: str) -> LogSeen:
         head = await self.base.broker._storage.reader.head(shard)
-        return LogSeen(head.incarnation, head.leaf_next, head.root)
+        if head is None:
+            return LogSeen(self.base.broker._storage.incarnation, 0, EMPTY_ROOT)
+        return LogSeen(head.incarnation, head.tree_size, head.root)
 
     def keys(self, code: str) -> NodeKeys:
         held = self.nodes[code]
@@ -258,7 +263,7 @@ class LivingWorld:
             expires_at=now + 3_600_000,
             origin_epoch=self.sequence.to_bytes(16, "big"),
             origin_sequence=1,
-            agreement_log_seen=await self.seen(treaty.id),
+            agreement_log_seen=await self.seen(log_name(treaty.id, exercise=shared.exercise)),
             key_log_seen=await self.seen(KEYS),
         )
         recipients = tuple((self.keys(code).recipient, (0,)) for code in to)
@@ -273,7 +278,8 @@ class LivingWorld:
         )
         async with self.base.connection(self.nodes[sender]) as connection:
             answer = await connection.call(connection.exchange.PublishOne, exchange_pb2.PublishOneRequest(batch=frame))
-        assert not answer.refusals, answer.refusals
+        if answer.refusals:
+            raise error_of(answer.refusals[0].refusal)
         return answer.receipts[0]
 
 

@@ -90,6 +90,10 @@ class Model:
         shard = shard or Shard(Head(unit.shard, self.incarnation))
         if unit.expected_epoch not in (None, shard.head.state_epoch):
             return ErrorCode.STATE_CHANGED
+        if unit.beside is not None:
+            other = self.shards.get(unit.beside[0])
+            if other is None or other.head.state_epoch != unit.beside[1]:
+                return ErrorCode.STATE_CHANGED
         try:
             rows = unit.build(shard.head, shard.known(unit.reads))
         except ComityError as error:

@@ -1,8 +1,8 @@
 """Admission: whether a segment's reports may enter, slot by slot (design 03 "Admit", design 04 "Idempotency").
 
 In order, for a segment: it parses strictly; what this node published before is known, and nothing below is asked of it; its
-key set is the caller's newest; batch signature, equalities and bodies (`comity.envelope.checks`); nothing is pruned or exercise
-traffic (not in this release); the agreement is one of the caller's, its log is signed by all and not frozen; key packets
+key set is the caller's newest; batch signature, equalities and bodies (`comity.envelope.checks`); nothing is pruned; exercise
+traffic goes to its agreement's exercise (`exercises`); the agreement is one of the caller's, its log is signed by all and not frozen; key packets
 are there; every KEM key belongs to a node of the party it is named for. Any of these refuses the segment whole: nothing of it is
 stored and its lane does not move.
 
@@ -15,7 +15,7 @@ known.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -51,7 +51,7 @@ from comity_broker.recalling import Recalling, Taking
 from comity_broker.slots import SlotDecider, SlotDecision, SlotRefused, rows_of
 from comity_broker.standing import Standing
 from comity_broker.storage.protocol import KEYS, LaneKey, Reader, Reads, SegmentRow
-from comity_policy.facts import Moment, Profile
+from comity_policy.facts import Moment, Precedence, Profile
 
 _RETRY_SECONDS: Final = 1.0
 _FROZEN_RETRY_SECONDS: Final = 30.0
@@ -66,6 +66,7 @@ class Admissible:
     standing: Standing
     agreement_digest: bytes
     epoch: int
+    beside: tuple[str, int] | None
     signed_by: SigningNode
     key: RecordedKey
     batch: bytes
@@ -83,6 +84,10 @@ class Admissible:
     key_log_size: int
 
 
+# Gives an agreement's exercise, begun where it has none.
+BeginExercise = Callable[[Standing], Awaitable[Standing]]
+
+
 class DiskGuard:
     """Says whether a class may still be written (design of exchange, "Disk")."""
 
@@ -94,7 +99,8 @@ class DiskGuard:
         """Raise StorageError STORAGE_FULL, to be tried again, when the disk is past the reserve of this class."""
         usage = await self._reader.usage()
         used = 1 - usage.free_bytes / max(1, usage.total_bytes)
-        if used > self._full.get(transport_class, 1.0):
+        # Past the reserve of ROUTINE nothing is written for an exercise, whatever its precedence.
+        if used > self._full.get(min(transport_class, Precedence.ROUTINE), 1.0):
             raise StorageError(
                 f"the broker's disk is {used:.0%} full, past the reserve of this precedence",
                 what_to_do="Nothing was accepted. Its operator has to make room; the report stays in the outbox.",
@@ -107,7 +113,15 @@ class Admission:
     """Decides what may enter; writes nothing."""
 
     def __init__(
-        self, *, keys: KeyDirectory, ledger: Ledger, logs: Logs, decider: Decider, reader: Reader, disk: DiskGuard
+        self,
+        *,
+        keys: KeyDirectory,
+        ledger: Ledger,
+        logs: Logs,
+        decider: Decider,
+        reader: Reader,
+        disk: DiskGuard,
+        exercises: BeginExercise | None = None,
     ) -> None:
         self._keys = keys
         self._ledger = ledger
@@ -115,6 +129,7 @@ class Admission:
         self._decider = decider
         self._reader = reader
         self._disk = disk
+        self._exercises = exercises
         self._recalling = Recalling(reader, keys)
 
     async def stored(self, caller: Caller, segment: Segment) -> SegmentRow | None:
@@ -123,7 +138,7 @@ class Admission:
         The id is of the bytes, and it commits to leaves, epoch, class and numbers: equal id, equal reports (docs/adr/0007).
         """
         own = LaneKey(f"{caller.party}/{caller.identity.name}", segment.origin_epoch, segment.transport_class)
-        known = await self._reader.known(segment.agreement_id, Reads(segment_ids=[segment.segment_id], lanes=[own]))
+        known = await self._reader.known(segment.log_name, Reads(segment_ids=[segment.segment_id], lanes=[own]))
         row, lane = known.segments.get(segment.segment_id), known.lanes.get(own)
         return row if row is not None and lane is not None and row.lane == lane.lane else None
 
@@ -151,17 +166,17 @@ class Admission:
             await asyncio.sleep(0)
         self._sender(publisher.caller, batch, now_ms)
         items = self._whole_items(segment)
-        standing = self._standing(segment.agreement_id, publisher.caller.party, items[0].core.profile, now_ms)
-        # Taken before the first wait: what changes from here on gives another epoch, and the commit is refused.
-        epoch = standing.epoch
+        standing = await self._standing(segment, publisher.caller.party, items[0].core.profile, now_ms)
+        # Taken before the next wait: what changes from here on gives another epoch, and the commit is refused.
+        epoch, beside = standing.epoch, standing.beside
         await self._disk.check(segment.transport_class)
-        packets = await self._packets(prepared, segment.agreement_id, items)
+        packets = await self._packets(prepared, standing.agreement_id, items)
         self._check_rows(items, record)
         profile = items[0].core.profile
         candidates = self._decider.candidates(
-            standing.agreement_id, standing.parties, signed_by.party, profile.suite, now_ms
+            segment.agreement_id, standing.parties, signed_by.party, profile.suite, now_ms, under=standing.agreement_id
         )
-        deciding = SlotDecider(standing.agreement_id, standing.compiled(now_ms), candidates, self._decider)
+        deciding = SlotDecider(segment.agreement_id, standing.compiled(now_ms), candidates, self._decider)
         to_parties = tuple(dict.fromkeys(one.party for one in profile.addressees))
         quotas = quota_rules(deciding.compiled.source, signed_by.party, to_parties)
         within = Circumstances(
@@ -184,6 +199,7 @@ class Admission:
             standing=standing,
             agreement_digest=standing.digest(now_ms),
             epoch=epoch,
+            beside=beside,
             signed_by=signed_by,
             key=key,
             batch=frame.batch_signature,
@@ -226,14 +242,35 @@ class Admission:
                 what_to_do="A node publishes every report of a segment with its content.",
                 code=ErrorCode.PRUNED,
             )
-        if items[0].core.profile.exercise:
+        return items
+
+    async def _standing(self, segment: Segment, party: str, profile: Profile, now_ms: int) -> Standing:
+        """Give what a segment is decided under: its agreement, or that one's exercise, which begins with its first segment."""
+        agreement_id = segment.agreement_id
+        real = self._ledger.require(agreement_id, party)
+        self._check_standing(real, agreement_id, profile, now_ms)
+        if not profile.exercise:
+            return real
+        if self._exercises is None:
             raise MalformedError(
                 "exercise traffic is not carried by this release", what_to_do="Leave the exercise flag out."
             )
-        return items
+        if any(uploaded_size(item) for _, item in segment.whole):
+            raise MalformedError(
+                "a report of an exercise comes with an attachment, which this release does not carry",
+                what_to_do="Send it without one.",
+            )
+        standing = await self._exercises(real)
+        self._check_standing(standing, agreement_id, profile, now_ms)
+        if standing.lags:
+            raise UnreachableError(
+                f"the log of the exercise of {agreement_id} has yet to follow its agreement",
+                code=ErrorCode.STATEMENTS_BEHIND,
+                retry_after_seconds=_RETRY_SECONDS,
+            )
+        return standing
 
-    def _standing(self, agreement_id: str, party: str, profile: Profile, now_ms: int) -> Standing:
-        standing = self._ledger.require(agreement_id, party)
+    def _check_standing(self, standing: Standing, agreement_id: str, profile: Profile, now_ms: int) -> None:
         if standing.stopped:
             raise StorageError(
                 f"the log of {agreement_id} is frozen: {standing.stopped}",
@@ -243,10 +280,10 @@ class Admission:
                 code=ErrorCode.LOG_FROZEN,
                 retry_after_seconds=_FROZEN_RETRY_SECONDS if standing.frozen_reason else _UNCONFIRMED_RETRY_SECONDS,
             )
-        if profile.statements_seen > len(standing.steps):
+        if profile.statements_seen > standing.statements:
             raise UnreachableError(
                 f"the sender has seen {profile.statements_seen} statements of {agreement_id}, "
-                f"this broker {len(standing.steps)}",
+                f"this broker {standing.statements}",
                 code=ErrorCode.STATEMENTS_BEHIND,
                 retry_after_seconds=_RETRY_SECONDS,
             )
@@ -256,7 +293,6 @@ class Admission:
                 what_to_do=f"comity agreement sign {agreement_id}",
                 code=ErrorCode.AGREEMENT_NOT_IN_FORCE,
             )
-        return standing
 
     async def _packets(
         self, prepared: PreparedFrame, agreement_id: str, items: Sequence[WholeItem]
@@ -320,7 +356,7 @@ class Admission:
     ) -> SlotDecision:
         if item.approvals:
             try:
-                approved = self._approved(within.agreement_id, item, base.now)
+                approved = self._approved(deciding.agreement_id, item, base.now)
                 base = replace(
                     base,
                     approvals=approved.identities,

@@ -104,7 +104,7 @@ def unit_of(
         return _Building(admissible, log, caller, draws).rows(head, known, lane)
 
     return Unit(
-        shard=segment.agreement_id,
+        shard=segment.log_name,
         build=build,
         reads=Reads(
             report_ids=[one.item.core.report_id for one in admissible.slots],
@@ -118,6 +118,7 @@ def unit_of(
         ),
         urgency=segment.transport_class,
         expected_epoch=admissible.epoch,
+        beside=admissible.beside,
     )
 
 

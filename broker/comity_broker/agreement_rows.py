@@ -115,18 +115,19 @@ def stepping(state: State, log: Log, salts: Salts, taken: Taken, brought: Brough
     return build
 
 
-def following(umbrella: Standing, log: Log, salts: Salts, now: int, suspended: str | None) -> Build[tuple[int, int]]:
-    """Raise an arrangement's epoch for a change of its umbrella, with UMBRELLA_CHANGED; gives the time and the epoch.
+def following(umbrella: Standing, log: Log, salts: Salts, now: int, suspended: str | None) -> Build[Place]:
+    """Raise an arrangement's epoch for a change of its umbrella, with UMBRELLA_CHANGED; gives its index (else 0), time, epoch.
 
     `suspended` is what the umbrella's parties suspended meanwhile (`HoldRow`), None for nothing.
     """
     changed_at = umbrella.changed_at
 
-    def build(head: Head, _: Known) -> Rows[tuple[int, int]]:
+    def build(head: Head, _: Known) -> Rows[Place]:
         at, epoch = max(head.broker_time, now), head.state_epoch + 1
-        rows = Rows(replace(head.raised(), broker_time=at), (at, epoch))
+        rows = Rows(replace(head.raised(), broker_time=at), (0, at, epoch))
         if head.frozen_reason:
             return rows
+        rows.result = (head.leaf_next, at, epoch)
         add_events(rows, log, [_umbrella_event(umbrella, at, epoch, changed_at)], salts)
         rows.umbrellas.append(UmbrellaRow(head.leaf_next, changed_at))
         if suspended is not None:

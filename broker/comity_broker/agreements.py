@@ -25,6 +25,7 @@ from comity.envelope.core import LogSeen
 from comity.errors import AccessError, ConflictError, ErrorCode, MalformedError, StorageError
 from comity.identity.bodies import Body, Revocation
 from comity.identity.capabilities import NodeCapabilities
+from comity.identity.names import agreement_of, exercise_of, is_exercise
 from comity.statement import Statement, decode
 from comity.suites import RandomBytes
 from comity.texts import TEXT_LIMIT, agreement_digest
@@ -49,6 +50,7 @@ from comity_broker.clock import BrokerClock
 from comity_broker.continuing import continued_terms
 from comity_broker.directory import Directory
 from comity_broker.entries import Salts
+from comity_broker.exercises import ExerciseStanding, beginning, following_agreement
 from comity_broker.journal import Journal
 from comity_broker.ledger import (
     Ledger,
@@ -62,7 +64,7 @@ from comity_broker.ledger import (
 from comity_broker.logs import Logs
 from comity_broker.outcomes import settled
 from comity_broker.pace import check_pace
-from comity_broker.reading_back import read_standing
+from comity_broker.reading_back import read_exercise, read_standing
 from comity_broker.standing import Standing
 from comity_broker.storage.protocol import KEYS, OPERATIONS, SESSIONS, R, Reader, Unit
 from comity_policy.document import Document
@@ -109,7 +111,7 @@ class Agreements:
         found = [
             await read_standing(head, self._reader, self._logs)
             for head in await self._reader.shards()
-            if head.shard not in _OWN_SHARDS
+            if head.shard not in _OWN_SHARDS and not is_exercise(head.shard)
         ]
         # An arrangement finds its umbrella in the ledger.
         for standing in sorted(found, key=lambda one: one.first.under is not None):
@@ -117,12 +119,18 @@ class Agreements:
             standing.umbrella = None if under is None else self._ledger.require(under.agreement)
             self._ledger.add(standing)
             await self._logs.check_continuity(standing.agreement_id)
+        for head in await self._reader.shards():
+            if is_exercise(head.shard):
+                real = self._ledger.require(agreement_of(head.shard))
+                self._ledger.add(await read_exercise(head, real, self._reader, self._logs))
+                await self._logs.check_continuity(head.shard)
         for row in await self._reader.statements(KEYS):
             statement = decode(row.signatures)
             if statement.type == "revocation":
                 await self.revoked(str(statement.fields["party"]), row.log_index, statement)
         for standing in found:
             await self._follow(standing)
+            await self._exercise_follows(standing.agreement_id)
 
     # --- texts and steps --------------------------------------------------------------------------------------------
 
@@ -209,7 +217,7 @@ class Agreements:
 
     async def _open(self, standing: Standing, taken: Taken) -> int:
         agreement_id = standing.agreement_id
-        slot = 1 + sum(1 for _ in self._ledger.standings())
+        slot = 1 + len(self._ledger.books())
         terms = LogTerms(standing.origin, self._logs.vkeys(agreement_id), slot, self._random_bytes(_ANCHOR_KEY).hex())
         # The file that names what was signed last comes first: a log without one signs nothing.
         log = self._logs.open(agreement_id, standing.parties, create=True)
@@ -263,7 +271,7 @@ class Agreements:
         if isinstance(body, Revocation):
             await self.revoked(body.party, key_log_index, statement)
             return
-        for standing in self._ledger.standings(body.party):
+        for standing in self._ledger.books(body.party):
             self._raised(standing, await self._insist(Unit(standing.agreement_id, raising, urgency=0)))
 
     async def revoked(self, party: str, key_log_index: int, statement: Statement) -> None:
@@ -281,9 +289,49 @@ class Agreements:
             self._raised(standing, epoch)
             await self._let_follow(standing.agreement_id)
 
-    async def _let_follow(self, umbrella_id: str) -> None:
-        for below in self._ledger.arrangements(umbrella_id):
+    async def _let_follow(self, agreement_id: str) -> None:
+        """Let an agreement's exercise follow it, and an umbrella's arrangements with theirs."""
+        await self._exercise_follows(agreement_id)
+        for below in self._ledger.arrangements(agreement_id):
             await self._follow(below)
+            await self._exercise_follows(below.agreement_id)
+
+    # --- exercises --------------------------------------------------------------------------------------------------
+
+    async def exercise(self, real: Standing) -> ExerciseStanding:
+        """Give an agreement's exercise; its log begins where it has none. Raises StorageError, ConflictError STATE_CHANGED."""
+        async with self._following.setdefault(exercise_of(real.agreement_id), asyncio.Lock()):
+            known = self._ledger.exercise(real.agreement_id)
+            return known or await self._begin_exercise(real)
+
+    async def _begin_exercise(self, real: Standing) -> ExerciseStanding:
+        name = exercise_of(real.agreement_id)
+        exercise = ExerciseStanding.of(real, self._logs.origin(name))
+        slot = 1 + len(self._ledger.books())
+        terms = LogTerms(exercise.origin, self._logs.vkeys(name), slot, self._random_bytes(_ANCHOR_KEY).hex())
+        log = self._logs.open(name, real.parties, create=True)
+        salts, changed_at = Salts.draw(log, 2, self._random_bytes), real.changed_at
+        build = beginning(exercise, log, salts, terms, now=self._clock.now_ms(), key_log_size=self._directory.keys.size)
+        unit = Unit(name, build, urgency=0, create=True, expected_epoch=0, beside=exercise.beside)
+        exercise.epoch = settled(await self._journal.submit(unit)).result
+        exercise.followed = changed_at
+        self._ledger.add(exercise)
+        return exercise
+
+    async def _exercise_follows(self, agreement_id: str) -> None:
+        """Have an exercise's log say as of which entry of its agreement's log it is decided, where that is another one now."""
+        async with self._following.setdefault(exercise_of(agreement_id), asyncio.Lock()):
+            exercise = self._ledger.exercise(agreement_id)
+            while exercise is not None and exercise.lags:
+                changed_at, log = exercise.real.changed_at, self._logs.log(exercise.agreement_id)
+                holds = await self._reader.holds(agreement_id)
+                since = [one.clauses for one in holds if exercise.followed < one.log_index <= changed_at]
+                salts = Salts.draw(log, 1, self._random_bytes)
+                build = following_agreement(exercise, log, salts, self._clock.now_ms(), since)
+                at, epoch = await self._insist(Unit(exercise.agreement_id, build, urgency=0))
+                self._clock.committed(at)
+                exercise.followed = changed_at
+                self._raised(exercise, epoch)
 
     async def _follow(self, standing: Standing) -> None:
         """Let an arrangement follow its umbrella, where that has changed since its log said so last."""
@@ -296,9 +344,10 @@ class Agreements:
                 salts = Salts.draw(log, 1, self._random_bytes)
                 suspended = umbrella.suspended_since(standing.umbrella_at)
                 build = following(umbrella, log, salts, self._clock.now_ms(), suspended)
-                at, epoch = await self._insist(Unit(standing.agreement_id, build, urgency=0))
+                log_index, at, epoch = await self._insist(Unit(standing.agreement_id, build, urgency=0))
                 self._clock.committed(at)
                 standing.umbrella_at = changed_at
+                standing.changed_at = max(standing.changed_at, log_index)
                 self._raised(standing, epoch)
 
     def _raised(self, standing: Standing, epoch: int) -> None:

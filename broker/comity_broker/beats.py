@@ -39,7 +39,7 @@ class Checkpoints:
         """Sign and show, until cancelled."""
         while True:
             await asyncio.sleep(self.every_seconds)
-            for shard in (KEYS, *(one.agreement_id for one in self.ledger.standings() if not one.frozen_reason)):
+            for shard in (KEYS, *(one.agreement_id for one in self.ledger.books() if not one.frozen_reason)):
                 try:
                     note, size = await self.logs.checkpoint(shard)
                 except ComityError as error:

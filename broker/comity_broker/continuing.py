@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from comity.continuing import PRESENTED_LIMIT, Continued, LeftLog
 from comity.errors import StorageError
+from comity.identity.names import agreement_of
 from comity.statement import Statement, decode, from_json, sign_statement
 from comity.suites import RandomBytes
 from comity.verify.notes import Checkpoint, NoteError, Policy, verify_checkpoint
@@ -25,7 +26,7 @@ from comity_broker.auditlog.log import Log
 from comity_broker.entries import Salts, add_events
 from comity_broker.installation import Installation
 from comity_broker.ledger import load_text
-from comity_broker.logs import origin_of
+from comity_broker.logs import origin_of, signed_file
 from comity_broker.outcomes import settled
 from comity_broker.storage.protocol import (
     KEYS,
@@ -96,10 +97,10 @@ class _Continuing:
             raise StorageError(f"the log of {shard} has entries of its new incarnation already")
         said = await self._said(head, left)
         statement = sign_statement(said.to_body(), self.installation.signer)
-        parties, digest = ((), b"") if shard in _OWN else await _first_text(reader, shard)
+        parties, digest = ((), b"") if shard in _OWN else await _first_text(reader, agreement_of(shard))
         log = Log(said.origin, parties)
         Checkpointer(
-            self.installation.last_signed / f"{shard}.signed", said.origin, self.installation.log_keys
+            self.installation.last_signed / signed_file(shard), said.origin, self.installation.log_keys
         ).create()
         salts = Salts.draw(log, 1, self.random_bytes)
 
@@ -111,7 +112,7 @@ class _Continuing:
                 caller=BROKER,
                 key_log_size=self.key_log_size,
                 state_epoch=epoch,
-                agreement_id=shard,
+                agreement_id=agreement_of(shard),
                 agreement_digest=digest,
                 statement=statement,
             )

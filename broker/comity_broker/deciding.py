@@ -133,17 +133,18 @@ class Decider:
         return replace(moment, size=size, emergency_declared=declared, disputed=disputed)
 
     def candidates(
-        self, agreement_id: str, parties: Sequence[str], originator: str, suite: int, now_ms: int
+        self, agreement_id: str, parties: Sequence[str], originator: str, suite: int, now_ms: int, *, under: str = ""
     ) -> tuple[Candidate, ...]:
         """Give every listed node of the parties other than the originator's, by party and name, with what is asked at admission.
 
-        What a party is late with stops what goes to its own nodes, and nothing that goes to others.
+        What a party is late with stops what goes to its own nodes, and nothing that goes to others; in an exercise, by the name of
+        whose log it is asked `under`, nobody is late with anything.
         """
         found: list[Candidate] = []
         for party in sorted(parties):
             if party != originator:
                 officers = self._keys.officers_under(party, agreement_id, now_ms)
-                late = self._attested.overdue(agreement_id, party, now_ms)
+                late = self._attested.overdue(under or agreement_id, party, now_ms)
                 for one in self._keys.nodes(party):
                     candidate = self.candidate(one, officers, suite, now_ms)
                     found.append(replace(candidate, facts=replace(candidate.facts, overdue=late)))

@@ -8,8 +8,9 @@ node folds for itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from comity.errors import (
     AccessError,
@@ -22,9 +23,11 @@ from comity.errors import (
     RefusedError,
 )
 from comity.identity.directory import KeyDirectory
+from comity.identity.names import exercise_of
 from comity.statement import Statement, verify_signature_of
 from comity.suites import KeyRole
 from comity_broker.access import Caller
+from comity_broker.exercises import ExerciseStanding
 from comity_broker.standing import Standing
 from comity_policy.carried import not_carried, told
 from comity_policy.document import Document, DocumentError, load
@@ -38,27 +41,40 @@ class Ledger:
     def __init__(self, keys: KeyDirectory) -> None:
         self._keys = keys
         self._standings: dict[str, Standing] = {}
+        self._exercises: dict[str, ExerciseStanding] = {}
         self._listeners: list[Callable[[str], None]] = []
 
     def standing(self, agreement_id: str) -> Standing | None:
-        """Give an agreement; None where this broker carries none of that id."""
-        return self._standings.get(agreement_id)
+        """Give an agreement, or its exercise by the name of that log; None where this broker carries none of that name."""
+        return self._standings.get(agreement_id) or self._exercises.get(agreement_id)
+
+    def exercise(self, agreement_id: str) -> ExerciseStanding | None:
+        """Give the exercise of an agreement; None before its first report."""
+        return self._exercises.get(exercise_of(agreement_id))
 
     def require(self, agreement_id: str, party: str | None = None) -> Standing:
         """Give an agreement that `party` is a party of; raises NotFoundError, the same for both reasons."""
-        standing = self._standings.get(agreement_id)
-        if standing is None or (party is not None and party not in standing.first.parties):
-            raise NotFoundError(
-                f"there is no agreement {agreement_id} here for this party",
-                what_to_do="comity agreement list shows those there are.",
-                code=ErrorCode.AGREEMENT_UNKNOWN,
-            )
-        return standing
+        return _required(self._standings.get(agreement_id), agreement_id, party)
+
+    def require_book(self, name: str, party: str | None = None) -> Standing:
+        """Give an agreement, or its exercise by the name of that log; raises as `require`."""
+        return _required(self.standing(name), name, party)
 
     def standings(self, party: str | None = None) -> list[Standing]:
-        """Give the agreements, of one party where named, by id."""
-        found = sorted(self._standings.values(), key=lambda one: one.agreement_id)
-        return [one for one in found if party is None or party in one.first.parties]
+        """Give the agreements, of one party where named, by id; without their exercises."""
+        return _of_party(self._standings.values(), party)
+
+    def exercises(self, party: str | None = None) -> list[ExerciseStanding]:
+        """Give the exercises of agreements, of one party where named, by name."""
+        return _of_party(self._exercises.values(), party)
+
+    def traffic(self, party: str, *, exercise: bool) -> Sequence[Standing]:
+        """Give whose reports a consumer of this party is handed: the agreements, or their exercises, never both."""
+        return self.exercises(party) if exercise else self.standings(party)
+
+    def books(self, party: str | None = None) -> list[Standing]:
+        """Give whatever has a log of its own: agreements, then exercises."""
+        return [*self.standings(party), *self.exercises(party)]
 
     def arrangements(self, umbrella_id: str) -> list[Standing]:
         """Give the arrangements under an umbrella, by id."""
@@ -97,7 +113,10 @@ class Ledger:
 
     def add(self, standing: Standing) -> None:
         """Take an agreement that was committed or read back."""
-        self._standings[standing.agreement_id] = standing
+        if isinstance(standing, ExerciseStanding):
+            self._exercises[standing.agreement_id] = standing
+        else:
+            self._standings[standing.agreement_id] = standing
         self.changed(standing.agreement_id)
 
     def on_change(self, listener: Callable[[str], None]) -> None:
@@ -105,15 +124,35 @@ class Ledger:
         self._listeners.append(listener)
 
     def changed(self, agreement_id: str) -> None:
-        """Tell the listeners."""
-        for listener in self._listeners:
-            listener(agreement_id)
+        """Tell the listeners: what changes an agreement changes its exercise."""
+        exercise = self.exercise(agreement_id)
+        for name in (agreement_id,) if exercise is None else (agreement_id, exercise.agreement_id):
+            for listener in self._listeners:
+                listener(name)
 
     def revoked(self, party: str, epochs: dict[str, int]) -> None:
         """Take the epochs that a change of a party's keys raised."""
-        for standing in self.standings(party):
+        for standing in self.books(party):
             standing.epoch = epochs.get(standing.agreement_id, standing.epoch)
             self.changed(standing.agreement_id)
+
+
+def _required(standing: Standing | None, name: str, party: str | None) -> Standing:
+    if standing is None or (party is not None and party not in standing.first.parties):
+        raise NotFoundError(
+            f"there is no agreement {name} here for this party",
+            what_to_do="comity agreement list shows those there are.",
+            code=ErrorCode.AGREEMENT_UNKNOWN,
+        )
+    return standing
+
+
+_OneStanding = TypeVar("_OneStanding", bound=Standing)
+
+
+def _of_party(standings: Iterable[_OneStanding], party: str | None) -> list[_OneStanding]:
+    found = sorted(standings, key=lambda one: one.agreement_id)
+    return [one for one in found if party is None or party in one.first.parties]
 
 
 def read_step(statement: Statement, *, log_index: int = 0, at_ms: int = 0) -> Step:

@@ -127,7 +127,7 @@ class Logs:
         """
         origin = self.origin(shard)
         log = Log(origin, parties)
-        checkpointer = Checkpointer(self._folder / f"{shard}.signed", origin, self._keys)
+        checkpointer = Checkpointer(self._folder / signed_file(shard), origin, self._keys)
         if create:
             _create(checkpointer)
         ends = [*(row.log_first for row in continued[1:]), first]
@@ -293,6 +293,11 @@ class Logs:
             return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
         return from_leaf_hashes(read)
+
+
+def signed_file(shard: str) -> str:
+    """Give the name of the file of the tree of a shard's log that was signed last; an exercise's has a dot for the slash."""
+    return f"{shard.replace('/', '.')}.signed"
 
 
 def origin_of(tls_name: str, shard: str, incarnation: bytes) -> str:

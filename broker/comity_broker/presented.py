@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from comity.errors import MalformedError, UsageError
+from comity.identity.names import agreement_of, is_exercise, log_name
 from comity.node.files import read_file, write_file
 from comity.verify.notes import Checkpoint, NoteError, parse_checkpoint, parse_note
 from comity_broker.logs import origin_of
@@ -48,7 +49,7 @@ class Presented:
 def keep_presented(data: Path, note: bytes) -> None:
     """Keep a checkpoint that carries this broker's signatures, where it is of a longer tree than the one that is kept."""
     checkpoint = _checkpoint(note)
-    path = data / FOLDER / f"{shard_of(checkpoint.origin)}{_SUFFIX}"
+    path = data / FOLDER / f"{shard_of(checkpoint.origin).replace('/', '.')}{_SUFFIX}"
     if path.exists():
         before = _checkpoint(read_file(path, _NOTE_BYTES))
         if before.origin == checkpoint.origin and before.size >= checkpoint.size:
@@ -59,8 +60,8 @@ def keep_presented(data: Path, note: bytes) -> None:
 def shard_of(origin: str) -> str:
     """Give the shard whose log has this origin; raises MalformedError."""
     host, _, rest = origin.partition("/")
-    name, _, incarnation = rest.rpartition("/")
-    shard = name.removeprefix("agreement/")
+    name, _, incarnation = agreement_of(rest).rpartition("/")
+    shard = log_name(name.removeprefix("agreement/"), exercise=is_exercise(rest))
     try:
         same = origin_of(host, shard, bytes.fromhex(incarnation)) == origin
     except (MalformedError, UsageError, ValueError):

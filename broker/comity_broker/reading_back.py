@@ -13,6 +13,7 @@ from comity.errors import StorageError
 from comity.statement import decode
 from comity.texts import agreement_digest, caveat_digest
 from comity_broker.auditlog.kinds import EventKind, LogKind, read_body
+from comity_broker.exercises import ExerciseStanding
 from comity_broker.ledger import load_text, steps_of
 from comity_broker.logs import Logs
 from comity_broker.standing import Standing
@@ -40,12 +41,24 @@ async def read_standing(head: Head, reader: Reader, logs: Logs) -> Standing:
     standing.texts = {digest: load_text(text) for digest, text in texts.items()}
     standing.caveats = {one.caveat_digest: await _caveat(shard, one, reader) for one in _added(steps)}
     # Acts of officers change nothing that an arrangement under it is decided by.
-    standing.changed_at = max(at for one, at, _ in statements if one.type.startswith((_STEP, "revocation")))
+    umbrellas = await reader.umbrellas(shard)
+    named = (at for one, at, _ in statements if one.type.startswith((_STEP, "revocation")))
+    standing.changed_at = max((*named, *(row.log_index for row in umbrellas)))
     standing.epoch = head.state_epoch
     standing.frozen_reason = head.frozen_reason
     standing.continued = head.log_first > 0
-    standing.umbrella_at = max((row.umbrella_log_index for row in await reader.umbrellas(shard)), default=0)
+    standing.umbrella_at = max((row.umbrella_log_index for row in umbrellas), default=0)
     return standing
+
+
+async def read_exercise(head: Head, real: Standing, reader: Reader, logs: Logs) -> ExerciseStanding:
+    """Read the exercise of an agreement; opens its log."""
+    name = head.shard
+    logs.open(name, real.parties, first=head.log_first, continued=await reader.continued(name))
+    exercise = ExerciseStanding.of(real, logs.origin(name))
+    exercise.epoch, exercise.frozen_reason = head.state_epoch, head.frozen_reason
+    exercise.followed = max((row.umbrella_log_index for row in await reader.umbrellas(name)), default=0)
+    return exercise
 
 
 def _added(steps: tuple[Step, ...]) -> list[Step]:

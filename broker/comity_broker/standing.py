@@ -50,8 +50,8 @@ class Standing:
     """One agreement. `text`, `first` and `first_digest` are those that were proposed first; parties and roots never change.
 
     `epoch` is the head's state_epoch that the steps amount to. `texts` are all texts that steps brought, `caveats` all texts
-    of caveats, by their digests in hex. `changed_at` is the newest entry that an umbrella's arrangements must follow. `continued`
-    says that a restore opened its present log.
+    of caveats, by their digests in hex. `changed_at` is the newest entry that an umbrella's arrangements and its own exercise must
+    follow. `continued` says that a restore opened its present log.
     """
 
     text: bytes
@@ -83,6 +83,21 @@ class Standing:
     def parties(self) -> tuple[str, ...]:
         """Give the parties' codes, ascending."""
         return tuple(sorted(self.first.parties))
+
+    @property
+    def beside(self) -> tuple[str, int] | None:
+        """Give the shard that its units depend on too, with the epoch of it: none, but for an exercise (`exercises`)."""
+        return None
+
+    @property
+    def lags(self) -> bool:
+        """Say whether its log does not say yet what it is decided by: never, but for an exercise."""
+        return False
+
+    @property
+    def statements(self) -> int:
+        """Give how many steps it has taken."""
+        return len(self.steps)
 
     @property
     def stopped(self) -> str:

@@ -139,7 +139,7 @@ class Survey:
         sizes = {head.shard: head for head in await self.reader.shards()}
         now_ms = self.clock.now_ms()
         agreements: list[AgreementPicture] = []
-        for standing in self.monitor.ledger.standings():
+        for standing in self.monitor.ledger.books():
             head = sizes.get(standing.agreement_id)
             agreements.append(
                 AgreementPicture(

@@ -26,8 +26,8 @@ TYPE: Final = "log-continued"
 PRESENTED_LIMIT: Final = 4
 NOTE_BYTES: Final = 6 << 10
 VKEYS_LIMIT: Final = 4
-_INCARNATION: Final = 32
-_ORIGIN: Final = re.compile(r"[A-Za-z0-9./-]{1,222}/[0-9a-f]{32}")
+_INCARNATION: Final = r"/[0-9a-f]{32}(?=(?:/exercise)?$)"
+_ORIGIN: Final = re.compile(rf"[A-Za-z0-9./-]{{1,213}}{_INCARNATION}(?:/exercise)?")
 _VKEY: Final = re.compile(r"[!-~]{1,8192}")
 _LIMIT: Final = 1 << 53
 _KEYS: Final = frozenset(
@@ -139,7 +139,7 @@ class Continued:
         )
         if not left.size or left.end >= _LIMIT:
             raise MalformedError("a continued log follows a log that has entries")
-        if left.origin == found.origin or left.origin[:-_INCARNATION] != found.origin[:-_INCARNATION]:
+        if left.origin == found.origin or _log_of(left.origin) != _log_of(found.origin):
             raise MalformedError("a log is continued by another incarnation of the same log")
         return found
 
@@ -165,3 +165,8 @@ def _hex(value: object, least: int, most: int) -> bytes:
     if not isinstance(value, str) or not is_hex(value) or not least <= len(value) // 2 <= most:
         raise MalformedError("bytes of a continued log are lower-case hexadecimal of a bounded length")
     return bytes.fromhex(value)
+
+
+def _log_of(origin: str) -> str:
+    """Give an origin without its incarnation: what is the same in all of a log's."""
+    return re.sub(_INCARNATION, "", origin)

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -184,6 +185,19 @@ def test_an_epoch_raised_earlier_in_the_same_commit_refuses_as_well(writer):
         ErrorCode.STATE_CHANGED,
     ]
     assert codes(writer.commit([segment(1, shard=OTHER, expected_epoch=0)])) == [None], "the other agreement stands"
+
+
+def test_a_unit_that_depends_on_another_shard_too_is_refused_when_that_one_changed(writer):
+    """So a suspension in an agreement's log stops its exercise, whose shard is another, from the very next unit."""
+    of_exercise = partial(segment, shard=OTHER, beside=(AGREEMENT, 0))
+    assert codes(writer.commit([of_exercise(1), statement(1), of_exercise(10)])) == [
+        None,
+        None,
+        ErrorCode.STATE_CHANGED,
+    ]
+    assert codes(writer.commit([of_exercise(10)])) == [ErrorCode.STATE_CHANGED], "and in a commit of its own"
+    assert codes(writer.commit([segment(10, shard=OTHER, beside=(AGREEMENT, 1))])) == [None]
+    assert codes(writer.commit([segment(20, shard=OTHER, beside=("nobody-2026", 0))])) == [ErrorCode.STATE_CHANGED]
 
 
 def test_a_refusal_says_what_happened_and_what_to_do(writer):

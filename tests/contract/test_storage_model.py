@@ -38,6 +38,9 @@ units = st.one_of(
     ),
     st.builds(segment, st.integers(1, 10**6), st.integers(1, 300), shards),
     st.builds(statement, st.integers(1, 9), shards, expected_epoch=epochs),
+    st.builds(
+        statement, st.integers(1, 9), st.just(OTHER), beside=st.tuples(st.sampled_from([AGREEMENT, "nobody-2026"]), st.integers(0, 4)),
+    ),
     st.builds(acknowledgement, st.integers(0, 30), shards),
     st.builds(exception, st.integers(1, 4), st.integers(0, 3), shards),
     st.builds(

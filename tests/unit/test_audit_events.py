@@ -63,6 +63,14 @@ def every_event() -> list[tuple[LogKind, Event]]:
             umbrella_origin=f"hub.arland.example/agreement/XAR-XBO-GSA/{bytes(16).hex()}",
             umbrella_log_index=4,
         ),
+        events.agreement_followed(
+            time=1,
+            caller=BROKER,
+            state_epoch=2,
+            agreement_id=AGREEMENT,
+            agreement_origin=f"hub.arland.example/agreement/{AGREEMENT}/{bytes(16).hex()}",
+            agreement_log_index=4,
+        ),
         events.agreement_log_continued(
             time=1,
             caller=BROKER,

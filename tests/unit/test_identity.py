@@ -23,6 +23,7 @@ from comity.identity.names import (
     agreement_log_origin,
     broker_tls_name,
     check_trust_domain,
+    exercise_of,
     key_log_origin,
     operations_log_origin,
     parse_spiffe,
@@ -91,7 +92,7 @@ def test_the_longest_names_make_an_origin_of_at_most_255_bytes():
     domain = ".".join(["x" * 31, "y" * 32])
     assert len(domain) == 64
     tls_name = broker_tls_name("n" * 63, domain)
-    longest = agreement_log_origin(tls_name, "A" * 64, bytes(16), exercise=True)
+    longest = agreement_log_origin(tls_name, exercise_of("A" * 64), bytes(16))
     assert len(longest.encode()) <= 255
     malformed(lambda: broker_tls_name("n", domain + "z"))
 
@@ -101,7 +102,7 @@ def test_logs_are_called_after_broker_agreement_and_incarnation():
     number = "000102030405060708090a0b0c0d0e0f"
     assert tls_name == "hub.xar.example"
     assert agreement_log_origin(tls_name, "XAR-XBO-1", incarnation) == f"hub.xar.example/agreement/XAR-XBO-1/{number}"
-    assert agreement_log_origin(tls_name, "XAR-XBO-1", incarnation, exercise=True).endswith(f"{number}/exercise")
+    assert agreement_log_origin(tls_name, "XAR-XBO-1/exercise", incarnation).endswith(f"{number}/exercise")
     assert key_log_origin(tls_name, incarnation) == f"hub.xar.example/keys/{number}"
     assert operations_log_origin(tls_name, incarnation) == f"hub.xar.example/operations/{number}"
 

@@ -269,6 +269,21 @@ def umbrella_changed(
     )
 
 
+def agreement_followed(
+    *, time: int, caller: Caller, state_epoch: int, agreement_id: str, agreement_origin: str, agreement_log_index: int
+) -> Event:
+    """Build AGREEMENT_FOLLOWED of an exercise's log: from here on its agreement counts as of that entry of its log, inclusive."""
+    return shared_event(
+        EventKind.AGREEMENT_FOLLOWED,
+        **call(caller),
+        time=time,
+        state_epoch=state_epoch,
+        agreement=agreement_id,
+        agreement_origin=agreement_origin,
+        agreement_log_index=agreement_log_index,
+    )
+
+
 def agreement_log_opened(
     *,
     time: int,

@@ -17,6 +17,7 @@ import click
 
 from comity.cli.base import Invocation, command, now_ms
 from comity.errors import ConflictError, ErrorCode, StorageError
+from comity.identity.names import incarnation_of, is_exercise
 from comity.node.files import private_directory, read_file, storage_error, sync_directory
 from comity_broker.backup import Manifest, copy_file, files_of, holdings, read_backup
 from comity_broker.cli.places import DATA_HELP, data_directory
@@ -150,8 +151,8 @@ def _swap(where: Path, staged: Path, aside: Path | None, found: list[str]) -> No
 
 
 def _say(run: Invocation, where: Path, manifest: Manifest, logs: list[ContinuedLog], aside: Path | None) -> None:
-    incarnation = logs[0].said.origin.rpartition("/")[2]
-    agreements = [one.shard for one in logs if "/agreement/" in one.said.origin]
+    incarnation = incarnation_of(logs[0].said.origin).hex()
+    agreements = [one.shard for one in logs if "/agreement/" in one.said.origin and not is_exercise(one.said.origin)]
     run.output.record(
         broker=manifest.broker,
         data=str(where),

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from comity.envelope import reasons
+from comity.envelope.answering import is_control
 from comity.envelope.evidence import Ack, SignedAck, check_ack, decode_ack, verify_ack
 from comity.envelope.reasons import RejectReason
 from comity.errors import ComityError, ErrorCode, NotFoundError
@@ -26,7 +27,6 @@ from comity_broker.dispatch.desk import Desk, Place
 from comity_broker.dispatch.frames import AckConfirmed, FrameRefused
 from comity_broker.dispatch.gathering import Gathered, check_outcomes, never_parked
 from comity_broker.dispatch.handing import skips
-from comity_broker.dispatch.lanes import CONTROL_CLASS
 from comity_broker.dispatch.logged import Recipient
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.withheld import slots_of
@@ -177,7 +177,7 @@ class Answering:
                 place = await desk.place(self._shared.reader, name.segment_id)
                 if place is None or not 0 <= name.slot < place.slots:
                     raise NotFoundError("no such report was handed to this consumer", code=ErrorCode.ITEM_UNKNOWN)
-                if frame.retry_after is None and place.cursor.row.key.transport_class == CONTROL_CLASS:
+                if frame.retry_after is None and is_control(place.cursor.row.key.transport_class):
                     raise never_parked()
                 one = gathered.setdefault(name.agreement_id, Gathered(desk))
                 one.take_back(place, name.segment_id, name.slot)

@@ -12,6 +12,7 @@ import re
 from typing import Final
 
 from comity.errors import ConflictError, ErrorCode, MalformedError
+from comity.identity.names import log_name
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.tokens import ResumeToken, decode_token
 from comity_broker.outcomes import settled
@@ -23,14 +24,17 @@ _URGENCY: Final = 1
 DEFAULT_CONSUMER: Final = "default"
 
 
-def consumer_name(name: str) -> str:
-    """Give a consumer's name, the default for an empty one; raises MalformedError."""
+def consumer_name(name: str, *, exercise: bool = False) -> str:
+    """Give the name of a consumer of real or of exercise traffic, the default for an empty one; raises MalformedError.
+
+    The two are different consumers, each with its session and floors: the name of the latter ends with ``/exercise``.
+    """
     if name and not _NAME.fullmatch(name):
         raise MalformedError(
             f"{name[:64]!r} is no name of a consumer",
             what_to_do="1 to 63 characters: lower-case letters, digits and hyphens.",
         )
-    return name or DEFAULT_CONSUMER
+    return log_name(name or DEFAULT_CONSUMER, exercise=exercise)
 
 
 async def check_room(shared: Shared, node: str, consumer: str) -> ConsumerRow | None:
@@ -55,7 +59,7 @@ async def check_token(shared: Shared, row: ConsumerRow | None, node: str, consum
         _LOG.warning("resume_token_of_another_incarnation", extra={"node": node, "consumer": consumer})
         return
     party = node.partition("/")[0]
-    mine = {one.agreement_id for one in shared.ledger.standings(party)}
+    mine = {one.agreement_id for one in shared.ledger.books(party)}
     ahead = await _ahead(shared, node, consumer, token, mine)
     if token.session > (0 if row is None else row.session):
         ahead |= {agreement_id for agreement_id, _ in token.floors if agreement_id in mine}

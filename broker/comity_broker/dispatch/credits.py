@@ -1,7 +1,7 @@
 """How much may be handed over now: reports and bytes, of which ROUTINE leaves an eighth to what is more urgent (design 04).
 
 The window is the most that was ever free at once in this session; what the consumer grants beyond a bound of ours is not
-counted. Class 0 needs no credit. A segment goes as long as any byte of credit is left, so that a small window is never stuck.
+counted. Class 0 needs no credit, nor 5 in an exercise. A segment goes as long as any byte of credit is left, so that a small window is never stuck.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from comity_broker.dispatch.lanes import CONTROL_CLASS
+from comity.envelope.answering import is_control, precedence_of
 
 ROUTINE_CLASS: Final = 4
 REPORTS_LIMIT: Final = 1 << 16
@@ -35,14 +35,14 @@ class Credits:
 
     def free(self, transport_class: int) -> int:
         """Give how many reports of a class may be handed over now; 0 where no byte of credit is left for it."""
-        if transport_class == CONTROL_CLASS:
+        if is_control(transport_class):
             return REPORTS_LIMIT
-        kept = 1 if transport_class >= ROUTINE_CLASS else 0
+        kept = 1 if precedence_of(transport_class) >= ROUTINE_CLASS else 0
         size = self.size - kept * (self._window_size // _RESERVE)
         return max(0, self.reports - kept * (self._window_reports // _RESERVE)) if size > 0 else 0
 
     def use(self, transport_class: int, reports: int, size: int) -> None:
         """Count what is handed over; negative numbers give back."""
-        if transport_class != CONTROL_CLASS:
+        if not is_control(transport_class):
             self.reports -= reports
             self.size -= size

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from comity.errors import ComityError, ConflictError, ErrorCode, UnreachableError
+from comity.identity.names import is_exercise
 from comity_broker.access import Caller
 from comity_broker.dispatch import claiming
 from comity_broker.dispatch.answering import Confirmed
@@ -39,9 +40,10 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a stream asks for: consumer ("" for the default), credit in reports and bytes, the newest resume token."""
+    """What a stream asks for: consumer ("" for the default), exercise or real, credit in reports and bytes, the newest resume token."""
 
     consumer: str = ""
+    exercise: bool = False
     take_over: bool = False
     resume_token: bytes = b""
     reports: int = 0
@@ -72,7 +74,7 @@ class Dispatcher:
         """Begin a session; raises ComityError: CONSUMER_BUSY, FLOOR_AHEAD, LIMIT_EXCEEDED, DRAINING, MALFORMED."""
         self._refuse_when_draining()
         shared, node = self.shared, str(caller.identity)
-        key = (node, claiming.consumer_name(opening.consumer))
+        key = (node, claiming.consumer_name(opening.consumer, exercise=opening.exercise))
         if key in self._opening:
             raise _busy(key)
         self._opening.add(key)
@@ -88,7 +90,7 @@ class Dispatcher:
         finally:
             self._opening.discard(key)
         try:
-            for standing in shared.ledger.standings(caller.party):
+            for standing in shared.ledger.traffic(caller.party, exercise=opening.exercise):
                 await session.add_desk(standing.agreement_id)
         except BaseException:
             self.release(session)
@@ -96,9 +98,9 @@ class Dispatcher:
         session.credit(opening.reports, opening.size)
         return session
 
-    def joined(self, caller: Caller, consumer: str, number: int) -> Session:
+    def joined(self, caller: Caller, consumer: str, number: int, *, exercise: bool = False) -> Session:
         """Give the session of the caller's consumer that a second stream joins; raises ConflictError SUPERSEDED for none."""
-        key = (str(caller.identity), claiming.consumer_name(consumer))
+        key = (str(caller.identity), claiming.consumer_name(consumer, exercise=exercise))
         session = self._sessions.get(key)
         if session is None or session.to.session != number:
             raise ConflictError(
@@ -180,7 +182,7 @@ class Dispatcher:
 
     def look_again(self) -> None:
         """Take that something changed for every agreement."""
-        for standing in self.shared.ledger.standings():
+        for standing in self.shared.ledger.books():
             self.changed(standing.agreement_id)
 
     def checkpoint(self, agreement_id: str, note: bytes) -> None:
@@ -220,7 +222,8 @@ class Dispatcher:
             agreement_id = self._joining.pop()
             standing = self.shared.ledger.standing(agreement_id)
             for session in list(self._sessions.values()):
-                if standing is not None and session.to.party in standing.first.parties:
+                asked = session.to.exercise == is_exercise(agreement_id)
+                if standing is not None and asked and session.to.party in standing.first.parties:
                     await session.add_desk(agreement_id)
 
     async def _look(self) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from comity.envelope import reasons
+from comity.envelope.answering import is_control
 from comity.envelope.evidence import AckOutcome
 from comity.envelope.reasons import RejectReason
 from comity.errors import MalformedError
@@ -18,7 +19,7 @@ from comity_broker.dispatch.answers import Acknowledgement, ItemAnswer
 from comity_broker.dispatch.desk import Desk, Place
 from comity_broker.dispatch.floors import Change
 from comity_broker.dispatch.frames import Reason, SkipReason
-from comity_broker.dispatch.lanes import CONTROL_CLASS, LaneCursor
+from comity_broker.dispatch.lanes import LaneCursor
 from comity_broker.dispatch.references import Reference
 from comity_broker.dispatch.withheld import mask_of, slots_of
 
@@ -168,7 +169,7 @@ def check_outcomes(place: Place, outcomes: bytes) -> None:
     said = _where(outcomes, _NEEDS_A_REPORT)
     never = said & ~place.due | said & place.cursor.state.waiting(place.item, place.due)
     reasons.require(not never, RejectReason.ACK_OUTCOMES)
-    if place.cursor.row.key.transport_class == CONTROL_CLASS and AckOutcome.PARKED in outcomes:
+    if is_control(place.cursor.row.key.transport_class) and AckOutcome.PARKED in outcomes:
         raise never_parked()
 
 

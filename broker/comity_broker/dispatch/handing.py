@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from comity.envelope.answering import is_control
 from comity.envelope.profile import ProfileMemo
 from comity.identity.records import NodeRecord
 from comity_broker.auditlog.kinds import EventKind
@@ -17,7 +18,7 @@ from comity_broker.dispatch.credits import Credits
 from comity_broker.dispatch.desk import AHEAD_LIMIT, Desk
 from comity_broker.dispatch.frames import Reason, Skip, SkipReason
 from comity_broker.dispatch.handover import HandOver, ItemPlan, Logged
-from comity_broker.dispatch.lanes import CONTROL_CLASS, LaneCursor
+from comity_broker.dispatch.lanes import LaneCursor
 from comity_broker.dispatch.logged import Recipient
 from comity_broker.dispatch.planning import Draft, Round, breathe
 from comity_broker.dispatch.references import Reference
@@ -27,6 +28,9 @@ from comity_broker.outcomes import settled
 from comity_broker.standing import Standing
 from comity_broker.storage.protocol import ReportRow, SegmentRow
 from comity_broker.tracing import About
+
+# The epoch of a shard, and that of the one beside it which counts too.
+Epoch = tuple[int, tuple[str, int] | None]
 
 
 @dataclass(slots=True, eq=False)
@@ -72,12 +76,12 @@ class HandingOver:
         now_ms = self._shared.clock.now_ms()
         if standing is None or standing.stopped or self._shared.held_until():
             return None
-        binds = transport_class == CONTROL_CLASS or standing.in_force(now_ms)
+        binds = (transport_class is not None and is_control(transport_class)) or standing.in_force(now_ms)
         return standing if binds and standing.admits(now_ms) else None
 
-    def _epoch(self, desk: Desk) -> int:
+    def _epoch(self, desk: Desk) -> Epoch:
         standing = self._shared.ledger.standing(desk.agreement_id)
-        return 0 if standing is None else standing.epoch
+        return (0, None) if standing is None else (standing.epoch, standing.beside)
 
     def node(self) -> NodeRecord | None:
         """Give the consumer's node, where its bundle is current."""
@@ -121,7 +125,7 @@ class HandingOver:
             room = 0 if waits else AHEAD_LIMIT - ahead + cursor.ahead
             await desk.read_ahead(self._shared.reader, cursor, room, now, now_ms)
 
-    async def _traced(self, planned: Round, epoch: int) -> list[Outgoing]:
+    async def _traced(self, planned: Round, epoch: Epoch) -> list[Outgoing]:
         about = About(planned.desk.agreement_id, self._to.party, planned.transport_class)
         tracer = self._shared.tracer
         if tracer is None:
@@ -131,14 +135,15 @@ class HandingOver:
             say(About(reports=sum(one.slots.bit_count() for one in frames)))
             return frames
 
-    async def _commit(self, planned: Round, epoch: int) -> list[Outgoing]:
+    async def _commit(self, planned: Round, epoch: Epoch) -> list[Outgoing]:
         shared, agreement_id = self._shared, planned.desk.agreement_id
         plans = [draft.plan for draft in planned.drafts if draft.has_effect]
         logged = Logged(0, {})
         if plans:
             unit = HandOver(agreement_id, self._to, plans, shared.clock.now_ms()).unit(
                 shared.logs.log(agreement_id),
-                epoch=epoch,
+                epoch=epoch[0],
+                beside=epoch[1],
                 urgency=planned.transport_class,
                 random_bytes=shared.random_bytes,
             )

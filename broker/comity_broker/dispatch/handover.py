@@ -80,8 +80,16 @@ class HandOver:
     plans: Sequence[ItemPlan]
     now_ms: int
 
-    def unit(self, log: Log, *, epoch: int, urgency: int, random_bytes: RandomBytes) -> Unit[Logged]:
-        """Give the unit; it is refused with STATE_CHANGED where the agreement's state is not that of `epoch` any more."""
+    def unit(
+        self,
+        log: Log,
+        *,
+        epoch: int,
+        urgency: int,
+        random_bytes: RandomBytes,
+        beside: tuple[str, int] | None = None,
+    ) -> Unit[Logged]:
+        """Give the unit; it is refused with STATE_CHANGED where the agreement's state is not that of `epoch` (`Unit`) any more."""
         events = self._events()
         salts = Salts.draw(log, len(events), random_bytes)
         node, consumer = self.to.node, self.to.consumer
@@ -103,7 +111,7 @@ class HandOver:
             return rows
 
         reads = Reads(floors=sorted({(node, consumer, one.lane) for one in self.plans}))
-        return Unit(self.agreement_id, build, reads, urgency=urgency, expected_epoch=epoch)
+        return Unit(self.agreement_id, build, reads, urgency=urgency, expected_epoch=epoch, beside=beside)
 
     def _events(self) -> list[Said]:
         plans = self.plans

@@ -20,13 +20,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from comity.envelope.answering import is_control
 from comity_broker.dispatch.floors import Change, LaneState
 from comity_broker.dispatch.frames import Reason, Skip, SkipReason
 from comity_broker.dispatch.references import Pending, Reference, drop, mark, unmark
 from comity_broker.dispatch.withheld import decode_due, slots_of
 from comity_broker.storage.protocol import ExceptionRow, ExceptionState, InboxRow, LaneRow
 
-CONTROL_CLASS: Final = 0
 _ALONE_AFTER: Final = 2
 _UNTOLD_KEPT: Final = 64
 _REASONS: Final = {
@@ -165,7 +165,7 @@ class LaneCursor:
 
     def exhausted(self, attempts: int) -> list[Pending]:
         """Give what was handed over so many times without an answer, to be parked. Class 0 is never parked."""
-        if self.row.key.transport_class == CONTROL_CLASS:
+        if is_control(self.row.key.transport_class):
             return []
         found = []
         for reference in (*(self._again[item] for item in sorted(self._again)), *self.replays.values()):

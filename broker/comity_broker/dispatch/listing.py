@@ -18,6 +18,7 @@ from comity.envelope import limits
 from comity.envelope.profile import ProfileMemo
 from comity.envelope.receipts import Receipt, decode_receipt
 from comity.envelope.segment import Item, WholeItem, parse_segment
+from comity.identity.names import is_exercise, log_name
 from comity_broker.dispatch.claiming import DEFAULT_CONSUMER
 from comity_broker.dispatch.floors import LaneState
 from comity_broker.dispatch.shared import Shared
@@ -239,7 +240,8 @@ class Listing:
         reader, agreement_id = self._shared.reader, standing.agreement_id
         consumers: dict[str, list[str]] = {}
         for row in await reader.consumers():
-            consumers.setdefault(row.node, []).append(row.consumer)
+            if is_exercise(row.consumer) == is_exercise(agreement_id):
+                consumers.setdefault(row.node, []).append(row.consumer)
         return _View(
             standing=standing,
             lanes={row.lane: row for row in await reader.lanes(agreement_id)},
@@ -288,8 +290,9 @@ class Listing:
             word.log_index > one.log_index for one in view.holds if row.item < one.item_next
         )
         lines: list[ConsumerLine] = []
+        default = log_name(DEFAULT_CONSUMER, exercise=is_exercise(agreement_id))
         for node, mask in due.items():
-            for consumer in view.consumers.get(node, (DEFAULT_CONSUMER,)) if mask >> slot & 1 else ():
+            for consumer in view.consumers.get(node, (default,)) if mask >> slot & 1 else ():
                 line = report_state(
                     await self._place(view, node, consumer, row.lane),
                     row.item,

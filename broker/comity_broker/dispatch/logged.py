@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from comity.errors import ErrorCode, MalformedError, StorageError
+from comity.identity.names import is_exercise
 from comity_broker.auditlog.bodies import BROKER, Caller, Event, SegmentSlots
 from comity_broker.auditlog.events import delivered, expired, held, parked
 from comity_broker.auditlog.kinds import EventKind
@@ -35,6 +36,11 @@ class Recipient:
     def node(self) -> str:
         """Give PARTY/NODE."""
         return f"{self.party}/{self.name}"
+
+    @property
+    def exercise(self) -> bool:
+        """Say whether the consumer is one of exercise traffic."""
+        return is_exercise(self.consumer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from comity.envelope.answering import is_control
 from comity.envelope.profile import ProfileMemo
 from comity.envelope.segment import Segment, parse_segment
 from comity.identity.records import NodeRecord
@@ -20,7 +21,7 @@ from comity_broker.dispatch.credits import Credits
 from comity_broker.dispatch.desk import Desk
 from comity_broker.dispatch.floors import Change
 from comity_broker.dispatch.handover import ItemPlan
-from comity_broker.dispatch.lanes import CONTROL_CLASS, LaneCursor
+from comity_broker.dispatch.lanes import LaneCursor
 from comity_broker.dispatch.logged import Recipient
 from comity_broker.dispatch.references import Pending, Reference
 from comity_broker.dispatch.shared import Shared
@@ -283,7 +284,7 @@ class Round:
             denied = await rechecker.denied(under, segment, slots, self.node, now_ms, breathe=self._breathe)
         taken_back = self.desk.taken_back.get(row.item, {})
         # What takes back is itself held by nothing.
-        may_hold = first_time and slots and self.transport_class != CONTROL_CLASS
+        may_hold = first_time and slots and not is_control(self.transport_class)
         holds = [one for one in self.desk.holds if row.item < one.item_next] if may_hold else []
         if not (holds or denied or taken_back) and all_may_go(row, now_ms):
             return Verdicts(slots), {}

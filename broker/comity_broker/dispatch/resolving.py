@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from comity.errors import AccessError, ConflictError, ErrorCode, MalformedError, NotFoundError
+from comity.identity.names import is_exercise
 from comity_broker.access import Caller
 from comity_broker.auditlog.bodies import SegmentSlots
 from comity_broker.auditlog.events import held
@@ -75,8 +76,8 @@ class Resolving:
     async def parked(self, caller: Caller, consumer: str, names: Sequence[SlotName], *, replay: bool) -> int:
         """Replay or drop parked reports of the calling node's consumer; give the first entry. Raises ComityError."""
         shared = self._shared
-        name = consumer_name(consumer)
         standing, named = await self._named(caller, names)
+        name = consumer_name(consumer, exercise=is_exercise(standing.agreement_id))
         to = Recipient(caller.party, caller.identity.name, name, 0, log_caller(caller, self._request_id()))
         kind, reason, state = (
             (EventKind.PARKED_REPLAYED, REPLAY_REASON, ExceptionState.RETRY)
@@ -159,8 +160,10 @@ class Resolving:
             return rows
 
         # Whether it may be confirmed depends on the agreement's state; a withdrawal depends on nothing.
-        epoch = standing.epoch if confirm else None
-        unit = Unit(standing.agreement_id, build, Reads(holdings=keys), urgency=_URGENCY, expected_epoch=epoch)
+        epoch, beside = (standing.epoch, standing.beside) if confirm else (None, None)
+        unit = Unit(
+            standing.agreement_id, build, Reads(holdings=keys), urgency=_URGENCY, expected_epoch=epoch, beside=beside
+        )
         log_index = settled(await shared.journal.submit(unit)).result
         self._dispatcher.changed(standing.agreement_id)
         return log_index
@@ -171,7 +174,7 @@ class Resolving:
         agreements = {one.agreement_id for one in names}
         if len(agreements) != 1 or len(names) > SLOTS_LIMIT:
             raise MalformedError(f"1 to {SLOTS_LIMIT} reports of one agreement are named at once")
-        standing = self._shared.ledger.require(agreements.pop(), caller.party)
+        standing = self._shared.ledger.require_book(agreements.pop(), caller.party)
         by_segment: dict[bytes, set[int]] = {}
         for name in names:
             by_segment.setdefault(name.segment_id, set()).add(name.slot)

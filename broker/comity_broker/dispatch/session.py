@@ -34,8 +34,9 @@ from comity_broker.dispatch.writing import Writing
 from comity_broker.storage.protocol import LaneRow
 
 _LOG: Final = logging.getLogger(__name__)
-CLASSES: Final = range(5)
-URGENT: Final = range(3)
+REAL: Final = range(5)
+EXERCISE: Final = range(5, 10)
+_URGENT: Final = 3
 ANSWERS_WAITING: Final = 64
 _LOW_WATER: Final = 4
 _ACKS_TOGETHER: Final = 64
@@ -48,6 +49,9 @@ class Session:
 
     def __init__(self, shared: Shared, to: Recipient, caller: Caller, confirmed: Confirmed) -> None:
         self.to = to
+        # A session is of one or the other, so neither ever stands before the other.
+        self._classes = EXERCISE if to.exercise else REAL
+        self._urgent_classes = self._classes[:_URGENT]
         self.desks: dict[str, Desk] = {}
         self.credits = Credits()
         self.delivered_at = shared.clock.monotonic()
@@ -55,9 +59,9 @@ class Session:
         self._handing = HandingOver(shared, to, self.desks, self.credits)
         self._answering = Answering(shared, to, caller, self.desks, confirmed)
         self._notices: deque[Frame] = deque()
-        self._outgoing: dict[int, deque[Outgoing]] = {one: deque() for one in CLASSES}
+        self._outgoing: dict[int, deque[Outgoing]] = {one: deque() for one in self._classes}
         self._composer = Composer(shared, to, self.credits)
-        self._writing = Writing(self._composer, self._outgoing, CLASSES)
+        self._writing = Writing(self._composer, self._outgoing, self._classes)
         self._urgent: Writing | None = None
         self._answers: asyncio.Queue[SignedAck | GivenBack] = asyncio.Queue(ANSWERS_WAITING)
         self._checkpoints = Checkpoints()
@@ -109,8 +113,8 @@ class Session:
         """Take a second stream for what is urgent; raises ConflictError where there is one."""
         if self._urgent is not None:
             raise ConflictError("another stream joined this session before", code=ErrorCode.CONSUMER_BUSY)
-        self._urgent = Writing(self._composer, self._outgoing, URGENT)
-        self._writing.classes = tuple(one for one in CLASSES if one not in URGENT)
+        self._urgent = Writing(self._composer, self._outgoing, self._urgent_classes)
+        self._writing.classes = self._classes[_URGENT:]
         return self._urgent
 
     async def next_urgent(self, writing: Writing) -> Frame | None:
@@ -135,7 +139,7 @@ class Session:
         """Say whether something on the stream that joined is on its way or not answered yet."""
         cursors = (one for desk in self.desks.values() for one in desk.cursors.values())
         return self._urgent is not None and any(
-            one.in_flight and one.row.key.transport_class in URGENT for one in cursors
+            one.in_flight and one.row.key.transport_class in self._urgent_classes for one in cursors
         )
 
     async def _delivery(self, writing: Writing) -> Delivered | None:
@@ -202,7 +206,7 @@ class Session:
     @property
     def has_credit(self) -> bool:
         """Say whether the consumer granted what is not used."""
-        return bool(self.credits.free(CLASSES[-1]))
+        return bool(self.credits.free(self._classes[-1]))
 
     # --- the dispatcher's side --------------------------------------------------------------------------------------
 
@@ -274,14 +278,14 @@ class Session:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def kick(self, classes: Collection[int] = CLASSES) -> None:
-        """Look for work of these classes."""
+    def kick(self, classes: Collection[int] | None = None) -> None:
+        """Look for work of these classes, of all where none are named."""
         if self._telling.nothing_waits:
             # Who had nothing to get is not behind: the time without a delivery begins with what comes now.
             self._telling.nothing_waits = False
             self.delivered_at = self._shared.clock.monotonic()
         present = {cursor.row.key.transport_class for desk in self.desks.values() for cursor in desk.cursors.values()}
-        for transport_class in present.intersection(classes, CLASSES):
+        for transport_class in present.intersection(self._classes if classes is None else classes, self._classes):
             self._dirty.add(transport_class)
             if transport_class not in self._pumping and not self._stopped:
                 self._pumping.add(transport_class)

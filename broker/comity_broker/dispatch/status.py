@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from comity.identity.names import is_exercise
 from comity_broker.dispatch.floors import LaneState
 from comity_broker.dispatch.session import Session
 from comity_broker.dispatch.shared import Shared
@@ -113,7 +114,7 @@ async def consumer_status(
     """Count one consumer."""
     under: list[AgreementBacklog] = []
     retried: list[int] = []
-    for standing in shared.ledger.standings(row.node.partition("/")[0]):
+    for standing in shared.ledger.traffic(row.node.partition("/")[0], exercise=is_exercise(row.consumer)):
         exceptions = await shared.reader.exceptions(standing.agreement_id, row.node, row.consumer)
         retried += [one.attempts for one in exceptions if one.state == ExceptionState.RETRY]
         under.append(await _under(shared, ages, row, standing.agreement_id, exceptions, session))

@@ -12,6 +12,7 @@ import grpc
 
 from comity.envelope.core import LogSeen
 from comity.errors import AccessError, ErrorCode, MalformedError, NotFoundError, StorageError, VerificationError
+from comity.identity.names import agreement_of, incarnation_of
 from comity.v1 import audit_pb2, audit_pb2_grpc
 from comity.verify.notes import Checkpoint, NoteError, Policy, verify_checkpoint
 from comity.verify.trees import TILE_WIDTH
@@ -189,7 +190,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         """Read a checkpoint of a log or of one that a restore left behind, with its incarnation; raises MalformedError."""
         own = (await self._logs.seen(shard)).incarnation
         names = [(own, self._logs.verifier_keys(shard))]
-        names += [(bytes.fromhex(origin.rpartition("/")[2]), keys) for origin, keys in self._logs.left(shard)]
+        names += [(incarnation_of(origin), keys) for origin, keys in self._logs.left(shard)]
         problem = ""
         for incarnation, keys in names:
             try:
@@ -200,8 +201,8 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
 
     async def GetEvidence(self, request: audit_pb2.GetEvidenceRequest, _: Context) -> audit_pb2.GetEvidenceResponse:
         who = caller()
-        require_agreement(who, request.agreement_id)
-        self._ledger.require(request.agreement_id, who.party)
+        require_agreement(who, agreement_of(request.agreement_id))
+        self._ledger.require_book(request.agreement_id, who.party)
         limit = min(max(1, request.limit), EVIDENCE_LIMIT)
         first = min(request.first_log_index, _FAR)
         rows = await self._reader.segments_from(request.agreement_id, first, limit)
@@ -240,8 +241,8 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         who = caller()
         kind = log.WhichOneof("log")
         if kind == "agreement_id":
-            require_agreement(who, log.agreement_id)
-            return self._ledger.require(log.agreement_id, who.party).agreement_id
+            require_agreement(who, agreement_of(log.agreement_id))
+            return self._ledger.require_book(log.agreement_id, who.party).agreement_id
         if kind == "keys" and log.keys:
             return KEYS
         if kind == "operations" and log.operations:

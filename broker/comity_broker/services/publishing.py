@@ -208,8 +208,8 @@ class Publishing:
             before = await self._admission.stored(who, segment)
             if before is not None:
                 turn.pass_on()
-                self._counts.duplicate((segment.agreement_id, who.party, segment.transport_class))
-                return await self._receipt(who, segment.agreement_id, before)
+                self._counts.duplicate((segment.log_name, who.party, segment.transport_class))
+                return await self._receipt(who, segment.log_name, before)
             self._budget.check(str(who.identity))
             admissible = await self._examined(frame, number, segment, received_at)
             try:
@@ -219,9 +219,9 @@ class Publishing:
                     continue
                 raise
             if not admitted.known:
-                lane = (segment.agreement_id, who.party, segment.transport_class)
+                lane = (segment.log_name, who.party, segment.transport_class)
                 self._counts.admitted(lane, admitted.admitted, len(admitted.row.data))
-            receipt = await self._receipt(who, segment.agreement_id, admitted.row, admitted)
+            receipt = await self._receipt(who, segment.log_name, admitted.row, admitted)
             self._explain(receipt, who, admissible, admitted)
             return receipt
         raise UnreachableError(
@@ -234,7 +234,7 @@ class Publishing:
         return await self._admission.examine(frame, number, segment, received_at, self._clock.now_ms())
 
     async def _committed(self, who: Caller, admissible: Admissible, turn: Turn) -> Admitted:
-        log = self._logs.log(admissible.segment.agreement_id)
+        log = self._logs.log(admissible.segment.log_name)
         draws = Draws.draw(admissible, log, self._random_bytes)
         as_logged = log_caller(who, self._random_bytes(16))
         unit = unit_of(admissible, log, as_logged, draws, lanes_per_node=self._settings.lanes_per_node)
@@ -262,16 +262,16 @@ class Publishing:
         return error
 
     async def _receipt(
-        self, who: Caller, agreement_id: str, row: SegmentRow, admitted: Admitted | None = None
+        self, who: Caller, log_name: str, row: SegmentRow, admitted: Admitted | None = None
     ) -> exchange_pb2.SegmentReceipt:
         """Sign a stored receipt, with its entry: out of the store where this commit did not make it."""
         self._clock.committed(row.admitted_at)
-        signed = await self._signed(agreement_id, row)
+        signed = await self._signed(log_name, row)
         if admitted is not None and admitted.entry is not None:
             entry, bodies = admitted.entry, list(admitted.bodies)
         else:
-            entry = (await self._reader.entries(agreement_id, row.log_index, 1))[0]
-            bodies = await self._reader.bodies(agreement_id, [row.log_index], [SHARED, who.party])
+            entry = (await self._reader.entries(log_name, row.log_index, 1))[0]
+            bodies = await self._reader.bodies(log_name, [row.log_index], [SHARED, who.party])
         return exchange_pb2.SegmentReceipt(
             signed_receipt=signed,
             broker_key=self._receipts.signer.fingerprint,
@@ -280,7 +280,7 @@ class Publishing:
             ),
         )
 
-    async def _signed(self, agreement_id: str, row: SegmentRow) -> bytes:  # noqa: ARG002 - a span says the agreement
+    async def _signed(self, log_name: str, row: SegmentRow) -> bytes:  # noqa: ARG002 - a span says the agreement
         return await self._receipts.sign(row.receipt)
 
     def _explain(
@@ -290,7 +290,7 @@ class Publishing:
         agreement_id = admissible.segment.agreement_id
         self._budget.spend(str(who.identity), len(admitted.refused))
         for slot, refused in sorted(admitted.refused.items()):
-            self._counts.refused((agreement_id, who.party, refused.error.code.name), 1)
+            self._counts.refused((admissible.segment.log_name, who.party, refused.error.code.name), 1)
             refusal = refusal_of(refused.error, agreement_id=agreement_id, agreement_digest=admissible.agreement_digest)
             receipt.refusals.append(exchange_pb2.SlotRefusal(slot=slot, refusal=refusal))
             if isinstance(refused.error, RejectedError | ForkSeenError):
@@ -305,7 +305,7 @@ class Publishing:
             if isinstance(outcome, Committed):
                 if outcome.result.took_back:
                     self._admission.took_back(admissible.standing, outcome.head.state_epoch)
-                self._admitted(admissible.segment.agreement_id)
+                self._admitted(admissible.segment.log_name)
 
         return committed
 

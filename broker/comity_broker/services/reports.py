@@ -11,6 +11,7 @@ import grpc
 from comity.envelope import limits
 from comity.envelope.records import Reader, text, u32, u64
 from comity.errors import MalformedError
+from comity.identity.names import agreement_of, is_exercise
 from comity.v1 import exchange_pb2
 from comity_broker.access import Caller, caller
 from comity_broker.dispatch.dispatcher import Dispatcher
@@ -43,9 +44,7 @@ class Reports:
         limit = min(request.limit or PAGE_LIMIT, PAGE_LIMIT)
         answer = exchange_pb2.ListReportsResponse()
         wanted = Filter(frozenset(_state(one) for one in request.states), _report_id(request.report_id))
-        lines = self._listing.lines(
-            who.party, self._standings(who, request.agreement_id), wanted, _position(request.page_token)
-        )
+        lines = self._listing.lines(who.party, self._standings(who, request), wanted, _position(request.page_token))
         looked = 0
         async with aclosing(lines) as found:
             async for line, position in found:
@@ -85,12 +84,18 @@ class Reports:
         log_index = await self._finishing.whole(who.party, lambda: self._resolving.held(who, names, confirm=confirm))
         return exchange_pb2.ResolveHeldResponse(log_index=log_index)
 
-    def _standings(self, who: Caller, agreement_id: str) -> list[Standing]:
-        if agreement_id:
+    def _standings(self, who: Caller, request: exchange_pb2.ListReportsRequest) -> list[Standing]:
+        ledger = self._shared.ledger
+        if request.agreement_id:
+            agreement_id = agreement_of(request.agreement_id)
             require_agreement(who, agreement_id)
-            return [self._shared.ledger.require(agreement_id, who.party)]
-        standings = self._shared.ledger.standings(who.party)
-        return [one for one in standings if not who.agreements or one.agreement_id in who.agreements]
+            real = ledger.require(agreement_id, who.party)
+            if not request.exercise and not is_exercise(request.agreement_id):
+                return [real]
+            exercise = ledger.exercise(agreement_id)
+            return [] if exercise is None else [exercise]
+        standings = ledger.traffic(who.party, exercise=request.exercise)
+        return [one for one in standings if not who.agreements or one.first.id in who.agreements]
 
 
 def _state(value: exchange_pb2.ReportState.ValueType) -> ReportState:

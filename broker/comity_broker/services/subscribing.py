@@ -78,7 +78,7 @@ class Subscribing:
     async def _urgent(
         self, opening: exchange_pb2.SubscribeOpen
     ) -> AsyncGenerator[exchange_pb2.SubscribeResponse, None]:
-        session = self._dispatcher.joined(caller(), opening.consumer, opening.joins)
+        session = self._dispatcher.joined(caller(), opening.consumer, opening.joins, exercise=opening.exercise)
         writing = session.join()
         try:
             while (frame := await session.next_urgent(writing)) is not None:
@@ -126,6 +126,7 @@ async def _take(session: Session, request: exchange_pb2.SubscribeRequest) -> Non
 def _opening(message: exchange_pb2.SubscribeOpen) -> Opening:
     return Opening(
         consumer=message.consumer,
+        exercise=message.exercise,
         take_over=message.take_over,
         resume_token=message.resume_token,
         reports=message.credit.reports,

@@ -8,7 +8,8 @@ Rules in order:
    ComityError refuses the unit alone; its neighbours commit.
 3. An outcome is Committed, Refused or Unknown. After Unknown (an I/O error, a lost connection) nobody is told anything: the
    embedded broker exits and recovers by reading.
-4. A unit that names an epoch is refused with STATE_CHANGED when the head's `state_epoch` is another: decide again.
+4. A unit that names an epoch is refused with STATE_CHANGED when the head's `state_epoch` is another: decide again. An agreement's
+   exercise has a shard of its own, whose units also name the epoch of the agreement's (`beside`): the two lie together.
 5. Items, leaves and agreement sequences are dense per shard, over all its incarnations; a reader never sees n + 1 without n.
 
 Reads are coroutines, so that a backend behind a network fits; none holds a snapshot when it returns. Times are Unix
@@ -189,7 +190,10 @@ Build = Callable[[Head, Known], Rows[R_co]]
 
 @dataclass(frozen=True, slots=True)
 class Unit(Generic[R]):
-    """One shard's change. `urgency` 0 is written first; `expected_epoch` None depends on no state; `create` makes the shard."""
+    """One shard's change. `urgency` 0 is written first; `expected_epoch` None depends on no state; `create` makes the shard.
+
+    `beside` is another shard of the same agreement with the epoch that it must have, where the unit depends on its state too.
+    """
 
     shard: str
     build: Callable[[Head, Known], Rows[R]]
@@ -197,6 +201,7 @@ class Unit(Generic[R]):
     urgency: int = 4
     expected_epoch: int | None = None
     create: bool = False
+    beside: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,7 +282,10 @@ class HoldRow(NamedTuple):
 
 
 class UmbrellaRow(NamedTuple):
-    """From entry `log_index` of an arrangement's log on its umbrella counts as of entry `umbrella_log_index` of its own."""
+    """From entry `log_index` of an arrangement's log on its umbrella counts as of entry `umbrella_log_index` of its own.
+
+    In the shard of an agreement's exercise it is the agreement itself that counts as of that entry.
+    """
 
     log_index: int
     umbrella_log_index: int

@@ -50,6 +50,11 @@ def transport_class(profile: Profile) -> int:
     return urgency + (_EXERCISE_CLASSES if profile.exercise else 0)
 
 
+def is_exercise_class(transport_class: int) -> bool:
+    """Say whether a lane class is one of exercise traffic."""
+    return transport_class >= _EXERCISE_CLASSES
+
+
 def is_urgent(transport_class: int) -> bool:
     """Say whether a lane class is control, FLASH or IMMEDIATE, exercise or not."""
     return transport_class % _EXERCISE_CLASSES <= Precedence.IMMEDIATE

@@ -21,9 +21,10 @@ from comity.envelope.layout import ManifestReader
 from comity.envelope.manifest import Manifest
 from comity.envelope.manifest import leaf as manifest_leaf
 from comity.envelope.packets import stanza_size
-from comity.envelope.profile import ProfileMemo
+from comity.envelope.profile import ProfileMemo, is_exercise_class
 from comity.envelope.records import Reader, bounded, fixed, listed, text, u8, u16, u64, variable
 from comity.errors import ErrorCode, MalformedError
+from comity.identity.names import log_name
 from comity.light import light
 
 _LAST_CLASS: Final = 9
@@ -92,6 +93,11 @@ class Segment:
     first_origin_sequence: int
     items: tuple[Item, ...]
     segment_id: bytes
+
+    @property
+    def log_name(self) -> str:
+        """Give the name of the log it stands in: the agreement's, or that of its exercise."""
+        return log_name(self.agreement_id, exercise=is_exercise_class(self.transport_class))
 
     @property
     def leaves(self) -> tuple[bytes, ...]:

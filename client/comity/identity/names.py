@@ -5,6 +5,7 @@ Rules in order:
 2. An identity is PARTY/NAME for people and ``spiffe://<trust domain>/{node|officer|broker}/<name>`` in certificates.
 3. A trust domain is a DNS name in lower case of at most 64 bytes, so that every log origin below stays within 255.
 4. A broker's TLS name is ``<name>.<trust domain>``; its logs are called after it and after the incarnation, 16 bytes.
+5. What belongs to an agreement's exercise traffic, its log and its consumers, has the name of the real one with ``/exercise``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ INCARNATION_BYTES: Final = 16
 _PARTY: Final = re.compile(r"[A-Z]{3}")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _AGREEMENT: Final = re.compile(r"[A-Z0-9][A-Z0-9-]{1,63}")
+_EXERCISE: Final = "/exercise"
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 # The last label begins with a letter: an IPv4 address is not a name.
 _TRUST_DOMAIN: Final = re.compile(rf"(?:{_LABEL}\.)*[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?")
@@ -128,11 +130,36 @@ def broker_tls_name(name: str, trust_domain: str) -> str:
     return f"{check_name(name)}.{check_trust_domain(trust_domain)}"
 
 
-def agreement_log_origin(tls_name: str, agreement_id: str, incarnation: bytes, *, exercise: bool = False) -> str:
-    """Give the origin of a broker's log of one agreement; raises MalformedError."""
-    agreement = _checked(agreement_id, _AGREEMENT, "an agreement id")
+def agreement_log_origin(tls_name: str, name: str, incarnation: bytes) -> str:
+    """Give the origin of a broker's log of one agreement, or of its exercise (`exercise_of`); raises MalformedError."""
+    agreement = _checked(agreement_of(name), _AGREEMENT, "an agreement id")
     origin = f"{_checked_tls_name(tls_name)}/agreement/{agreement}/{_incarnation(incarnation)}"
-    return f"{origin}/exercise" if exercise else origin
+    return exercise_of(origin) if is_exercise(name) else origin
+
+
+def exercise_of(agreement_id: str) -> str:
+    """Give the name of the log of an agreement's exercise traffic: its id with ``/exercise`` (no id has a slash)."""
+    return f"{agreement_id}{_EXERCISE}"
+
+
+def is_exercise(name: str) -> bool:
+    """Say whether the name, or the origin, of a log is that of an exercise."""
+    return name.endswith(_EXERCISE)
+
+
+def agreement_of(name: str) -> str:
+    """Give the agreement whose log, real or of its exercise, has this name."""
+    return name.removesuffix(_EXERCISE)
+
+
+def log_name(agreement_id: str, *, exercise: bool) -> str:
+    """Give the name of the log that an agreement's real or exercise traffic stands in."""
+    return exercise_of(agreement_id) if exercise else agreement_id
+
+
+def incarnation_of(origin: str) -> bytes:
+    """Give the incarnation that the origin of a log names, of whatever length it is; raises ValueError where it is no hex."""
+    return bytes.fromhex(agreement_of(origin).rpartition("/")[2])
 
 
 def key_log_origin(tls_name: str, incarnation: bytes) -> str:

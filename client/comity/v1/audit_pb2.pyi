@@ -28,7 +28,7 @@ class LogSelector(_message.Message):
     KEYS_FIELD_NUMBER: _builtins.int
     OPERATIONS_FIELD_NUMBER: _builtins.int
     agreement_id: _builtins.str
-    """The log of this agreement."""
+    """The log of this agreement; `<agreement>/exercise` for that of its exercise."""
     keys: _builtins.bool
     """The key log."""
     operations: _builtins.bool

@@ -4,6 +4,9 @@ isort:skip_file
 Exchange: publish, deliver, acknowledge. Hot calls carry segments: runs of one lane's envelopes, sealed and signed by
 their originator's node and forwarded byte for byte. Signed structures travel as opaque bytes; their formats are in
 docs/verification.md.
+
+Exercise traffic of an agreement has a log, lanes, floors and consumers of its own. Where a message names an agreement to say
+whose reports or which log it is about, `<agreement>/exercise` names those of its exercise.
 """
 
 from collections import abc as _abc
@@ -646,6 +649,7 @@ class SubscribeOpen(_message.Message):
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     CREDIT_FIELD_NUMBER: _builtins.int
     JOINS_FIELD_NUMBER: _builtins.int
+    EXERCISE_FIELD_NUMBER: _builtins.int
     consumer: _builtins.str
     """The consumer's name, ^[a-z0-9][a-z0-9-]{0,62}$; empty is "default"."""
     take_over: _builtins.bool
@@ -655,6 +659,10 @@ class SubscribeOpen(_message.Message):
     joins: _builtins.int
     """Not 0: this stream joins the session of that number, of the same consumer, on a connection of its own. Control, FLASH and
     IMMEDIATE are delivered on it from then on, and nothing else; it brings no other frame, and the session ends with it.
+    """
+    exercise: _builtins.bool
+    """Exercise traffic and nothing else; without it real traffic and nothing else. A consumer of the one is not the consumer of the
+    other, whatever its name: each has its own session and floors.
     """
     @_builtins.property
     def credit(self) -> Global___Credit:
@@ -668,10 +676,11 @@ class SubscribeOpen(_message.Message):
         resume_token: _builtins.bytes = ...,
         credit: Global___Credit | None = ...,
         joins: _builtins.int = ...,
+        exercise: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer", b"consumer", "credit", b"credit", "joins", b"joins", "resume_token", b"resume_token", "take_over", b"take_over"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer", b"consumer", "credit", b"credit", "exercise", b"exercise", "joins", b"joins", "resume_token", b"resume_token", "take_over", b"take_over"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1255,6 +1264,7 @@ class ListReportsRequest(_message.Message):
     REPORT_ID_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    EXERCISE_FIELD_NUMBER: _builtins.int
     agreement_id: _builtins.str
     """One agreement, or all of the caller's party."""
     report_id: _builtins.bytes
@@ -1263,6 +1273,8 @@ class ListReportsRequest(_message.Message):
     """A page_token of an answer; empty at first."""
     limit: _builtins.int
     """At most so many; at most 500."""
+    exercise: _builtins.bool
+    """Reports of exercises and nothing else; without it none of them."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___ReportState.ValueType]:
         """Only reports in one of these states for some consumer; empty: any."""
@@ -1275,10 +1287,11 @@ class ListReportsRequest(_message.Message):
         report_id: _builtins.bytes = ...,
         page_token: _builtins.bytes = ...,
         limit: _builtins.int = ...,
+        exercise: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_id", b"agreement_id", "limit", b"limit", "page_token", b"page_token", "report_id", b"report_id", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_id", b"agreement_id", "exercise", b"exercise", "limit", b"limit", "page_token", b"page_token", "report_id", b"report_id", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,6 +4,9 @@ isort:skip_file
 Exchange: publish, deliver, acknowledge. Hot calls carry segments: runs of one lane's envelopes, sealed and signed by
 their originator's node and forwarded byte for byte. Signed structures travel as opaque bytes; their formats are in
 docs/verification.md.
+
+Exercise traffic of an agreement has a log, lanes, floors and consumers of its own. Where a message names an agreement to say
+whose reports or which log it is about, `<agreement>/exercise` names those of its exercise.
 """
 
 from collections import abc as _abc

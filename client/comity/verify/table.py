@@ -22,6 +22,7 @@ agreement  AGREEMENT_PROPOSED AGREEMENT_COUNTERED AGREEMENT_INITIALLED AGREEMENT
 agreement  CONTINUES LOG_CONFIRMED: STEP statement |
 agreement  AGREEMENT_CAVEAT_ADDED: STEP statement | caveat salt
 agreement  UMBRELLA_CHANGED: CALL state_epoch umbrella umbrella_origin umbrella_log_index |
+agreement  AGREEMENT_FOLLOWED: CALL state_epoch agreement agreement_origin agreement_log_index |
 agreement  SUBMIT_ACCEPTED SUBMIT_REJECTED: CALL received_at key_log_size state_epoch class origin_epoch first_origin_sequence segment_id
            slots first_agreement_sequence count records agreement_digest engine under duplicates
            refusals | decisions attested
@@ -109,8 +110,8 @@ _SHAPES: Final = """{
 "certificate": "hex48?", "request": "hex16?", "ack": "hex", "signature": "hex"}"""
 _PLAIN: Final = {
     "int": """time received_at key_log_size key_log_index known_log_index state_epoch class first_origin_sequence slots
-        first_agreement_sequence count anchor_slot umbrella_log_index since before after""",
-    "text": "engine consumer reason agreement origin broker peer identity action object outcome umbrella umbrella_origin",
+        first_agreement_sequence count anchor_slot umbrella_log_index agreement_log_index since before after""",
+    "text": "engine consumer reason agreement origin broker peer identity action object outcome umbrella umbrella_origin agreement_origin",
     "hex48": "segment_id records agreement_digest leaf known_leaf",
     "hex16": "origin_epoch session report_id",
 }

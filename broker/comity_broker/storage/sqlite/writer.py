@@ -197,7 +197,7 @@ def _built(unit: Unit[object], draft: Draft, seen: Seen) -> Outcome[object]:
             )
         )
     before = numbered or draft.first(unit.shard)
-    if unit.expected_epoch not in (None, before.head.state_epoch):
+    if unit.expected_epoch not in (None, before.head.state_epoch) or not _is_beside(unit, draft):
         return Refused(
             ConflictError(
                 f"the state of {unit.shard} changed since this was decided",
@@ -215,3 +215,12 @@ def _built(unit: Unit[object], draft: Draft, seen: Seen) -> Outcome[object]:
         return Refused(internal(f"building a unit of {unit.shard} failed ({type(error).__name__})"))
     seen.add(rows)
     return Committed(rows.result, rows.head)
+
+
+def _is_beside(unit: Unit[object], draft: Draft) -> bool:
+    """Say whether the other shard that a unit names has the epoch that it names."""
+    if unit.beside is None:
+        return True
+    shard, epoch = unit.beside
+    there = draft.find(shard)
+    return there is not None and there.head.state_epoch == epoch
