@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 from comity.envelope import limits
 from comity.envelope.core import HEAD_BYTES, Core, check_core, decode_core
@@ -33,53 +33,75 @@ _FIRST_PORTION: Final = 8
 class Layout:
     """The structure of one manifest; what it reads shares profile, views and recipients with that one."""
 
-    __slots__ = ("_core", "_core_end", "_fields", "_recipients", "_rows_at", "_said", "_same")
+    __slots__ = (
+        "_core",
+        "_core_end",
+        "_recipients",
+        "_rows_at",
+        "_said",
+        "_same",
+        "_unpack",
+        "alike",
+        "fields",
+        "format",
+        "size",
+    )
 
     def __init__(self, data: bytes, manifest: Manifest, core: Core) -> None:
-        """Take it from a manifest that was decoded from `data`, and its core."""
+        """Take it from a manifest that was decoded from `data`, and its core.
+
+        `format` says how to unpack its `size` bytes into so many `fields`, those in the places `alike` being the same for all.
+        """
         self._core = core
         self._core_end = 4 + len(manifest.core)
         self._recipients = tuple((row.party, row.fingerprint, row.packet_id, row.indices) for row in manifest.rows)
         between = self._core_end - _BEFORE - _OWN_BYTES + _COUNT_BYTES
-        words = [f">{_BEFORE}s{_OWN}{between}s", _PORTION * len(manifest.portions)]
+        words = [f"{_BEFORE}s{_OWN}{between}s", _PORTION * len(manifest.portions)]
         count = _COUNT_BYTES
         for row in manifest.rows:
             head = 4 + len(row.party.encode()) + 2 * limits.DIGEST + 4 + 4 * len(row.indices)
             words.append(f"{count + head}s{limits.DIGEST}s")
             count = 0
-        self._fields = struct.Struct("".join(words))
+        self.format = "".join(words)
+        unpacking = struct.Struct(">" + self.format)
+        self.size, self._unpack = unpacking.size, unpacking.unpack
         self._rows_at = _FIRST_PORTION + 2 * len(manifest.portions)
-        heads = range(self._rows_at, self._rows_at + 2 * len(manifest.rows), 2)
-        self._same = itemgetter(0, _FIRST_PORTION - 1, *heads)
-        self._said = self._same(self._fields.unpack(data))
+        self.fields = self._rows_at + 2 * len(manifest.rows)
+        self.alike = (0, _FIRST_PORTION - 1, *range(self._rows_at, self.fields, 2))
+        self._same = itemgetter(*self.alike)
+        self._said = self._same(self._unpack(data))
 
     def read(self, data: bytes) -> tuple[Manifest, Core] | None:
         """Read a manifest of this structure; None for any other. Raises MalformedError as a full parse does."""
-        if len(data) != self._fields.size:
+        if len(data) != self.size:
             return None
-        fields = self._fields.unpack(data)
-        if self._same(fields) != self._said:
-            return None
-        at = self._rows_at
-        lengths = fields[_FIRST_PORTION + 1 : at : 2]
+        fields = self._unpack(data)
+        return None if self._same(fields) != self._said else self.take(fields, 0, data)
+
+    def take(self, fields: tuple[Any, ...], first: int, data: bytes) -> tuple[Manifest, Core] | None:
+        """Take the manifest `data` whose fields, from number `first` on, have the same in the places `alike`; as `read`."""
+        portions_at, at = first + _FIRST_PORTION, first + self._rows_at
+        lengths = fields[portions_at + 1 : at : 2]
         if max(lengths) > limits.CIPHERTEXT_BYTES:
             return None
         of = self._core
+        report_id, epoch, sequence, created_at, not_before, expires_at = fields[first + 1 : first + 7]
         core = Core(
-            fields[1],
-            fields[2],
-            fields[3],
-            fields[4],
-            fields[5],
-            fields[6],
+            report_id,
+            epoch,
+            sequence,
+            created_at,
+            not_before,
+            expires_at,
             of.agreement_log_seen,
             of.key_log_seen,
             of.refers_to,
             of.profile,
         )
         check_core(core)
-        portions = tuple(map(PortionDigest, fields[_FIRST_PORTION:at:2], lengths))
-        rows = tuple([StanzaRow(*to, digest) for to, digest in zip(self._recipients, fields[at + 1 :: 2], strict=True)])
+        portions = tuple(map(PortionDigest, fields[portions_at:at:2], lengths))
+        digests = fields[at + 1 : first + self.fields : 2]
+        rows = tuple([StanzaRow(*to, digest) for to, digest in zip(self._recipients, digests, strict=True)])
         return Manifest(data[4 : self._core_end], portions, rows, self), core
 
 

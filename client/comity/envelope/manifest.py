@@ -139,6 +139,11 @@ def decode_manifest(data: bytes) -> Manifest:
     return Manifest(core, tuple(portions), tuple(rows))
 
 
+def leaf_prefix(size: int) -> bytes:
+    """Give what a leaf hashes before a manifest of so many bytes."""
+    return _LEAF + PAE_LENGTH(size)
+
+
 def leaf(manifest_bytes: bytes) -> bytes:
     """Give the leaf of an envelope in its segment's tree."""
     return hashlib.sha384(b"".join((_LEAF, PAE_LENGTH(len(manifest_bytes)), manifest_bytes))).digest()

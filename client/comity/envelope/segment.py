@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 from comity.envelope import limits, tree
 from comity.envelope.core import Core
 from comity.envelope.evidence import Approval, encode_approvals, read_approvals
+from comity.envelope.item_layout import ItemLayout
 from comity.envelope.layout import ManifestReader
 from comity.envelope.manifest import Manifest
 from comity.envelope.manifest import leaf as manifest_leaf
@@ -175,8 +176,22 @@ class Parsing:
 
     def steps(self, count: int) -> Iterator[None]:
         """Parse all items, so many a step. Raises MalformedError."""
+        reader, data = self._reader, self._reader.data
+        layout: ItemLayout | None = None
+        size = 0
         for number in range(1, self._count + 1):
-            self._items.append(_item(self._reader, PrunedItem, self._whole))
+            start = reader.position
+            parts = None if layout is None else layout.read(data, start)
+            if parts is not None:
+                self._items.append(WholeItem(*parts))
+                reader.position = start + size
+            else:
+                item = _item(reader, PrunedItem, self._whole)
+                self._items.append(item)
+                before, size = size, reader.position - start
+                layout = None
+                if size == before and isinstance(item, WholeItem) and not item.approvals:
+                    layout = ItemLayout.of(data[start : start + size], item.manifest, item.stanzas, item.ciphertexts)
             if number % count == 0:
                 yield
 
