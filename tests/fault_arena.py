@@ -221,9 +221,10 @@ class Arena:
         self.disarm(name)
 
     def restart(self, name: str) -> None:
-        """Start what was killed anew."""
+        """Start what was killed anew, and wait until it is connected: who finds no broker at its start says so and ends."""
         self.listen()
         {"broker": self.start_broker, "sender": self.start_sender, "receiver": self.start_receiver}[name]()
+        self.ready(name)
 
     def disarm(self, name: str) -> None:
         """Have the next process of this name begin without what was armed."""
@@ -282,7 +283,11 @@ class Arena:
     def stop_sending(self) -> None:
         """Have the sender end in order: everything it sent is answered."""
         sender = self.process("sender")
-        until(lambda: "ready" in sender.log.read_text() or sender.exit_code is not None, "the sender is connected")
+        until(
+            lambda: "ready" in sender.log.read_text() or sender.exit_code is not None,
+            "the sender is connected",
+            seconds=PATIENCE_SECONDS,
+        )
         sender.signal(signal.SIGTERM)
         self._wait(lambda: self.listen() and sender.exit_code is not None, "the sender's end")
         # Where it had just come to its end, nobody takes the signal any more.

@@ -184,15 +184,17 @@ async def main(asked: argparse.Namespace) -> None:
         refresh_seconds=1.0,
         patience_seconds=PATIENCE_SECONDS,
     ) as node:
-        say("ready")
+        # Who reads that it is ready may end it in order.
         if asked.what == "send":
             sending = Sending(node, triggers, clock, asked)
             loop.add_signal_handler(signal.SIGTERM, sending.stop)
+            say("ready")
             await sending.run()
             say("done")
             return
         receiving = asyncio.gather(*(Receiving(node, name, triggers, asked).run() for name in asked.consumer))
         loop.add_signal_handler(signal.SIGTERM, receiving.cancel)
+        say("ready")
         with contextlib.suppress(asyncio.CancelledError):
             await receiving
 
