@@ -53,12 +53,11 @@ class Checkpoints:
 
 @dataclass(slots=True)
 class Around:
-    """Looks for streams that time ended, dates that passed and clock steps, and feeds the watchdog; `run` as above."""
+    """Looks for streams that time ended, dates that passed and clock steps nobody met, and feeds the watchdog; `run` as above."""
 
     ledger: Ledger
     streams: LiveStreams
     directory: Directory
-    operations: OperationsLog
     monitor: Monitor
     journal: Journal
     settings: Settings
@@ -72,18 +71,14 @@ class Around:
             self._look()
 
     def _look(self) -> None:
-        clock = self.monitor.clock
+        # Asked in any case: a step is noticed by whoever asks for the time.
+        now = self.monitor.clock.now_ms()
         for standing in self.ledger.standings():
-            basis = standing.basis(clock.now_ms()).key
+            basis = standing.basis(now).key
             if self._bases.setdefault(standing.agreement_id, basis) != basis:
                 # A date has passed: nobody's step, and yet what may be handed over is another.
                 self._bases[standing.agreement_id] = basis
                 self.ledger.changed(standing.agreement_id)
         self.streams.expel(self.directory.still)
-        step = clock.stepped()
-        if step:
-            _LOG.warning("clock_stepped", extra={"milliseconds": step})
-            self.operations.stepped(clock.wall() - step, clock.wall())
-            self.monitor.clock_stepped()
         if self.journal.last_commit_age() < self.settings.commit_timeout:
             systemd.notify("WATCHDOG=1")

@@ -186,7 +186,9 @@ class Monitor:
         await self.duties.follow(agreement_id)
         if standing.frozen_reason:
             return
-        changes = await self.duties.changes(agreement_id, self.clock.now_ms(), time_counts=self._time_counts)
+        # Whoever asks for the time sees whether it was set: whether it counts is known only then.
+        now = self.clock.now_ms()
+        changes = await self.duties.changes(agreement_id, now, time_counts=self._time_counts)
         if changes:
             await self._write(standing, changes)
             self.duties.told(agreement_id, changes)

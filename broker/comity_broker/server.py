@@ -174,6 +174,7 @@ class RunningBroker:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[RunningBroker]:
         """Start, give the broker, and drain it at the end."""
+        self._listen_for_steps()
         self.journal.start()
         try:
             await Starting(
@@ -341,6 +342,23 @@ class RunningBroker:
 
     # --- while it runs ----------------------------------------------------------------------------------------------
 
+    def _listen_for_steps(self) -> None:
+        """Have nothing fall due or be destroyed from the moment a step of the clock is seen; whoever asked for the time sees it."""
+        loop = asyncio.get_running_loop()
+
+        def stepped(before: int, after: int) -> None:
+            self.monitor.clock_stepped()
+            # A handshake asks in a thread of its own.
+            loop.call_soon_threadsafe(self._clock_stepped, before, after)
+
+        self._clock.on_step(stepped)
+
+    def _clock_stepped(self, before: int, after: int) -> None:
+        _LOG.warning("clock_stepped", extra={"milliseconds": after - before})
+        self.operations.stepped(before, after)
+        # What was put off until now is due, though its timer is not; what has expired is handed over no more.
+        self.dispatcher.look_again()
+
     def _key_changed(self, body: Body, log_index: int, statement: Statement) -> None:
         self.streams.expel(self.directory.still)
         self._spawn(self.agreements.keys_changed(body, log_index, statement))
@@ -364,9 +382,7 @@ class RunningBroker:
         every = self._settings.checkpoint_every
         return (
             Checkpoints(self.ledger, self.logs, self.dispatcher, self.operations, every),
-            Around(
-                self.ledger, self.streams, self.directory, self.operations, self.monitor, self.journal, self._settings
-            ),
+            Around(self.ledger, self.streams, self.directory, self.monitor, self.journal, self._settings),
         )
 
     async def _metrics(self) -> str:

@@ -69,10 +69,11 @@ class Sweeping:
         return await self._replaced(agreement_id, row, row._replace(state=0))
 
     def _goes(self, agreement_id: str, row: UploadRow) -> bool:
+        # Whoever asks for the time sees whether it was set: whether it counts is known only then.
+        now = self.attachments.clock.now_ms()
         if not self.time_counts() or self.attachments.is_streaming(agreement_id, row):
             return False
-        until = row.expires_at or row.touched_at + ABANDONED_MS
-        return until <= self.attachments.clock.now_ms()
+        return (row.expires_at or row.touched_at + ABANDONED_MS) <= now
 
     async def _replaced(self, agreement_id: str, before: UploadRow, after: UploadRow) -> bool:
         """Write a row in the place of one that is still as it was; say whether it was."""

@@ -218,6 +218,19 @@ async def test_acts_and_what_the_log_was_told_of_duties_are_read_back_at_a_start
         assert await Officers(again).told() == before
 
 
+async def test_a_clock_that_was_set_a_moment_ago_makes_nothing_overdue(tmp_path):
+    """Whoever is first to ask for the time notices: no beat stands between the step and what would go by it."""
+    async with acting(tmp_path) as officers:
+        world = officers.shared.world
+        await officers.take(ActKind.DECLARE, officers.held(world.xar, "duty1"))
+        monitor = world.broker.monitor
+        await monitor.look()
+        world.clock.wall = lambda: wall_ms() + 25 * HOUR
+        await monitor.look()
+        assert await officers.told(DutyKind.REVIEW_EMERGENCY) == [("DUTY_DUE", "review-emergency", "XAR")]
+        assert [(one.agreement_id, one.times) for one in monitor.alarms] == [("", 1)]
+
+
 async def test_a_review_is_due_then_overdue_then_done_once_each(tmp_path):
     async with acting(tmp_path) as officers:
         world = officers.shared.world

@@ -9,6 +9,7 @@ import pytest
 from builders_attachments import ciphertext, cut_upload, no_streams, opening, rows
 from builders_sdk import AGREEMENT, sharing, until
 from comity.errors import AccessError, ComityError, ErrorCode, MalformedError, StorageError
+from comity.node.clock import wall_ms
 from comity.node.uploading import PIECE_BYTES, upload
 from comity.v1 import attachments_pb2
 from comity_broker import attachments
@@ -247,6 +248,16 @@ async def test_what_nobody_names_goes_after_three_days_and_not_by_a_clock_that_w
         await sweep()
         assert await rows(world) == []
         assert blobs_of(world).names() == frozenset()
+
+
+async def test_a_clock_that_was_set_a_moment_ago_takes_no_upload_away(tmp_path):
+    async with sharing(tmp_path) as world:
+        async with world.world.connection(world.nodes["XAR"]) as connection:
+            await upload(connection, ciphertext(tmp_path, 5000), lambda _: None)
+            await no_streams(world)
+        world.world.clock.wall = lambda: wall_ms() + 2 * ABANDONED_MS
+        assert await world.world.broker.attaching.sweeping.sweep() == 0
+        assert len(await rows(world)) == 1
 
 
 async def test_an_upload_that_was_leaving_when_the_broker_died_goes_and_is_taken_again(tmp_path):
