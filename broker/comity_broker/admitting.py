@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from comity.envelope.core import Core
 from comity.envelope.limits import SALT
 from comity.envelope.receipts import Receipt, SlotOutcome, SlotRecord, encode_receipt, encode_slot_record
 from comity.envelope.segment import prune
@@ -248,7 +249,7 @@ class _Building:
             epoch=before.state_epoch,
             receipt=receipt,
             expires_first=min((one.item.core.expires_at for one in admitted), default=0),
-            not_before_last=max((one.item.core.not_before for one in admitted), default=0),
+            not_before_last=max((put_off_until(one.item.core) for one in admitted), default=0),
             packets=encode_named((row.fingerprint, row.packet_id) for row in rows_of(one.item for one in admitted)),
         )
 
@@ -267,7 +268,7 @@ class _Building:
                     core.origin_sequence,
                     first_sequence + number,
                     ReportOutcome.ADMITTED,
-                    core.not_before,
+                    put_off_until(core),
                     core.expires_at,
                     row.log_index,
                 )
@@ -300,6 +301,11 @@ class _Building:
             for packet, data in self._of.packets.items()
             if packet not in known.packets
         ]
+
+
+def put_off_until(core: Core) -> int:
+    """Give when a report may be handed over, Unix ms; 0 at once: no two clocks agree, and what nobody put off waits for none."""
+    return core.not_before if core.not_before > core.created_at else 0
 
 
 def _alike(one: SlotDecision, other: SlotDecision) -> bool:

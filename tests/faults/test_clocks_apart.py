@@ -29,6 +29,18 @@ async def test_a_receiver_whose_clock_is_behind_is_shown_what_the_log_has_admitt
         assert await texts(reader) == ["two boats"]
 
 
+@pytest.mark.parametrize("ahead_ms", [50, 2_000, 100_000], ids=["50 ms", "2 s", "100 s"])
+async def test_what_a_sender_whose_clock_is_ahead_sends_waits_for_no_clock(tmp_path, ahead_ms):
+    """As far ahead as admission lets it be: it was made before it was admitted, whatever its sender says."""
+    async with (
+        sharing(tmp_path) as world,
+        world.node("XAR", now_ms=lambda: wall_ms() + ahead_ms) as sender,
+        world.node("XBO") as reader,
+    ):
+        await sender.send(report("two boats"), agreement=AGREEMENT)
+        assert await texts(reader) == ["two boats"]
+
+
 async def test_a_node_whose_clock_is_set_back_by_an_hour_goes_on_sending_and_receiving(tmp_path):
     back = [0]
 

@@ -5,7 +5,8 @@ Read-ahead is references only, so many a class as the session allows; segments a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -144,14 +145,21 @@ class Desk:
 
     # --- whose turn it is -------------------------------------------------------------------------------------------
 
-    def turns(self, now: float, now_ms: int) -> Iterator[float]:
-        """Give, in monotonic seconds, when something is due again by time alone: tries again, embargoes that end."""
+    def turns(self, now: float, now_ms: int, looked: Mapping[int, float]) -> Iterator[float]:
+        """Give, in monotonic seconds, when something is due again by time alone: tries again, embargoes that end.
+
+        `looked` has when each class was looked at last: what came due since then nobody has seen. Of a class that it has not
+        nothing is to be looked at.
+        """
         for cursor in self.cursors.values():
             retry = cursor.next_retry()
-            if retry is not None and retry > now:
-                yield retry
+            if retry is not None and retry > looked.get(cursor.row.key.transport_class, math.inf):
+                yield max(now, retry)
             if cursor.waits_until_ms > now_ms:
                 yield now + (cursor.waits_until_ms - now_ms) / 1000
+            elif cursor.waits_until_ms:
+                cursor.waits_until_ms = 0
+                yield now
 
     def of_class(self, transport_class: int) -> list[LaneCursor]:
         """Give the lanes of a class, beginning with another one each time."""

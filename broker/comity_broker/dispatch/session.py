@@ -71,6 +71,7 @@ class Session:
         self._tasks: set[asyncio.Task[None]] = set()
         self._pumping: set[int] = set()
         self._dirty: set[int] = set()
+        self._looked: dict[int, float] = {}
         self._answers_running = False
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
@@ -309,6 +310,7 @@ class Session:
             self._notify()
 
     async def _round(self, transport_class: int) -> list[Outgoing] | None:
+        self._looked[transport_class] = self._shared.clock.monotonic()
         try:
             return await self._handing.round(transport_class)
         except ComityError as error:
@@ -359,7 +361,9 @@ class Session:
         now, now_ms = clock.monotonic(), clock.now_ms()
         deadline = self._deadlines.next()
         times = [] if deadline is None else [max(deadline, now)]
-        times += [at for desk in self.desks.values() for at in desk.turns(now, now_ms)]
+        # A class at work arms anew when it is done; who is stopped hands over nothing more.
+        looked = {} if self._stopped else {one: at for one, at in self._looked.items() if one not in self._pumping}
+        times += [at for desk in self.desks.values() for at in desk.turns(now, now_ms, looked)]
         times += self._checkpoints.turns(now)
         if times:
             self._timer = asyncio.get_running_loop().call_later(min(times) - now, self.pass_time)

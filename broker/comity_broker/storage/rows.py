@@ -105,7 +105,10 @@ class SegmentRow(NamedTuple):
 
 
 class ReportRow(NamedTuple):
-    """A report that was admitted; stays as a tombstone (id, leaf) until 72 hours after it expired."""
+    """A report that was admitted; stays as a tombstone (id, leaf) until 72 hours after it expired.
+
+    `not_before` is 0 where it was not put off.
+    """
 
     report_id: bytes
     leaf: bytes

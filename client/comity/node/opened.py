@@ -31,12 +31,16 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a slot is not shown: the outcome to acknowledge, the reason for our own log, whether it is an alarm, and the clauses."""
+    """Why a slot is not shown: the outcome to acknowledge, the reason for our own log, whether it is an alarm, and the clauses.
+
+    With `early_seconds` it is not refused: it comes so much before its time by our clock, and is to come again.
+    """
 
     outcome: AckOutcome
     reason: str
     fork: bool = False
     clauses: tuple[ClauseExplanation, ...] = ()
+    early_seconds: float = 0.0
 
 
 @light

@@ -11,6 +11,8 @@ For a slot:
 5. Which portions its opener may have is decided by `permitting`. What is denied is not shown. A report with a portion for which
    only something of the opening is lacking *waits* for another opening and is never acknowledged; of the others one of which
    nothing is left is refused. "Now" is never before the admission that the log says: a clock that is behind makes no report early.
+   Neither does one make early what was put off (`not_before`) and is handed over, within the two minutes that clocks may differ by;
+   what comes earlier by our clock waits for its time.
 6. A report that was kept is opened again by the same rules, from its envelope alone.
 7. What is at hand is judged anew when the mirror has changed since, by whichever process: a step that is known stops it.
 Nothing here does I/O: what must be fetched first is told by `RefreshNeeded`.
@@ -25,7 +27,7 @@ from uuid import UUID
 
 from comity.envelope import limits
 from comity.envelope.checks import OfficerLookup, SigningNode, VerifiedSegment, receive
-from comity.envelope.core import LogSeen
+from comity.envelope.core import Core, LogSeen
 from comity.envelope.evidence import AckOutcome, BatchSignature, VerifiedBatches, decode_batch_signature
 from comity.envelope.exported import Exported, verify_exported
 from comity.envelope.open import NotOpened, OpenedPortion, OpenedReport, Opener, UploadedPortion, index_packets
@@ -53,6 +55,7 @@ from comity.report import ReceivedReport
 from comity.v1 import exchange_pb2
 from comity_policy.calendar import LATEST_MS
 from comity_policy.facts import NodeFacts, Profile, Role, Times, Use
+from comity_policy.lowering import CREATED_AT_AHEAD
 from comity_policy.readers import UseCaveat, is_registered, use_caveats
 
 _PACKETS_KEPT: Final = 16_384
@@ -258,7 +261,7 @@ class Opening:
         self._renew(opened)
         if opened.registered:
             return True
-        profile, now = item.core.profile, max(self._now_ms(), opened.admitted_at)
+        profile, now = item.core.profile, self._now(opened)
         asked = (profile, now, self._mirror.version)
         if opened.entered is None or opened.entered[0] != asked:
             named = any(one.officer for one in profile.addressees)
@@ -281,7 +284,9 @@ class Opening:
         return self._permitted(opened, result, given)
 
     def _permitted(self, opened: OpenSegment, report: OpenedReport, given: Opened) -> OpenSlot | Refusal:
-        profile = report.core.profile
+        profile, early_ms = report.core.profile, report.core.not_before - self._now(opened)
+        if early_ms > CREATED_AT_AHEAD:
+            return Refusal(AckOutcome.REFUSED, "its time has not come", early_seconds=early_ms / 1000)
         ours = [one for one in report.portions if isinstance(one, OpenedPortion)]
         beside = [one for one in report.portions if isinstance(one, UploadedPortion)]
         indices = tuple(sorted([*(one.index for one in ours), *(one.index for one in beside)]))
@@ -325,7 +330,7 @@ class Opening:
         self, opened: OpenSegment, report: OpenedReport, given: Opened, indices: tuple[int, ...]
     ) -> tuple[Times, Permitted]:
         """Decide as of its admission, and as of now under all that governs it; once for reports that ask the same."""
-        core, now = report.core, max(self._now_ms(), opened.admitted_at)
+        core, now = report.core, max(self._now(opened), report.core.not_before)
         roles = _NODE_ALONE
         if report.approvals:
             roles |= {approval.role for approval in report.approvals}
@@ -337,26 +342,30 @@ class Opening:
         profile, times = core.profile, core.times
         reader = None if self._reader is None else self._reader.facts(opened.fold.agreement_id, now)
         brings = replace(given, purposes=self._purposes, use=self._use, reader=reader)
-        occasions = tuple(
-            self._occasion(opened, one, roles, brings, profile) for one in self._times(opened, profile, now)
-        )
+        occasions = tuple(self._occasion(opened, one, roles, brings, core) for one in self._times(opened, profile, now))
         decided = times, permitted(occasions, profile, times, indices)
         opened.decided = (question, decided)
         return decided
 
     def _occasion(
-        self, opened: OpenSegment, time: Time, roles: frozenset[Role], brings: Opened, profile: Profile
+        self, opened: OpenSegment, time: Time, roles: frozenset[Role], brings: Opened, core: Core
     ) -> Occasion:
-        caveats: tuple[UseCaveat, ...] = ()
+        profile, caveats = core.profile, tuple[UseCaveat, ...]()
         if brings.acknowledged and time.node is not None:
             caveats = use_caveats(time.compiled.source, profile, time.node, frozenset())
         moment = brings.onto(opened.moment(self._mirror.broker.name, time, roles), profile.purpose, caveats)
         if time is not opened.admission:
             moment = replace(moment, held=brings.held)
+        elif moment.now < core.created_at:
+            # Its sender's clock was ahead of the broker's, by no more than admission lets it be.
+            moment = replace(moment, now=core.created_at)
         if self._declared(opened, profile):
             moment = replace(moment, emergency_declared=True)
         later = time is not opened.admission and time.compiled.source.digest != profile.agreement_digest
-        return Occasion(time.compiled, time.node, moment, later)
+        return Occasion(time.compiled, time.node, moment, later, time is opened.admission)
+
+    def _now(self, opened: OpenSegment) -> int:
+        return max(self._now_ms(), opened.admitted_at)
 
     def _declared(self, opened: OpenSegment, profile: Profile) -> bool:
         """Say whether it went under a declaration that the own mirror has, and that was valid when it was admitted."""

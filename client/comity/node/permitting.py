@@ -64,16 +64,23 @@ class Occasion(NamedTuple):
     """One occasion to decide at: the agreement as it was, our node as it was (None: not enrolled), and the moment.
 
     `later`: a version that came after the one a report names, and applies to what is held; it is asked as if the report named it.
+    `as_admitted`: the moment is that of its admission, of which nobody asks whether an embargo was over.
     """
 
     compiled: CompiledAgreement
     node: NodeFacts | None
     moment: Moment
     later: bool = False
+    as_admitted: bool = False
 
     def named(self, profile: Profile) -> Profile:
         """Give the profile as this version is asked about it."""
         return replace(profile, agreement_digest=self.compiled.source.digest) if self.later else profile
+
+    def lasting(self, times: Times) -> Times:
+        """Give the signed times as this moment is asked about them."""
+        put_off = self.as_admitted and times.not_before > times.created_at
+        return replace(times, not_before=times.created_at) if put_off else times
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +110,10 @@ def permitted(occasions: Sequence[Occasion], profile: Profile, times: Times, por
 
 
 def _permits(occasion: Occasion, profile: Profile, times: Times, index: int) -> bool:
-    compiled, node, moment, _ = occasion
-    return node is not None and compiled.decide(occasion.named(profile), times, index, node, moment).permit
+    compiled, node, moment, *_ = occasion
+    if node is None:
+        return False
+    return compiled.decide(occasion.named(profile), occasion.lasting(times), index, node, moment).permit
 
 
 def _closed(
@@ -133,8 +142,10 @@ def _closed(
 
 
 def _lacking(occasion: Occasion, profile: Profile, times: Times, index: int) -> frozenset[Lack]:
-    compiled, node, moment, _ = occasion
-    return frozenset() if node is None else lacking(compiled, occasion.named(profile), times, index, node, moment)
+    compiled, node, moment, *_ = occasion
+    if node is None:
+        return frozenset()
+    return lacking(compiled, occasion.named(profile), occasion.lasting(times), index, node, moment)
 
 
 def _explained(
@@ -143,13 +154,13 @@ def _explained(
     """Give what refuses a portion by clause id, each clause once: as of the last occasion on which it refuses."""
     found: dict[str, ClauseExplanation | None] = {}
     for one in denials:
-        compiled, node, moment, _ = one
+        compiled, node, moment, *_ = one
         if node is None:
             found[NOT_ENROLLED] = None
             continue
-        named = one.named(profile)
-        decision = compiled.decide(named, times, index, node, moment)
-        explained = explain(compiled, named, times, index, node, moment, decision)
+        named, lasting = one.named(profile), one.lasting(times)
+        decision = compiled.decide(named, lasting, index, node, moment)
+        explained = explain(compiled, named, lasting, index, node, moment, decision)
         found |= {each.clause_id: each for each in explained}
     return found
 
@@ -157,7 +168,7 @@ def _explained(
 def _caveats(closed: Mapping[int, Sequence[Occasion]], profile: Profile) -> tuple[UseCaveat, ...]:
     found: dict[bytes, UseCaveat] = {}
     for denials in closed.values():
-        for compiled, node, moment, _ in denials:
+        for compiled, node, moment, *_ in denials:
             if node is not None:
                 acknowledged = moment.caveats_acknowledged or _NEVER
                 found |= {one.digest: one for one in use_caveats(compiled.source, profile, node, acknowledged)}

@@ -40,6 +40,8 @@ URGENCIES: Final = CLASSES
 CONTROL_AGAIN_SECONDS: Final = 60.0
 ATTEMPTS: Final = 5
 GRACE_SECONDS: Final = 10.0
+# The broker takes no longer one.
+AGAIN_AT_MOST_SECONDS: Final = 86_400.0
 _SLICE: Final = 32
 _LOG: Final = logging.getLogger(__name__)
 
@@ -226,7 +228,10 @@ class Showing:
                 ids = result.report_id, result.leaf, result.expires_at
                 self._settle(now, slot, Settlement(now.lane, number, AckOutcome.ACKNOWLEDGED, *ids))
         elif now is not None and isinstance(result, Refusal):
-            self._refuse(now, slot, result)
+            if result.early_seconds:
+                self._put_off(now, slot, attempt, result.early_seconds)
+            else:
+                self._refuse(now, slot, result)
         return None
 
     def _delivery(self, work: _Work, slot: int, attempt: int, result: OpenSlot, report: ReceivedReport) -> Delivery:
@@ -263,6 +268,17 @@ class Showing:
             self._subscription().give_back(ref, park=reason)
         else:
             self._subscription().give_back(ref, after_seconds=CONTROL_AGAIN_SECONDS)
+
+    def _put_off(self, work: _Work, slot: int, attempt: int, seconds: float) -> None:
+        """Have a report come again that came before its time by our clock, which is behind the broker's, or was."""
+        segment = work.opened.segment
+        number = segment.first_origin_sequence + slot
+        fields = {"subject": f"{work.lane.originator} {number}", "reason": f"{seconds:.0f} s before its time"}
+        _LOG.warning("report_early", extra={"agreement": segment.agreement_id, **fields})
+        self._wait_for(work.lane, work.segment_id, slot, attempt, min(seconds, AGAIN_AT_MOST_SECONDS))
+        ref = exchange_pb2.SlotRef(agreement_id=segment.agreement_id, segment_id=segment.segment_id, slot=slot)
+        self._subscription().give_back(ref, after_seconds=min(seconds, AGAIN_AT_MOST_SECONDS))
+        self._count_off(work)
 
     def _refuse(self, work: _Work, slot: int, refusal: Refusal) -> None:
         segment = work.opened.segment
@@ -335,10 +351,13 @@ class Showing:
     def given_back(self, delivery: Delivery, after_seconds: float) -> None:
         """Take that a report is to be handed over again: its lane waits, unless its attempts are used up."""
         self._ended(delivery)
-        if delivery.attempt < ATTEMPTS:
-            until = asyncio.get_running_loop().time() + after_seconds + GRACE_SECONDS
-            self._blocked[delivery.lane] = _Blocked(delivery.segment_id, delivery.slot, until)
+        self._wait_for(delivery.lane, delivery.segment_id, delivery.slot, delivery.attempt, after_seconds)
         self._subscription().give_back(_ref(delivery), after_seconds=after_seconds)
+
+    def _wait_for(self, lane: InboxLane, segment_id: bytes, slot: int, attempt: int, after_seconds: float) -> None:
+        if attempt < ATTEMPTS:
+            until = asyncio.get_running_loop().time() + after_seconds + GRACE_SECONDS
+            self._blocked[lane] = _Blocked(segment_id, slot, until)
 
     def _ended(self, delivery: Delivery) -> None:
         work = self._in_hand.pop((delivery.segment_id, delivery.slot), None)
