@@ -13,7 +13,8 @@ from comity.envelope.checks import OfficerKey, SigningNode, VerifiedSegment, rec
 from comity.envelope.core import Core, LogSeen
 from comity.envelope.evidence import BatchSignature, SignedBatch, VerifiedBatches, sign_batch
 from comity.envelope.open import Opener, index_packets
-from comity.envelope.seal import PortionInput, Recipient, SealedSegment, Sealer, SealInput
+from comity.envelope.run_form import PortionInput
+from comity.envelope.seal import Recipient, SealedSegment, Sealer, SealInput
 from comity.envelope.segment import Segment, parse_segment
 from comity.errors import ErrorCode, MalformedError
 from comity.pae import Item

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from hashlib import sha384
+
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builders_envelope import World
-from comity.envelope.core import Core, decode_core
-from comity.envelope.item_layout import ItemLayout
+from comity.envelope.core import Core, decode_core, encode_core
 from comity.envelope.layout import ManifestReader
-from comity.envelope.manifest import Manifest, ManifestForm, PortionDigest, StanzaRow, decode_manifest, encode_manifest
-from comity.envelope.segment import (
-    Absent,
-    Body,
-    SegmentHead,
-    encode_pruned_item,
-    encode_segment,
-    encode_whole_item,
-    parse_segment,
-)
+from comity.envelope.manifest import Manifest, PortionDigest, StanzaRow, decode_manifest, encode_manifest
+from comity.envelope.profile import encode_profile
+from comity.envelope.run_form import RunForm, UploadedPortion
+from comity.envelope.segment import SegmentHead, encode_segment, encode_whole_item, parse_segment
 from comity.errors import MalformedError
-from comity_policy.facts import Precedence
 
 WORLD = World()
+CORE = WORLD.delivery(1).segment.items[0].core
+HEAD = SegmentHead("XAR-XBO-1", bytes(16), 4, 1)
 RUN = [item.manifest_bytes for item in WORLD.delivery(3).segment.items]
 
 digests = st.binary(min_size=48, max_size=48)
@@ -71,91 +69,31 @@ def test_bytes_may_be_put_in_and_left_out(put: bytes, place: int, left_out: int)
     assert in_a_run(data) == alone(data)
 
 
-SEGMENT = WORLD.delivery(4).segment
-OTHER = WORLD.delivery(1, precedence=Precedence.PRIORITY).segment
-HEAD = SegmentHead(SEGMENT.agreement_id, SEGMENT.origin_epoch, SEGMENT.transport_class, SEGMENT.first_origin_sequence)
-WHOLE = [
-    encode_whole_item(item.manifest_bytes, item.stanzas, item.ciphertexts, item.approvals) for _, item in SEGMENT.whole
-]
-
-
-def items_of(encoded: list[bytes]) -> list[object] | str:
-    """Give the items of a segment of these, or which error it is refused with."""
-    try:
-        return list(parse_segment(encode_segment(HEAD, encoded)).items)
-    except MalformedError as error:
-        return type(error).__name__
-
-
-def one_by_one(encoded: list[bytes]) -> list[object] | str:
-    """Give the same, each item read as the only one of its segment."""
-    found: list[object] = []
-    for one in encoded:
-        read = items_of([one])
-        if isinstance(read, str):
-            return read
-        found += read
-    return found
-
-
-def test_the_third_item_of_a_run_is_read_by_its_layout(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[int] = []
-    monkeypatch.setattr(
-        ItemLayout, "read", lambda self, data, start, of=ItemLayout.read: read.append(start) or of(self, data, start)
-    )
-    assert items_of(WHOLE) == one_by_one(WHOLE)
-    assert len(read) == 2
-    run = parse_segment(encode_segment(HEAD, WHOLE)).whole
-    assert run[1][1].manifest.layout is run[3][1].manifest.layout
-
-
-@given(st.integers(0, len(WHOLE[2]) - 1), st.integers(0, 255))
-def test_any_byte_of_an_item_may_differ(place: int, byte: int) -> None:
-    other = WHOLE[2][:place] + bytes([byte]) + WHOLE[2][place + 1 :]
-    assert items_of([*WHOLE[:2], other]) == one_by_one([*WHOLE[:2], other])
-
-
-@given(st.binary(max_size=40), st.integers(0, len(WHOLE[2])), st.integers(0, 40))
-def test_bytes_of_an_item_may_be_put_in_and_left_out(put: bytes, place: int, left_out: int) -> None:
-    other = WHOLE[2][:place] + put + WHOLE[2][place + left_out :]
-    assert items_of([*WHOLE[:2], other]) == one_by_one([*WHOLE[:2], other])
-
-
-@given(st.lists(st.sampled_from([0, 1, 2, 3, "pruned", "withheld", "uploaded", "other run"]), min_size=1, max_size=8))
-def test_a_segment_of_all_sorts_is_read_as_each_item_alone(sorts: list[int | str]) -> None:
-    encoded = [_item_of(sort) for sort in sorts]
-    assert items_of(encoded) == one_by_one(encoded)
-
-
-def _item_of(sort: int | str) -> bytes:
-    if isinstance(sort, int):
-        return WHOLE[sort]
-    item = (SEGMENT if sort != "other run" else OTHER).whole[0][1]
-    ciphertexts: list[Body] = list(item.ciphertexts)
-    if sort == "pruned":
-        return encode_pruned_item(item.leaf)
-    if sort != "other run":
-        ciphertexts[0] = Absent.WITHHELD if sort == "withheld" else Absent.UPLOADED
-    return encode_whole_item(item.manifest_bytes, item.stanzas, ciphertexts, item.approvals)
-
-
 @given(
     st.lists(st.tuples(digests, lengths), min_size=1, max_size=3),
-    st.lists(st.tuples(st.sampled_from(["XAR", "XBO", "XDE"]), digests, digests, digests), min_size=1, max_size=3),
+    st.lists(st.tuples(st.sampled_from(["XAR", "XBO", "XDE"]), digests, digests), min_size=1, max_size=3),
+    st.integers(1, 1 << 52),
 )
 def test_a_form_writes_what_a_manifest_alone_is(
-    portions: list[tuple[bytes, int]], rows: list[tuple[str, bytes, bytes, bytes]]
+    portions: list[tuple[bytes, int]], rows: list[tuple[str, bytes, bytes]], number: int
 ) -> None:
     indices = tuple(range(len(portions)))
     ordered = sorted({row[:2]: row for row in rows}.values(), key=lambda row: (row[0].encode(), row[1]))
-    stanzas = [StanzaRow(*row[:3], indices, row[3]) for row in ordered]
-    core = RUN[0][4:100]
-    whole = encode_manifest(Manifest(core, tuple(PortionDigest(*one) for one in portions), tuple(stanzas)))
-    form = ManifestForm([(row.party, row.fingerprint, row.packet_id, row.indices) for row in stanzas], len(portions))
-    assert form.encode(core, portions, [row.digest for row in stanzas]) == whole
+    form = RunForm(CORE, encode_profile(CORE.profile), [(*row, indices) for row in ordered], len(portions))
+    core = replace(CORE, origin_sequence=number, expires_at=CORE.expires_at + number)
+    uploaded = [UploadedPortion(bytes(32), digest, length) for digest, length in portions]
+    leaf, item = form.seal(core, uploaded, (), [bytes(12)] * len(ordered), [AESGCM(bytes(32))] * len(ordered))
+    ((whole,),) = (parse_segment(encode_segment(HEAD, [item])).items,)
+    stanzas = [
+        StanzaRow(*row, indices, sha384(stanza).digest()) for row, stanza in zip(ordered, whole.stanzas, strict=True)
+    ]
+    digested = tuple(PortionDigest(*one) for one in portions)
+    assert whole.manifest_bytes == encode_manifest(Manifest(encode_core(core), digested, tuple(stanzas)))
+    assert leaf == whole.leaf
+    assert item == encode_whole_item(whole.manifest_bytes, whole.stanzas, whole.ciphertexts)
 
 
 @pytest.mark.parametrize("parties", [("XBO", "XAR"), ("XAR", "XAR")])
 def test_a_form_refuses_rows_that_do_not_ascend(parties: tuple[str, str]) -> None:
     with pytest.raises(MalformedError, match="ascending"):
-        ManifestForm([(party, b"f" * 48, b"p" * 48, (0,)) for party in parties], 1)
+        RunForm(CORE, encode_profile(CORE.profile), [(party, b"f" * 48, b"p" * 48, (0,)) for party in parties], 1)

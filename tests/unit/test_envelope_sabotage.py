@@ -22,12 +22,14 @@ from comity.envelope import (
     packets,
     padding,
     reasons,
+    run_form,
     seal,
     segment,
     tree,
 )
 from comity.envelope.evidence import AckOutcome, BatchSignature
 from comity.envelope.reasons import RejectReason
+from comity.envelope.records import pae_head
 from comity.pae import label, pae
 
 # Refusals for want of bytes to go on with: there is nothing to disable but what is said about them.
@@ -94,15 +96,24 @@ def _info(patch: pytest.MonkeyPatch, forgotten: str, replacement: object) -> Non
     patch.setattr(packets, "packet_info", lambda **said: honest_info(**{**said, forgotten: replacement}))
 
 
-def _stanza(patch: pytest.MonkeyPatch, position: int, replacement: object) -> None:
-    honest_context = packets.stanza_context
-    names = ["core_hash", "packet", "recipient_party", "recipient_fingerprint", "indices"]
+def _stanza(patch: pytest.MonkeyPatch, forgotten: str, replacement: object) -> None:
+    honest_tail = packets.context_tail
+    names = ["packet", "recipient_party", "recipient_fingerprint", "indices"]
 
-    def context(*given: object, **named: object) -> bytes:
-        said = {**dict(zip(names, given, strict=False)), **named}
-        return honest_context(**{**said, names[position]: replacement})
+    def tail(*given: object) -> bytes:
+        return honest_tail(**{**dict(zip(names, given, strict=True)), forgotten: replacement})
 
-    patch.setattr(packets, "stanza_context", context)
+    patch.setattr(packets, "context_tail", tail)
+
+
+def _stanza_without_core(patch: pytest.MonkeyPatch) -> None:
+    honest_start = packets.context_start
+    patch.setattr(packets, "context_start", lambda _: honest_start(bytes(48)))
+
+
+def _manifest_as_a_receipt(patch: pytest.MonkeyPatch) -> None:
+    _patch(patch, "manifest_leaf", lambda data: tree.labelled_leaf("receipt", data), segment)
+    patch.setattr(run_form, "LEAF_PAE", b"\x00" + pae_head("receipt", 1))
 
 
 def _portion(patch: pytest.MonkeyPatch, *, forget_core: bool) -> None:
@@ -174,10 +185,10 @@ FAULTS: list[tuple[str, str, Callable[[pytest.MonkeyPatch], None]]] = [
     ),
     ("packet info without the party", "packet_for_another_party", lambda p: _info(p, "recipient_party", "")),
     ("packet info without the key", "packet_for_another_key", lambda p: _info(p, "recipient_fingerprint", b"")),
-    ("stanza without the core", "stanza_moved_to_another_core", lambda p: _stanza(p, 0, bytes(48))),
-    ("stanza without the packet", "stanza_moved_to_another_packet", lambda p: _stanza(p, 1, bytes(48))),
-    ("stanza without the party", "stanza_moved_to_another_party", lambda p: _stanza(p, 2, "")),
-    ("stanza without the key", "stanza_moved_to_another_key", lambda p: _stanza(p, 3, bytes(48))),
+    ("stanza without the core", "stanza_moved_to_another_core", _stanza_without_core),
+    ("stanza without the packet", "stanza_moved_to_another_packet", lambda p: _stanza(p, "packet", bytes(48))),
+    ("stanza without the party", "stanza_moved_to_another_party", lambda p: _stanza(p, "recipient_party", "")),
+    ("stanza without the key", "stanza_moved_to_another_key", lambda p: _stanza(p, "recipient_fingerprint", bytes(48))),
     (
         "stanza without a look at its indices",
         "stanza_with_keys_of_other_portions_than_its_row",
@@ -206,7 +217,7 @@ FAULTS: list[tuple[str, str, Callable[[pytest.MonkeyPatch], None]]] = [
     (
         "manifest leaf with another label",
         "receipt_leaf_as_a_manifest_leaf",
-        lambda p: _patch(p, "manifest_leaf", lambda data: tree.labelled_leaf("receipt", data), segment, seal),
+        _manifest_as_a_receipt,
     ),
     ("batch without the agreement", "agreement_of_the_batch_changed", lambda p: _batch(p, 1, "agreement_id")),
     ("batch without the count", "one_root_under_two_counts", lambda p: _batch(p, 3, "count")),

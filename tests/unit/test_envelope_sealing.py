@@ -9,15 +9,17 @@ import pytest
 
 from builders_attack import Recorder, segment_bytes
 from builders_attack_opening import uploaded
-from builders_envelope import NOW, RELEASABLE, NodeKeys, World, core, portion, profile, refused
+from builders_envelope import NOW, RELEASABLE, NodeKeys, World, core, portion, profile, refused, report_id
 from comity.envelope import chunked, limits, padding
 from comity.envelope.checks import OfficerKey, admit, check_packets
+from comity.envelope.core import LogSeen, Reference, Relation, encode_core
 from comity.envelope.evidence import (
     VerifiedBatches,
     sign_approval,
 )
 from comity.envelope.exported import decode_exported, encode_exported, export, verify_exported
-from comity.envelope.open import OpenedReport, UploadedPortion, WithheldPortion, index_packets
+from comity.envelope.manifest import encode_manifest
+from comity.envelope.open import OpenedPortion, OpenedReport, UploadedPortion, WithheldPortion, index_packets
 from comity.envelope.seal import Recipient, SealInput
 from comity.envelope.segment import (
     parse_segment,
@@ -142,6 +144,43 @@ def test_reports_sealed_one_by_one_are_a_segment_like_any_other() -> None:
     assert [item.core for item in parse_segment(sealed.data).items] == [one.core for one in reports]
     assert sealed.new_packets == sealed.packets
     assert sealer.close([first]).new_packets == ()
+
+
+def test_reports_of_a_run_are_written_as_each_would_be_alone() -> None:
+    """What a run shares is worked out once; whatever changes between two reports must not be taken from the one before."""
+    world = World()
+    sealer = world.sender.sealer()
+    both, first_only = ((world.reader.recipient, (0, 1)),), ((world.reader.recipient, (0,)),)
+    one, other = profile(world.sender), profile(world.sender, purpose="border security")
+    seen = LogSeen(bytes(16), 9, bytes([1]) * 32)
+    answered = Reference(Relation.IN_REPLY_TO, report_id(99), bytes(48))
+    first = core(world.sender, 1, one)
+    changes = [
+        ({}, both),
+        ({}, first_only),
+        ({"created_at": NOW - 5}, both),
+        ({"profile": other}, both),
+        ({"agreement_log_seen": seen}, both),
+        ({"key_log_seen": seen}, both),
+        ({"refers_to": (answered,)}, both),
+        ({}, both),
+        ({"not_before": NOW + 7, "expires_at": NOW + 9}, both),
+    ]
+    made = [
+        (replace(first, report_id=report_id(number), origin_sequence=number, **changed), recipients)
+        for number, (changed, recipients) in enumerate(changes, 1)
+    ]
+    texts = (portion("a"), portion("b"))
+    sealed = sealer.close([sealer.seal(SealInput(of, texts, recipients)) for of, recipients in made])
+    items = parse_segment(sealed.data).items
+    assert [item.core for item in items] == [of for of, _ in made]
+    for item, (_, recipients) in zip(items, made, strict=True):
+        assert encode_core(item.core) == item.manifest.core
+        assert encode_manifest(item.manifest) == item.manifest_bytes
+        assert [row.indices for row in item.manifest.rows if row.party == "XBO"] == [recipients[0][1]]
+        opened = world.reader.opener().open_item(item, index_packets(tuple(one.data for one in sealed.packets)), {}.get)
+        shown = [one.content for one in opened.portions if isinstance(one, OpenedPortion)]
+        assert shown == [b"a", b"b"][: len(recipients[0][1])]
 
 
 def test_reports_sealed_one_by_one_are_a_dense_run() -> None:

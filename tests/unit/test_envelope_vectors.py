@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import builders_vectors as vectors
 from builders_envelope import NodeKeys
-from comity.envelope import chunked, packets, seal, tree
+from comity.envelope import chunked, packets, run_form, tree
 from comity.envelope.checks import OfficerKey, VerifiedSegment, receive
 from comity.envelope.core import core_hash, decode_core, encode_core
 from comity.envelope.evidence import (
@@ -319,7 +319,7 @@ def test_sealing_again_gives_the_same_bytes(vector: dict[str, Any], monkeypatch:
     ciphertexts = iter(unhex(p["ciphertext"]) for report in vector["reports"] for p in report["portions"])
     by_mark = {unhex(packet["recipient_fingerprint"]): unhex(packet["bytes"]) for packet in vector["packets"]}
     marks = iter(sorted(by_mark, key=lambda mark: mark != unhex(vector["keys"]["sender-kem"]["fingerprint"])))
-    monkeypatch.setattr(seal.chunked, "seal", lambda *_: next(ciphertexts))
+    monkeypatch.setattr(run_form.chunked, "seal", lambda *_: next(ciphertexts))
     monkeypatch.setattr(packets, "seal_packet", lambda *_: by_mark[next(marks)])
     sealer, drawn = vectors.sealer(Suite(vector["suite"]))
     sealed = sealer.seal_segment(vectors.inputs(Suite(vector["suite"])))

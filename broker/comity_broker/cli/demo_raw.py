@@ -20,7 +20,8 @@ from comity.cli.output import Output, report_error
 from comity.envelope.core import Core
 from comity.envelope.evidence import encode_batch_signature, sign_batch
 from comity.envelope.padding import encode_header
-from comity.envelope.seal import PortionInput, Sealer, SealInput
+from comity.envelope.run_form import PortionInput
+from comity.envelope.seal import Sealer, SealInput
 from comity.errors import ComityError, KeyFault, UsageError
 from comity.keys.passphrase import find_passphrase
 from comity.node.access import Access

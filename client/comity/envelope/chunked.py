@@ -16,18 +16,20 @@ from typing import Final
 from cryptography.cobblestone import Cobblestone256Decryptor, Cobblestone256Encryptor
 from cryptography.exceptions import InvalidTag
 
+from comity.envelope import limits
 from comity.envelope.records import PAE_LENGTH, pae_head
 from comity.errors import RejectedError
 
 CHUNK: Final = 16 << 10
-_PAE: Final = pae_head("portion", 2)
+_PAE: Final = pae_head("portion", 2) + PAE_LENGTH(limits.DIGEST)
+_INDICES: Final = tuple(PAE_LENGTH(8) + PAE_LENGTH(index) for index in range(limits.PORTIONS))
 _OVERHEAD: Final = 24 + 32
 _TAG: Final = 16
 
 
 def portion_context(core_hash: bytes, index: int) -> bytes:
     """Give PAE(portion, core_h, i), which binds a ciphertext to its core and place."""
-    return b"".join((_PAE, PAE_LENGTH(48), core_hash, PAE_LENGTH(8), PAE_LENGTH(index)))
+    return b"".join((_PAE, core_hash, _INDICES[index]))
 
 
 def ciphertext_size(plaintext_size: int) -> int:

@@ -27,7 +27,7 @@ HEAD_BYTES: Final = _HEAD.size
 _READ_HEAD: Final = struct.Struct(">H16s16sQQQQ56s56s")
 _SEEN: Final = struct.Struct(">16sQ32s")
 _SEEN_KEPT: Final = 256
-_PAE: Final = pae_head("core", 1)
+CORE_PAE: Final = pae_head("core", 1)
 _UUIDS: Final = (limits.UUID,) * 4
 _NO_REFERENCES: Final = listed([], limits.REFERENCES)
 
@@ -168,7 +168,7 @@ def profile_bytes(core_bytes: bytes, core: Core) -> bytes:
 
 def core_hash(core_bytes: bytes) -> bytes:
     """Give core_h = SHA-384(PAE(core, core_bytes)), to which portions and stanzas are bound."""
-    return hashlib.sha384(b"".join((_PAE, PAE_LENGTH(len(core_bytes)), core_bytes))).digest()
+    return hashlib.sha384(b"".join((CORE_PAE, PAE_LENGTH(len(core_bytes)), core_bytes))).digest()
 
 
 def encode_log_seen(seen: LogSeen) -> bytes:

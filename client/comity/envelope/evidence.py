@@ -203,10 +203,13 @@ def read_approvals(reader: Reader) -> tuple[Approval, ...]:
     return tuple(items)
 
 
+NO_APPROVALS: Final = b"\x00\x00\x00\x00"
+
+
 def encode_approvals(approvals: Sequence[Approval]) -> bytes:
     """Encode a set of approvals, given in any order."""
     if not approvals:
-        return b"\x00\x00\x00\x00"
+        return NO_APPROVALS
     ordered = sorted(approvals, key=lambda item: item.officer_fingerprint)
     if len({item.officer_fingerprint for item in ordered}) != len(ordered):
         raise MalformedError("one officer approves twice")

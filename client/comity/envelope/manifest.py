@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
 from dataclasses import field
 from functools import lru_cache
 from itertools import pairwise
@@ -21,7 +20,7 @@ from comity.envelope.records import PAE_LENGTH, Reader, bounded, fixed, listed, 
 from comity.errors import MalformedError
 from comity.light import light
 
-_LEAF: Final = b"\x00" + pae_head("manifest", 1)
+LEAF_PAE: Final = b"\x00" + pae_head("manifest", 1)
 _FINGERPRINT_PACKET: Final = struct.Struct(f">{limits.DIGEST}s{limits.DIGEST}s")
 _HEADS_KEPT: Final = 512
 _PORTION: Final = struct.Struct(f">{limits.DIGEST}sQ")
@@ -85,37 +84,6 @@ def encode_manifest(manifest: Manifest) -> bytes:
     return data
 
 
-class ManifestForm:
-    """What the manifests of a run say alike: the number of their portions, and for whom their stanzas are.
-
-    Gives the bytes that `encode_manifest` gives; raises MalformedError as that does.
-    """
-
-    __slots__ = ("_heads", "_portions", "packet_ids")
-
-    def __init__(self, rows: Sequence[tuple[str, bytes, bytes, tuple[int, ...]]], portions: int) -> None:
-        """Take rows without their digests (party, fingerprint, packet id, portion indices), and how many portions there are."""
-        empty = [StanzaRow(*row, bytes(limits.DIGEST)) for row in rows]
-        # For its checks; what it gives without portions' and rows' own values is put together here.
-        encode_manifest(Manifest(b"", (PortionDigest(bytes(limits.DIGEST), 0),) * portions, tuple(empty)))
-        heads = [_row_head(*row) for row in rows]
-        heads[0] = u32(len(rows)) + heads[0]
-        self._heads = tuple(heads)
-        self._portions = u32(portions)
-        self.packet_ids = tuple([row.packet_id for row in empty])
-
-    def encode(self, core: bytes, portions: Sequence[tuple[bytes, int]], stanzas: Sequence[bytes]) -> bytes:
-        """Encode the manifest of one report: its core, digest and length of each ciphertext, the digest of each stanza."""
-        parts = [variable(core, CORE_BYTES), self._portions]
-        parts += [_PORTION.pack(digest, length) for digest, length in portions]
-        for head, digest in zip(self._heads, stanzas, strict=True):
-            parts += (head, digest)
-        data = b"".join(parts)
-        if len(data) > limits.MANIFEST_BYTES:
-            raise MalformedError(f"manifest: {len(data)} bytes, at most {limits.MANIFEST_BYTES}")
-        return data
-
-
 def decode_manifest(data: bytes) -> Manifest:
     """Decode exactly the bytes of one manifest."""
     reader = bounded(data, limits.MANIFEST_BYTES, "manifest")
@@ -141,23 +109,24 @@ def decode_manifest(data: bytes) -> Manifest:
 
 def leaf_prefix(size: int) -> bytes:
     """Give what a leaf hashes before a manifest of so many bytes."""
-    return _LEAF + PAE_LENGTH(size)
+    return LEAF_PAE + PAE_LENGTH(size)
 
 
 def leaf(manifest_bytes: bytes) -> bytes:
     """Give the leaf of an envelope in its segment's tree."""
-    return hashlib.sha384(b"".join((_LEAF, PAE_LENGTH(len(manifest_bytes)), manifest_bytes))).digest()
+    return hashlib.sha384(b"".join((LEAF_PAE, PAE_LENGTH(len(manifest_bytes)), manifest_bytes))).digest()
 
 
 # Rows of one lane differ in their digests alone, so what stands before it is worked out once for a run of reports.
 
 
 def _row(row: StanzaRow) -> bytes:
-    return _row_head(row.party, row.fingerprint, row.packet_id, row.indices) + fixed(row.digest, limits.DIGEST)
+    return row_head(row.party, row.fingerprint, row.packet_id, row.indices) + fixed(row.digest, limits.DIGEST)
 
 
 @lru_cache(maxsize=_HEADS_KEPT)
-def _row_head(party: str, fingerprint: bytes, packet_id: bytes, indices: tuple[int, ...]) -> bytes:
+def row_head(party: str, fingerprint: bytes, packet_id: bytes, indices: tuple[int, ...]) -> bytes:
+    """Encode a stanza row but for its digest, which stands last; raises MalformedError."""
     if any(index >= after for index, after in pairwise(indices)):
         raise MalformedError("manifest: portion indices are not strictly ascending")
     return b"".join(

@@ -72,11 +72,17 @@ def stanza_context(
     core_hash: bytes, packet: bytes, recipient_party: str, recipient_fingerprint: bytes, indices: tuple[int, ...]
 ) -> bytes:
     """Give the additional data of a stanza."""
-    return b"".join((_HEAD, core_hash, _context_tail(packet, recipient_party, recipient_fingerprint, indices)))
+    return context_start(core_hash) + context_tail(packet, recipient_party, recipient_fingerprint, indices)
+
+
+def context_start(core_hash: bytes) -> bytes:
+    """Give what stands first in the additional data of a stanza, alike for every stanza of a report."""
+    return _HEAD + core_hash
 
 
 @lru_cache(maxsize=_TAILS_KEPT)
-def _context_tail(packet: bytes, recipient_party: str, recipient_fingerprint: bytes, indices: tuple[int, ...]) -> bytes:
+def context_tail(packet: bytes, recipient_party: str, recipient_fingerprint: bytes, indices: tuple[int, ...]) -> bytes:
+    """Give what stands behind that, alike for the reports of a run."""
     party = recipient_party.encode()
     return b"".join(
         (
@@ -94,7 +100,7 @@ def _context_tail(packet: bytes, recipient_party: str, recipient_fingerprint: by
 
 def seal_stanza(kek: AESGCM, nonce: bytes, context: bytes, keys: Sequence[tuple[int, bytes]]) -> bytes:
     """Seal content keys, given with their portion indices ascending."""
-    return nonce + kek.encrypt(nonce, b"".join(_ROW.pack(index, key) for index, key in keys), context)
+    return nonce + kek.encrypt(nonce, b"".join([_ROW.pack(index, key) for index, key in keys]), context)
 
 
 def open_stanza(kek: AESGCM, stanza: bytes, context: bytes, indices: tuple[int, ...]) -> dict[int, bytes]:

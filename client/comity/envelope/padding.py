@@ -50,8 +50,10 @@ def encode_header(header: Mapping[str, Json]) -> bytes:
 
 def encode_portion(encoded_header: bytes, content: bytes) -> bytes:
     """Give the padded plaintext of a portion whose content is in memory."""
-    used = 12 + len(encoded_header) + len(content)
-    return b"".join((prefix(encoded_header, len(content)), content, bytes(padded_size(used) - used)))
+    header_length, length = len(encoded_header), len(content)
+    used = 12 + header_length + length
+    zeros = bytes(padded_size(used) - used)
+    return b"".join((_U32.pack(header_length), encoded_header, _U64.pack(length), content, zeros))
 
 
 def prefix(encoded_header: bytes, content_length: int) -> bytes:

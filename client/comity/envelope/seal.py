@@ -12,27 +12,24 @@ A KEK serves one (agreement, recipient KEM key), lives in memory only, 10 minute
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from comity.envelope import chunked, limits, packets, padding, tree
-from comity.envelope.core import Core, core_hash, encode_core
-from comity.envelope.manifest import ManifestForm
-from comity.envelope.manifest import leaf as manifest_leaf
+from comity.envelope import limits, packets, tree
+from comity.envelope.core import Core
 from comity.envelope.packets import KeyPacket
 from comity.envelope.profile import encode_profile, transport_class
-from comity.envelope.segment import Absent, Body, SegmentHead, encode_segment, encode_whole_item, segment_id
+from comity.envelope.run_form import PortionInput, RunForm, UploadedPortion
+from comity.envelope.segment import SegmentHead, encode_segment, segment_id
 from comity.errors import UsageError
 from comity.light import light
 from comity.suites import RandomBytes
 from comity_policy.facts import Profile
 
-_PROFILES_KEPT: Final = 64
 _PLANS_KEPT: Final = 64
 
 
@@ -44,23 +41,6 @@ class Recipient:
     suite: int
     public: bytes
     fingerprint: bytes
-
-
-@light
-class PortionInput:
-    """A portion in memory: canonical header bytes (`padding.encode_header`) and content."""
-
-    encoded_header: bytes
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class UploadedPortion:
-    """A portion whose ciphertext is uploaded beside the segment; `uploads.UploadSealer` makes one."""
-
-    content_key: bytes = field(repr=False)
-    digest: bytes = field(repr=False)
-    length: int
 
 
 @light
@@ -106,24 +86,26 @@ class SealedReport:
 
 @dataclass(slots=True)
 class _Plan:
-    """Who gets which portions, ourselves among them, in a manifest's order; reports of a run share it with its `recipients`.
+    """Who gets which portions, ourselves among them, in a manifest's order: one for the reports of a run, by `profile` and `recipients`.
 
-    `checked` says that these recipients may be sealed for.
+    `form` is how such a report is written under `keks`, a row's each; `aeads` are theirs.
     """
 
+    profile: Profile
     recipients: tuple[tuple[Recipient, tuple[int, ...]], ...]
     rows: tuple[tuple[Recipient, tuple[int, ...]], ...]
     portions: int
-    checked: bool = False
-    _form: ManifestForm | None = None
+    encoded_profile: bytes
+    form: RunForm | None = None
+    keks: tuple[Kek, ...] = ()
+    aeads: tuple[AESGCM, ...] = ()
 
-    def form_of(self, keks: Sequence[Kek]) -> ManifestForm:
-        """Give how their manifests are written under these keys, a row's each."""
-        form, packet_ids = self._form, tuple([kek.packet.packet_id for kek in keks])
-        if form is None or form.packet_ids != packet_ids:
-            named = zip(self.rows, packet_ids, strict=True)
-            rows = [(one.party, one.fingerprint, packet_id, indices) for (one, indices), packet_id in named]
-            form = self._form = ManifestForm(rows, self.portions)
+    def written_under(self, core: Core, keks: tuple[Kek, ...]) -> RunForm:
+        """Give how a report is written under these keys."""
+        named = zip(self.rows, keks, strict=True)
+        rows = [(one.party, one.fingerprint, kek.packet.packet_id, indices) for (one, indices), kek in named]
+        form = self.form = RunForm(core, self.encoded_profile, rows, self.portions)
+        self.keks, self.aeads = keks, tuple([kek.aead for kek in keks])
         return form
 
 
@@ -149,9 +131,7 @@ class Sealer:
         self._now_ms = now_ms
         self._random_bytes = random_bytes
         self._keks: dict[tuple[str, bytes], Kek] = {}
-        self._profiles: dict[int, tuple[Profile, bytes]] = {}
-        self._plans: dict[tuple[int, int], _Plan] = {}
-        self._sealable: Profile | None = None
+        self._plans: dict[tuple[int, int, int], _Plan] = {}
 
     def seal_segment(self, reports: Sequence[SealInput]) -> SealedSegment:
         """Seal 1 to 256 reports of one lane, agreement text, addressee set, precedence and exercise flag.
@@ -159,30 +139,26 @@ class Sealer:
         Raises UsageError where they do not belong together or a recipient is unfit, MalformedError over a limit.
         """
         self._check_together([report.core for report in reports])
-        for report in reports:
-            self._check_recipients(report)
-        draws = self._draw(reports)
-        return self._closed([self._seal_report(report, *draws) for report in reports])
+        plans = [self._plan(report) for report in reports]
+        keys = self._random_bytes(limits.CEK * sum([plan.portions for plan in plans]))
+        nonces = self._random_bytes(limits.NONCE * sum([len(plan.rows) for plan in plans]))
+        sealed: list[SealedReport] = []
+        for report, plan in zip(reports, plans, strict=True):
+            own, keys = keys[: limits.CEK * plan.portions], keys[limits.CEK * plan.portions :]
+            places, nonces = nonces[: limits.NONCE * len(plan.rows)], nonces[limits.NONCE * len(plan.rows) :]
+            sealed.append(self._seal_report(report, plan, own, places))
+        return self._closed(sealed)
 
     def seal(self, report: SealInput) -> SealedReport:
         """Seal one report, for `close` to put into a segment; raises UsageError, MalformedError."""
-        profile = report.core.profile
-        if profile is not self._sealable:
-            self._check_profile(profile, profile)
-            self._sealable = profile
-        self._check_recipients(report)
-        return self._seal_report(report, *self._draw([report]))
+        plan = self._plan(report)
+        keys = self._random_bytes(limits.CEK * plan.portions)
+        return self._seal_report(report, plan, keys, self._random_bytes(limits.NONCE * len(plan.rows)))
 
     def close(self, reports: Sequence[SealedReport]) -> SealedSegment:
         """Put sealed reports into a segment, as `seal_segment` does; raises UsageError, MalformedError."""
         self._check_together([report.core for report in reports])
         return self._closed(reports)
-
-    def _draw(self, reports: Sequence[SealInput]) -> tuple[Iterator[bytes], Iterator[bytes]]:
-        """Draw the content keys of all portions, and the nonces of all stanzas."""
-        keys = self._random_bytes(limits.CEK * sum([len(report.portions) for report in reports]))
-        nonces = self._random_bytes(limits.NONCE * sum([len(report.recipients) + 1 for report in reports]))
-        return _pieces(keys, limits.CEK), _pieces(nonces, limits.NONCE)
 
     def _closed(self, reports: Sequence[SealedReport]) -> SealedSegment:
         first, leaves = reports[0].core, tuple([report.leaf for report in reports])
@@ -208,63 +184,51 @@ class Sealer:
     def forget(self) -> None:
         """Drop every KEK, so that the next report starts fresh ones (a recipient's key was revoked, or a drain)."""
         self._keks.clear()
+        self._plans.clear()
 
-    def _seal_report(
-        self,
-        report: SealInput,
-        content_keys: Iterator[bytes],
-        nonces: Iterator[bytes],
-    ) -> SealedReport:
-        core = core_hash(core_bytes := encode_core(report.core, self._encoded(report.core.profile)))
-        keys: list[bytes] = []
-        digests: list[tuple[bytes, int]] = []
-        ciphertexts: list[Body] = []
-        for index, portion in enumerate(report.portions):
-            key = next(content_keys)
-            if isinstance(portion, UploadedPortion):
-                keys.append(portion.content_key)
-                digests.append((portion.digest, portion.length))
-                ciphertexts.append(Absent.UPLOADED)
-                continue
-            plaintext = padding.encode_portion(portion.encoded_header, portion.content)
-            ciphertext = chunked.seal(key, chunked.portion_context(core, index), plaintext)
-            keys.append(key)
-            digests.append((hashlib.sha384(ciphertext).digest(), len(ciphertext)))
-            ciphertexts.append(ciphertext)
-        plan = self._plan(report)
-        stanzas: list[Body] = []
-        stanza_digests: list[bytes] = []
-        keks: list[Kek] = []
-        for recipient, indices in plan.rows:
-            kek = self._kek(report.core.profile, recipient)
-            packet_id = kek.packet.packet_id
-            context = packets.stanza_context(core, packet_id, recipient.party, recipient.fingerprint, indices)
-            stanza = packets.seal_stanza(kek.aead, next(nonces), context, [(index, keys[index]) for index in indices])
-            stanzas.append(stanza)
-            stanza_digests.append(hashlib.sha384(stanza).digest())
-            keks.append(kek)
-        manifest_bytes = plan.form_of(keks).encode(core_bytes, digests, stanza_digests)
-        item = encode_whole_item(manifest_bytes, stanzas, ciphertexts)
-        return SealedReport(report.core, manifest_leaf(manifest_bytes), item, tuple(keks))
+    def _seal_report(self, report: SealInput, plan: _Plan, keys: bytes, nonces: bytes) -> SealedReport:
+        core, keks = report.core, self._keks_of(plan)
+        form = plan.form
+        if form is None or keks is not plan.keks or not form.fits(core):
+            form = plan.written_under(core, keks)
+        aeads = plan.aeads
+        leaf, item = form.seal(core, report.portions, _pieces(keys, limits.CEK), _pieces(nonces, limits.NONCE), aeads)
+        return SealedReport(core, leaf, item, keks)
 
     def _plan(self, report: SealInput) -> _Plan:
-        # Kept by identity, as profiles are.
-        key = (id(report.recipients), len(report.portions))
+        """Give who gets what, checked; raises UsageError."""
+        # Kept by identity, with the objects themselves so that their identities stay taken; hashing a profile costs more.
+        profile = report.core.profile
+        key = (id(profile), id(report.recipients), len(report.portions))
         if (plan := self._plans.get(key)) is None:
+            self._check_profile(profile, profile)
+            self._check_recipients(report)
             if len(self._plans) >= _PLANS_KEPT:
                 self._plans.clear()
             rows = [*report.recipients, (self._own, tuple(range(len(report.portions))))]
             rows.sort(key=lambda entry: (entry[0].party.encode(), entry[0].fingerprint))
-            plan = self._plans[key] = _Plan(report.recipients, tuple(rows), len(report.portions))
+            encoded = encode_profile(profile)
+            plan = self._plans[key] = _Plan(profile, report.recipients, tuple(rows), len(report.portions), encoded)
         return plan
 
-    def _kek(self, profile: Profile, recipient: Recipient) -> Kek:
+    def _keks_of(self, plan: _Plan) -> tuple[Kek, ...]:
+        """Give the keys of a plan's rows, each for one report more: those of the report before, while they serve."""
+        now, keks = self._now_ms(), plan.keks
+        for kek in keks:
+            # A clock that went back gives an age below zero, which ends its life too.
+            if kek.reports >= limits.KEK_REPORTS or not 0 <= now - kek.born < limits.KEK_LIFE_MS:
+                keks = ()
+                break
+        if not keks:
+            keks = tuple([self._kek(plan.profile, recipient, now) for recipient, _ in plan.rows])
+        for kek in keks:
+            kek.reports += 1
+        return keks
+
+    def _kek(self, profile: Profile, recipient: Recipient, now: int) -> Kek:
         slot = (profile.agreement_id, recipient.fingerprint)
         kek = self._keks.get(slot)
-        now = self._now_ms()
-        # A clock that went back gives an age below zero, which ends the life too.
         if kek is not None and kek.reports < limits.KEK_REPORTS and 0 <= now - kek.born < limits.KEK_LIFE_MS:
-            kek.reports += 1
             return kek
         secret = self._random_bytes(limits.KEK)
         info = packets.packet_info(
@@ -277,16 +241,8 @@ class Sealer:
         )
         data = packets.seal_packet(recipient.suite, recipient.public, info, secret)
         packet = KeyPacket(packets.packet_id(data), data, recipient.party, recipient.fingerprint)
-        kek = self._keks[slot] = Kek(AESGCM(secret), packet, now, 1)
+        kek = self._keks[slot] = Kek(AESGCM(secret), packet, now)
         return kek
-
-    def _encoded(self, profile: Profile) -> bytes:
-        # Kept by identity, with the object itself so that its identity stays taken; hashing a profile costs more.
-        if (kept := self._profiles.get(id(profile))) is None:
-            if len(self._profiles) >= _PROFILES_KEPT:
-                self._profiles.clear()
-            kept = self._profiles[id(profile)] = (profile, encode_profile(profile))
-        return kept[1]
 
     def _check_together(self, cores: Sequence[Core]) -> None:
         if not 1 <= len(cores) <= limits.SLOTS:
@@ -313,10 +269,6 @@ class Sealer:
         count = len(report.portions)
         if count != len(report.core.profile.portions):
             raise UsageError("a report has as many portions as its profile marks")
-        plan = self._plan(report)
-        if plan.checked:
-            # Of its suite too: every profile has the sealer's own.
-            return
         fingerprints = {self._own.fingerprint}
         for recipient, indices in report.recipients:
             if recipient.suite != report.core.profile.suite:
@@ -329,7 +281,6 @@ class Sealer:
             ascending = all(indices[i] < indices[i + 1] for i in range(len(indices) - 1))
             if not indices or not ascending or not 0 <= indices[0] <= indices[-1] < count:
                 raise UsageError("a recipient gets at least one portion, by ascending index")
-        plan.checked = True
 
 
 def _shared(profile: Profile) -> tuple[object, ...]:
@@ -343,5 +294,5 @@ def _shared(profile: Profile) -> tuple[object, ...]:
     )
 
 
-def _pieces(data: bytes, size: int) -> Iterator[bytes]:
-    return (data[start : start + size] for start in range(0, len(data), size))
+def _pieces(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]

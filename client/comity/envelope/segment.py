@@ -23,7 +23,7 @@ from comity.envelope.manifest import Manifest
 from comity.envelope.manifest import leaf as manifest_leaf
 from comity.envelope.packets import stanza_size
 from comity.envelope.profile import ProfileMemo, is_exercise_class
-from comity.envelope.records import Reader, bounded, fixed, listed, text, u8, u16, u64, variable
+from comity.envelope.records import Reader, bounded, fixed, listed, text, u8, u16, u32, u64, variable
 from comity.errors import ErrorCode, MalformedError
 from comity.identity.names import log_name
 from comity.light import light
@@ -307,8 +307,8 @@ def encode_whole_item(
 def encode_bodies(stanzas: Sequence[Body], ciphertexts: Sequence[Body], approvals: Sequence[Approval]) -> bytes:
     """Encode what follows a manifest in a whole item."""
     return (
-        listed([_encode_body(body, _STANZA_BYTES) for body in stanzas], limits.STANZAS, least=1)
-        + listed([_encode_body(body, limits.EXPORTED_BYTES) for body in ciphertexts], limits.PORTIONS, least=1)
+        listed([encode_body(body, _STANZA_BYTES) for body in stanzas], limits.STANZAS, least=1)
+        + listed([encode_body(body, limits.EXPORTED_BYTES) for body in ciphertexts], limits.PORTIONS, least=1)
         + encode_approvals(approvals)
     )
 
@@ -326,16 +326,22 @@ def encode_pruned_item(leaf: bytes) -> bytes:
 
 def encode_segment(head: SegmentHead, encoded_items: Sequence[bytes]) -> bytes:
     """Encode a segment from its items; raises MalformedError over 1 MiB (LIMIT_EXCEEDED)."""
-    data = b"".join(
-        (
-            u16(limits.VERSION),
-            text(head.agreement_id),
-            fixed(head.origin_epoch, limits.UUID),
-            u8(head.transport_class),
-            u64(head.first_origin_sequence),
-            listed(encoded_items, limits.SLOTS, least=1),
+    if not encoded_items:
+        raise MalformedError("segment: has no items")
+    if len(encoded_items) > limits.SLOTS:
+        raise MalformedError(
+            f"segment: {len(encoded_items)} items, at most {limits.SLOTS}", code=ErrorCode.LIMIT_EXCEEDED
         )
+    start = (
+        u16(limits.VERSION),
+        text(head.agreement_id),
+        fixed(head.origin_epoch, limits.UUID),
+        u8(head.transport_class),
+        u64(head.first_origin_sequence),
+        u32(len(encoded_items)),
     )
+    # Joined at once: a segment is large, and each copy of it costs as much as many of its reports' hashes.
+    data = b"".join((*start, *encoded_items))
     if len(data) > limits.SEGMENT_BYTES:
         raise MalformedError(
             f"segment: {len(data)} bytes, at most {limits.SEGMENT_BYTES}", code=ErrorCode.LIMIT_EXCEEDED
@@ -409,7 +415,8 @@ def _without(bodies: tuple[Body, ...], positions: frozenset[int]) -> tuple[Body,
     return tuple(Absent.WITHHELD if position in positions else body for position, body in enumerate(bodies))
 
 
-def _encode_body(body: Body, limit: int) -> bytes:
+def encode_body(body: Body, limit: int) -> bytes:
+    """Encode a stanza or ciphertext of at most `limit` bytes."""
     if body is Absent.WITHHELD:
         return b"\x00"
     if body is Absent.UPLOADED:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from comity.canonical import Json
 from comity.envelope import chunked, limits, padding
 from comity.envelope.core import core_hash
-from comity.envelope.seal import UploadedPortion
+from comity.envelope.run_form import UploadedPortion
 from comity.errors import UsageError
 from comity.hashing import RunningDigest
 from comity.suites import RandomBytes

@@ -28,7 +28,8 @@ from typing import Final, Protocol, TypeVar
 from comity.attachment import PROGRESS_BYTES, Progress, Stage, Tell, untold
 from comity.envelope.core import encode_core
 from comity.envelope.profile import encode_profile, is_urgent, transport_class
-from comity.envelope.seal import PortionInput, SealInput, UploadedPortion
+from comity.envelope.run_form import PortionInput, UploadedPortion
+from comity.envelope.seal import SealInput
 from comity.envelope.uploads import UploadSealer
 from comity.errors import (
     AccessError,

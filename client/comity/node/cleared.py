@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from comity.canonical import Json
 from comity.envelope.core import Reference
-from comity.envelope.seal import PortionInput, Recipient
+from comity.envelope.run_form import PortionInput
+from comity.envelope.seal import Recipient
 from comity.light import light
 from comity.node.agreement_view import AgreementView
 from comity.portion import StoredContent

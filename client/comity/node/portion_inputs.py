@@ -14,7 +14,7 @@ from comity.canonical import Json
 from comity.envelope.chunked import ciphertext_size
 from comity.envelope.limits import CIPHERTEXT_BYTES
 from comity.envelope.padding import encode_header, padded_size
-from comity.envelope.seal import PortionInput
+from comity.envelope.run_form import PortionInput
 from comity.errors import ErrorCode, MalformedError
 from comity.node.cleared import StoredPortion
 from comity.portion import Portion, StoredContent
