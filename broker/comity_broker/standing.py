@@ -45,6 +45,29 @@ class _Sharing:
         return same and self.since <= now_ms and (self.until is None or now_ms < self.until)
 
 
+@dataclass(frozen=True, slots=True)
+class _Openness:
+    """Whether it is in force and its log is signed, from `since` on until the moment `until`, Unix ms, as in `_Sharing`."""
+
+    steps: tuple[Step, ...]
+    umbrella: tuple[Standing, tuple[Step, ...], int] | None
+    since: int
+    until: int | None
+    in_force: bool
+    admits: bool
+
+    def counts(
+        self, steps: tuple[Step, ...], umbrella: tuple[Standing, tuple[Step, ...], int] | None, now_ms: int
+    ) -> bool:
+        """Say whether it is that of these steps, umbrella and time."""
+        return (
+            self.steps is steps
+            and self.umbrella == umbrella
+            and self.since <= now_ms
+            and (self.until is None or now_ms < self.until)
+        )
+
+
 @dataclass(slots=True, eq=False)
 class Standing:
     """One agreement. `text`, `first` and `first_digest` are those that were proposed first; parties and roots never change.
@@ -73,6 +96,7 @@ class Standing:
     _moments: tuple[int, ...] | None = None
     _compiled: dict[Key, CompiledAgreement] = field(default_factory=dict)
     _sharing: _Sharing | None = None
+    _open: _Openness | None = None
 
     @property
     def agreement_id(self) -> str:
@@ -159,14 +183,28 @@ class Standing:
 
     def in_force(self, now_ms: int) -> bool:
         """Say whether it is in force, with its umbrella where it has one."""
-        if not self.state(now_ms).policy().in_force:
-            return False
-        above = self.umbrella_state(now_ms)
-        return self.first.under is None or (above is not None and above.policy().in_force)
+        return self._openness(now_ms).in_force
 
     def admits(self, now_ms: int) -> bool:
         """Say whether every party signed this log: no report before."""
-        return self.origin in self.state(now_ms).open_logs
+        return self._openness(now_ms).admits
+
+    def _openness(self, now_ms: int) -> _Openness:
+        """Give it as it is at a time: asked at every turn of whoever delivers, and changed by steps and moments alone."""
+        held, umbrella = self._open, self.umbrella
+        above = None if umbrella is None else (umbrella, umbrella.steps, self.umbrella_at)
+        if held is None or not held.counts(self.steps, above, now_ms):
+            state, over = self.state(now_ms), self.umbrella_state(now_ms)
+            in_force = state.policy().in_force and (
+                self.first.under is None or (over is not None and over.policy().in_force)
+            )
+            states = (state, over)
+            until = min(
+                (one.turning_points[0] for one in states if one is not None and one.turning_points), default=None
+            )
+            admits = self.origin in state.open_logs
+            held = self._open = _Openness(self.steps, above, now_ms, until, in_force, admits)
+        return held
 
     def turned(self, since_ms: int, now_ms: int) -> bool:
         """Say whether time alone, without a step, may have changed since a moment what decisions need to know."""

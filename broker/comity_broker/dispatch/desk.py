@@ -168,6 +168,10 @@ class Desk:
         start = self._turn % len(found) if found else 0
         return found[start:] + found[:start]
 
+    def is_idle(self, transport_class: int) -> bool:
+        """Say whether no lane of a class has anything to look at."""
+        return all(one.is_idle for one in self.cursors.values() if one.row.key.transport_class == transport_class)
+
     def ahead(self, transport_class: int) -> int:
         """Give how many items of a class were read ahead."""
         return sum(one.ahead for one in self.cursors.values() if one.row.key.transport_class == transport_class)

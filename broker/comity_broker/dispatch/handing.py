@@ -98,6 +98,8 @@ class HandingOver:
         self._turn += 1
         start = self._turn % len(desks) if desks else 0
         for desk in desks[start:] + desks[:start]:
+            if desk.is_idle(transport_class):
+                continue
             # Before anything is read: what changes meanwhile gives another epoch, and the unit is refused.
             epoch = self._epoch(desk)
             await self._read_ahead(desk, transport_class)

@@ -154,6 +154,12 @@ class LaneCursor:
         return bool(self._retried)
 
     @property
+    def is_idle(self) -> bool:
+        """Say whether nothing could be handed over or told, whatever the time and the credit: nothing needs to be looked at."""
+        open_ones = self.more or self.queue or self.held or self._again or self.replays
+        return not open_ones and len(self.items) <= _UNTOLD_KEPT
+
+    @property
     def ahead(self) -> int:
         """Give how many items wait to be handed over for the first time."""
         return len(self.queue)

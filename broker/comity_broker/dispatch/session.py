@@ -285,8 +285,9 @@ class Session:
             # Who had nothing to get is not behind: the time without a delivery begins with what comes now.
             self._telling.nothing_waits = False
             self.delivered_at = self._shared.clock.monotonic()
-        present = {cursor.row.key.transport_class for desk in self.desks.values() for cursor in desk.cursors.values()}
-        for transport_class in present.intersection(self._classes if classes is None else classes, self._classes):
+        cursors = (cursor for desk in self.desks.values() for cursor in desk.cursors.values())
+        waiting = {one.row.key.transport_class for one in cursors if not one.is_idle}
+        for transport_class in waiting.intersection(self._classes if classes is None else classes, self._classes):
             self._dirty.add(transport_class)
             if transport_class not in self._pumping and not self._stopped:
                 self._pumping.add(transport_class)
