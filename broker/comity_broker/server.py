@@ -296,7 +296,7 @@ class RunningBroker:
             settings=self._settings,
             random_bytes=self._random,
             incarnation=self._storage.incarnation,
-            admitted=self.dispatcher.admitted,
+            admitted=self.dispatcher.brought,
             counts=self.counts,
             held_until=self.maintenance.until,
         )

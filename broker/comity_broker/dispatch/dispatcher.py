@@ -27,6 +27,7 @@ from comity_broker.dispatch.session import Session
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.status import Ages, ConsumerStatus, consumer_status
 from comity_broker.operations import log_caller
+from comity_broker.storage.protocol import SegmentRow
 from comity_broker.tracing import TracedJournal, Tracer
 
 _LOG: Final = logging.getLogger(__name__)
@@ -166,6 +167,11 @@ class Dispatcher:
             )
 
     # --- what happens elsewhere -------------------------------------------------------------------------------------
+
+    def brought(self, agreement_id: str, row: SegmentRow, batch: bytes) -> None:
+        """Take that a segment was admitted with that batch signature; both are at hand for whoever is about to get it."""
+        self.shared.shelf.put(agreement_id, row, batch)
+        self.admitted(agreement_id)
 
     def admitted(self, agreement_id: str, nodes: Collection[str] | None = None) -> None:
         """Take that a segment was admitted; `nodes` ("PARTY/NODE") narrows whose sessions look."""

@@ -1,4 +1,4 @@
-"""Segments that several subscribers are about to get, read once: bounded in bytes, the least used leave first.
+"""Segments that subscribers are about to get, put up when they were committed or read once: bounded in bytes, the least used leave first.
 
 No backlog is kept here: what is not on the shelf is read from storage when its turn comes.
 """
@@ -16,7 +16,7 @@ _BATCHES: Final = 512
 
 
 class Shelf:
-    """The newest segments and batch signatures read."""
+    """The newest segments and batch signatures."""
 
     def __init__(self, reader: Reader, capacity_bytes: int = SHELF_BYTES) -> None:
         self._reader = reader
@@ -40,12 +40,13 @@ class Shelf:
         row = (await self._reader.segments(agreement_id, [item])).get(item)
         if row is None:
             raise missing("a segment that an inbox names")
-        self._segments[key] = row
-        self._size += len(row.data)
-        while self._size > self._capacity and len(self._segments) > 1:
-            _, oldest = self._segments.popitem(last=False)
-            self._size -= len(oldest.data)
+        self._keep(agreement_id, row)
         return row
+
+    def put(self, agreement_id: str, row: SegmentRow, batch: bytes) -> None:
+        """Put up a segment that was just committed, and its batch signature, as storage gives them."""
+        self._keep(agreement_id, row)
+        self._keep_batch((agreement_id, row.batch), batch)
 
     async def batch(self, agreement_id: str, digest: bytes) -> bytes:
         """Give a batch signature's record; raises StorageError where the store lacks it."""
@@ -55,10 +56,22 @@ class Shelf:
             found = (await self._reader.batches(agreement_id, [digest])).get(digest)
             if found is None:
                 raise missing("a batch signature")
-            self._batches[key] = found
-            while len(self._batches) > _BATCHES:
-                self._batches.popitem(last=False)
+            self._keep_batch(key, found)
         return found
+
+    def _keep(self, agreement_id: str, row: SegmentRow) -> None:
+        key = (agreement_id, row.item)
+        before = self._segments.pop(key, None)
+        self._segments[key] = row
+        self._size += len(row.data) - (0 if before is None else len(before.data))
+        while self._size > self._capacity and len(self._segments) > 1:
+            _, oldest = self._segments.popitem(last=False)
+            self._size -= len(oldest.data)
+
+    def _keep_batch(self, key: tuple[str, bytes], record: bytes) -> None:
+        self._batches[key] = record
+        while len(self._batches) > _BATCHES:
+            self._batches.popitem(last=False)
 
 
 def missing(what: str) -> StorageError:

@@ -48,7 +48,7 @@ Answer = exchange_pb2.SegmentReceipt | exchange_pb2.SegmentRefusal
 
 
 class Publishing:
-    """Admits what nodes publish. `admitted(agreement_id)` is told after each commit that let reports in."""
+    """Admits what nodes publish. `admitted` is told of each commit of a segment: under which log, its row and batch signature."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Publishing:
         settings: Settings,
         random_bytes: RandomBytes,
         incarnation: bytes,
-        admitted: Callable[[str], None],
+        admitted: Callable[[str, SegmentRow, bytes], None],
         counts: Counts,
         held_until: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -305,7 +305,8 @@ class Publishing:
             if isinstance(outcome, Committed):
                 if outcome.result.took_back:
                     self._admission.took_back(admissible.standing, outcome.head.state_epoch)
-                self._admitted(admissible.segment.log_name)
+                if not outcome.result.known:
+                    self._admitted(admissible.segment.log_name, outcome.result.row, admissible.batch)
 
         return committed
 

@@ -106,7 +106,8 @@ class Draft:
         if not self.changed:
             return
         for table in TABLES:
-            _insert(connection, table, self._values.get(table.name, ()))
+            if values := self._values.get(table.name):
+                _insert(connection, table, values)
         if self._removed:
             at_once = STATEMENT_VARIABLES // 5
             keys = list(self._removed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 from typing import Any, Final, TypeVar
 
@@ -48,6 +49,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _VARIABLES: Final = 32_000  # SQLite takes 32,766 a statement
+_STATEMENTS_KEPT: Final = 256
 
 
 @dataclass(slots=True)
@@ -114,6 +116,8 @@ def gather(connection: apsw.Connection, wanted: Sequence[tuple[str, int | None, 
     shard_of = {number: shard for shard, number, _ in wanted if number is not None}
     asked = [(number, reads) for _, number, reads in wanted if number is not None]
     for kind in _KINDS:
+        if not any(kind.keys(reads) for _, reads in asked):
+            continue
         keys = dict.fromkeys((number, key) for number, reads in asked for key in kind.keys(reads))
         for row in _matching(connection, kind, list(keys)):
             kind.put(seen[shard_of[row[0]]], row[1:])
@@ -123,7 +127,7 @@ def gather(connection: apsw.Connection, wanted: Sequence[tuple[str, int | None, 
     return seen
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Kind:
     """One sort of row by key: what is asked, the key's columns, what is selected, and where a found row goes."""
 
@@ -133,6 +137,7 @@ class _Kind:
     keys: Callable[[Reads], Sequence[Any]]
     put: Callable[[Seen, Sequence[Any]], None]
 
+    @lru_cache(_STATEMENTS_KEPT)  # noqa: B019 - kinds are there for good
     def statement(self, count: int) -> str:
         name = self.table.name
         one = f"({'?,' * len(self.key)}?)"

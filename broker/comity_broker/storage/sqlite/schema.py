@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, get_type_hints
 
 import apsw
@@ -57,7 +58,11 @@ class Numbered(NamedTuple):
     head: Head
 
 
-@dataclass(frozen=True, slots=True)
+# A text for each number of rows that segments have, in the tables that have a row a report.
+_STATEMENTS_KEPT: Final = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Table:
     """A table that units add rows to. `columns` are names and types after the shard (and the incarnation); `key` likewise.
 
@@ -97,6 +102,7 @@ class Table:
         key = f"PRIMARY KEY ({', '.join((*self.owner, *self.key))})"
         return f"CREATE TABLE {self.name} ({', '.join(columns)}, {key}) STRICT{', WITHOUT ROWID' * self.small}"
 
+    @lru_cache(_STATEMENTS_KEPT)  # noqa: B019 - tables are there for good
     def insert(self, count: int) -> str:
         """Give the statement that adds so many rows."""
         names = ", ".join((*self.owner, *(column for column, _ in self.columns)))
@@ -216,6 +222,7 @@ def hashes_of(data: bytes) -> tuple[bytes, ...]:
     return tuple(data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES))
 
 
+@lru_cache(_STATEMENTS_KEPT)
 def insert_heads(count: int) -> str:
     """Give the statement that writes so many heads, new or not."""
     one = f"({'?,' * (len(_HEAD_COLUMNS) - 1)}?)"
