@@ -39,6 +39,7 @@ TABLE = {
     "/comity.v1.ExchangeService/Publish": "n",
     "/comity.v1.ExchangeService/PublishOne": "n",
     "/comity.v1.ExchangeService/Subscribe": "n",
+    "/comity.v1.ExchangeService/Replay": "n",
     "/comity.v1.ExchangeService/ListReports": "nla",
     "/comity.v1.ExchangeService/ResolveParked": "n",
     "/comity.v1.ExchangeService/ResolveHeld": "n",

@@ -350,6 +350,23 @@ def an_acknowledgement_of_a_slot_that_came_pruned(audit: Audit, folder: Path) ->
     audit.write(folder)
 
 
+@case("NOT_DELIVERED")
+def a_replay_to_a_consumer_that_was_never_handed_it(audit: Audit, folder: Path) -> None:
+    audit.deliver(audit.sent[0], [0, 1])
+    audit.replay(audit.sent[0], [0, 1])
+    audit.replay(audit.sent[0], [1], consumer="archive")
+    audit.write(folder)
+
+
+@case("DELIVERED")
+def a_replay_of_a_report_that_was_refused(audit: Audit, folder: Path) -> None:
+    audit.deliver(audit.sent[0], [0, 1])
+    audit.replay(audit.sent[0], [0])
+    segment = audit.body(len(audit.events) - 1, "XAR")["segments"][0]
+    audit.change(len(audit.events) - 1, "both", segments=[segment | {"slots": [[0, 2]]}])
+    audit.write(folder)
+
+
 def decide(audit: Audit, part: str, number: int = 0, kind: str = "SUBMIT_ACCEPTED", **fields: object) -> None:
     """Put other values into what the log says of the one recipient of a segment."""
     index = audit.find(kind, number)

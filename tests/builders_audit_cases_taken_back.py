@@ -42,6 +42,15 @@ def a_report_handed_over_after_its_recall(audit: Audit, folder: Path) -> None:
 
 
 @case("TAKEN_BACK")
+def a_report_replayed_after_its_recall(audit: Audit, folder: Path) -> None:
+    audit.deliver(audit.sent[0], [0, 1])
+    audit.replay(audit.sent[0], [0, 1])
+    take_back(audit, audit.sent[0], [1], recall(audit))
+    audit.replay(audit.sent[0], [0, 1])
+    audit.write(folder)
+
+
+@case("TAKEN_BACK")
 def a_recall_of_what_was_not_admitted(audit: Audit, folder: Path) -> None:
     take_back(audit, audit.sent[0], [1, 2], recall(audit))
     audit.write(folder)

@@ -329,6 +329,20 @@ class Audit:
             )
         )
 
+    def replay(self, sent: Sent, slots: Sequence[int], *, consumer: str = "default") -> None:
+        self.events.append(
+            events.replayed(
+                time=self.tick(),
+                caller=self.caller("XBO/m1"),
+                originator="XAR",
+                recipient=("XBO", "m1"),
+                consumer=consumer,
+                since=1,
+                from_log_index=0,
+                segments=[SegmentSlots(sent.admission.segment_id, slots)],
+            )
+        )
+
     def acknowledge(self, sent: Sent, outcomes: Sequence[int], *, signer: SoftSigner | None = None) -> None:
         node = self.node("XBO/m1")
         ack = Ack(

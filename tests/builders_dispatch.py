@@ -265,7 +265,7 @@ class DispatchWorld:
         for row in await self.reader.entries(AGREEMENT, 0, 1000):
             if row.kind == kind.value:
                 bodies = await self.reader.bodies(AGREEMENT, [row.log_index], ["shared", party])
-                said = [json.loads(one.body) for one in bodies]
+                said = [json.loads(one.body or b"{}") for one in bodies]
                 found.append({"log_index": row.log_index} | {key: value for one in said for key, value in one.items()})
         return found
 

@@ -9,9 +9,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from builders_dispatch import DispatchWorld
 from builders_dispatch_consumer import Consumer, outcomes_of
+from builders_dispatch_replays import delivery_state, logged, replayed, slots_of_frames
 from builders_dispatch_segments import AGREEMENT, EPOCH
 from comity.envelope.evidence import AckOutcome
 from comity.envelope.segment import parse_segment
+from comity_broker.auditlog.kinds import EventKind
 from comity_broker.dispatch.answering import GivenBack, SlotName
 from comity_broker.dispatch.frames import AckConfirmed, Delivered, SkipReason
 from comity_broker.storage.protocol import ExceptionState
@@ -116,6 +118,18 @@ class Delivery(RuleBasedStateMachine):
             self.take(frame)
         self.run(self.restart())
         self.connect(reports)
+
+    @rule()
+    def replay(self) -> None:
+        """Read again from the beginning: exactly what the log says was handed over comes, and nothing of delivery changes."""
+        self.run(self.consumer.idle())
+        before = self.run(delivery_state(self.world))
+        frames, ended = self.run(replayed(self.world))
+        assert ended.complete
+        came = slots_of_frames(frames)
+        assert len(came) == len(set(came))
+        assert set(came) == set(self.run(logged(self.world, EventKind.DELIVERED)))
+        assert self.run(delivery_state(self.world)) == before
 
     async def restart(self) -> None:
         for task in asyncio.all_tasks() - {asyncio.current_task()}:

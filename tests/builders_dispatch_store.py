@@ -31,10 +31,12 @@ class MemoryStore:
         self.commits = 0
         self.refusals = 0
         self.gate: asyncio.Event | None = None
+        self.gated = 0
 
     async def submit(self, unit: Unit) -> Committed | Refused:
         await asyncio.sleep(0)
         if self.gate is not None and unit.shard != SESSIONS:
+            self.gated += 1
             await self.gate.wait()
         if self.dead or self.kill == "before":
             self.dead = True
@@ -65,7 +67,7 @@ class MemoryStore:
         return list(self.shards[shard].rows[kind].values()) if shard in self.shards else []
 
     async def head(self, shard):
-        return self.shards[shard].head
+        return self.shards[shard].head if shard in self.shards else None
 
     async def known(self, shard, reads):
         return self.shards[shard].known(reads)

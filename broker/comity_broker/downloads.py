@@ -22,6 +22,7 @@ from comity.identity.records import NodeRecord
 from comity_broker.access import Caller
 from comity_broker.dispatch.checking import judge
 from comity_broker.dispatch.floors import LaneState
+from comity_broker.dispatch.grounds import standing_for
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.withheld import decode_due, decode_withheld
 from comity_broker.standing import Standing
@@ -49,7 +50,7 @@ class Downloads:
     async def permitted(self, who: Caller, agreement_id: str, report_id: bytes, portion: int) -> Permitted:
         """Give the blob of a portion; raises NotFoundError, RefusedError or StorageError."""
         shared = self._shared
-        standing = self._standing(who, agreement_id)
+        standing = standing_for(shared, who, agreement_id)
         record = shared.keys.node(who.party, who.identity.name)
         if record is None or not shared.keys.is_current(record, shared.clock.now_ms()):
             raise _unknown()
@@ -77,23 +78,6 @@ class Downloads:
                 what_to_do="Its operator has to look: comity broker check. The originator can send the report anew.",
             )
         return Permitted(blob_name(agreement_id, node, named.digest), named.length)
-
-    def _standing(self, who: Caller, agreement_id: str) -> Standing:
-        standing, now_ms = self._shared.ledger.require(agreement_id, who.party), self._shared.clock.now_ms()
-        if standing.stopped:
-            raise StorageError(
-                f"the log of {agreement_id} is frozen: {standing.stopped}",
-                what_to_do="Nothing is handed over under it until both parties have compared their mirrors.",
-                code=ErrorCode.LOG_FROZEN,
-                retry_after_seconds=30.0,
-            )
-        if not standing.in_force(now_ms) or not standing.admits(now_ms):
-            raise RefusedError(
-                f"{agreement_id} is not in force now: nothing is handed over under it",
-                what_to_do=f"comity agreement show {agreement_id}",
-                code=ErrorCode.AGREEMENT_NOT_IN_FORCE,
-            )
-        return standing
 
     async def _require_handed_over(
         self, who: Caller, agreement_id: str, row: SegmentRow, report: ReportRow, portion: int

@@ -32,6 +32,7 @@ from comity_broker.deciding import Decider, Place
 from comity_broker.directory import Directory
 from comity_broker.dispatch.checking import Rechecker
 from comity_broker.dispatch.dispatcher import Dispatcher
+from comity_broker.dispatch.replaying import Replaying
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.shelf import Shelf
 from comity_broker.finishing import Finishing
@@ -58,6 +59,7 @@ from comity_broker.services.operations import OperationsService, Self
 from comity_broker.services.publishing_traced import publishing
 from comity_broker.services.refusals import Refusals
 from comity_broker.services.registered import register
+from comity_broker.services.replaying import Replays
 from comity_broker.services.reports import Reports
 from comity_broker.services.subscribing import Subscribing
 from comity_broker.settings import Settings
@@ -328,6 +330,7 @@ class RunningBroker:
             exchange=ExchangeService(
                 self.publishing,
                 Subscribing(self.dispatcher),
+                Replays(Replaying(self.dispatcher, self._request_id)),
                 Reports(self.dispatcher, self._request_id, self._finishing),
             ),
             attachments=self.attaching,

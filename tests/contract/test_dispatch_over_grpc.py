@@ -141,6 +141,33 @@ async def test_an_acknowledgement_that_does_not_read_is_refused_and_the_stream_g
         assert await stream.call.code() is grpc.StatusCode.OK
 
 
+CREDIT = exchange_pb2.Credit(reports=1, bytes=1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({}, errors_pb2.ERROR_CODE_MALFORMED),
+        ({"log_index": 0, "credit": CREDIT}, errors_pb2.ERROR_CODE_MALFORMED),
+        ({"admitted_at": 1 << 63, "credit": CREDIT}, errors_pb2.ERROR_CODE_MALFORMED),
+        ({"agreement_id": "", "log_index": 1, "credit": CREDIT}, errors_pb2.ERROR_CODE_MALFORMED),
+        ({"agreement_id": "X" * 2000, "log_index": 1, "credit": CREDIT}, errors_pb2.ERROR_CODE_MALFORMED),
+        ({"log_index": 1}, errors_pb2.ERROR_CODE_LIMIT_EXCEEDED),
+        ({"log_index": 1, "credit": CREDIT, "consumer": "No name"}, errors_pb2.ERROR_CODE_MALFORMED),
+        ({"log_index": 1, "credit": CREDIT}, errors_pb2.ERROR_CODE_AGREEMENT_UNKNOWN),
+    ],
+)
+async def test_a_replay_that_asks_for_nothing_too_much_or_another_partys_is_refused(world, fields, code):
+    async with world.connection(world.node) as connection:
+        call = connection.exchange.Replay(exchange_pb2.ReplayRequest(**{"agreement_id": "XAR-XDE-1", **fields}))
+        with pytest.raises(grpc.RpcError) as caught:
+            await call.read()
+    refusal = errors_pb2.Refusal()
+    (detail,) = rpc_status.from_call(caught.value).details
+    assert detail.Unpack(refusal)
+    assert refusal.code == code
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "prefix"),
     [

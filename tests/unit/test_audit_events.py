@@ -52,6 +52,7 @@ def every_event() -> list[tuple[LogKind, Event]]:
             for kind in (EventKind.HELD, EventKind.HELD_CONFIRMED, EventKind.HELD_WITHDRAWN)
         ),
         events.expired(time=1, **BETWEEN),
+        events.replayed(time=1, caller=CALLER, consumer="default", since=0, from_log_index=3, **BETWEEN),
         events.id_reused(
             time=1, caller=CALLER, report_id=bytes(16), leaf=bytes(48), known_leaf=bytes(48), known_log_index=3
         ),

@@ -51,6 +51,7 @@ class EventKind(StrEnum):
     HELD_WITHDRAWN = "HELD_WITHDRAWN"
     DELIVERED = "DELIVERED"
     ACKNOWLEDGED = "ACKNOWLEDGED"
+    REPLAYED = "REPLAYED"
     PARKED = "PARKED"
     PARKED_REPLAYED = "PARKED_REPLAYED"
     PARKED_DROPPED = "PARKED_DROPPED"
@@ -188,6 +189,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
             "umbrella_log_index",
             "agreement_log_index",
             "since",
+            "from_log_index",
             "before",
             "after",
         ),
@@ -284,6 +286,7 @@ _ROWS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "HELD_WITHDRAWN": ("time", _HELD),
         "DELIVERED": ("time", "certificate request recipient consumer session segments"),
         "ACKNOWLEDGED": ("time key_log_size", "certificate request recipient consumer ack signature"),
+        "REPLAYED": ("time", "certificate request recipient consumer since from_log_index segments"),
         "PARKED": ("time", _PARKED),
         "PARKED_REPLAYED": ("time", _PARKED),
         "PARKED_DROPPED": ("time", _PARKED),

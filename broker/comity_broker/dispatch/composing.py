@@ -62,8 +62,8 @@ class Composer:
             segment=data,
             batch_signature=await self._shared.shelf.batch(agreement_id, row.batch),
             batch_index=row.batch_index,
-            batch_path=_path(row.batch_path),
-            key_packets=await self._packets(agreement_id, row, data, brought),
+            batch_path=path_of(row.batch_path),
+            key_packets=await packets_for(self._shared, self._to, agreement_id, row, data, brought),
             log_index=row.log_index,
             admitted_at=row.admitted_at,
             slots=numbered(mask, outgoing.attempts),
@@ -83,25 +83,6 @@ class Composer:
             for slot in slots_of(missing)
         )
 
-    async def _packets(
-        self, agreement_id: str, row: SegmentRow, data: bytes, brought: OrderedDict[bytes, None]
-    ) -> tuple[bytes, ...]:
-        named = decode_named(row.packets) if data is row.data else packets_named(data)
-        record = self._shared.keys.node(self._to.party, self._to.name)
-        wanted = sorted(
-            packet
-            for fingerprint, packet in named
-            if packet not in brought and record is not None and self._shared.rechecker.owns(record, fingerprint)
-        )
-        if not wanted:
-            return ()
-        found = await self._shared.reader.packets(agreement_id, wanted)
-        for packet in found:
-            brought[packet] = None
-        while len(brought) > _PACKETS_REMEMBERED:
-            brought.popitem(last=False)
-        return tuple(found[packet] for packet in wanted if packet in found)
-
     def _token(self, agreement_id: str, lane: int, floor: int) -> bytes:
         self._floors[agreement_id, lane] = floor
         self._floors.move_to_end((agreement_id, lane))
@@ -115,7 +96,7 @@ def _reason(outgoing: Outgoing, row: SegmentRow, receipt: Receipt, slot: int) ->
     cursor, item = outgoing.cursor, outgoing.reference.item
     reference = cursor.items.get(item)
     if not outgoing.reference.addressed >> slot & 1:
-        return _structural(row, receipt, slot)
+        return structural(row, receipt, slot)
     if reference is None or cursor.state.settled(item, 1 << slot):
         return _SETTLED if reference is None else reference.reasons.get(slot, _SETTLED)
     if cursor.state.held(item) >> slot & 1:
@@ -123,7 +104,29 @@ def _reason(outgoing: Outgoing, row: SegmentRow, receipt: Receipt, slot: int) ->
     return _RETRY if slot in reference.retry else _OTHER_FRAME
 
 
-def _structural(row: SegmentRow, receipt: Receipt, slot: int) -> Reason:
+async def packets_for(  # noqa: PLR0917 - what a frame brings, and to whom
+    shared: Shared, to: Recipient, agreement_id: str, row: SegmentRow, data: bytes, brought: OrderedDict[bytes, None]
+) -> tuple[bytes, ...]:
+    """Give the key packets that rows of a node's own keys name in a segment cut for it, without those its stream `brought`, which takes them."""
+    named = decode_named(row.packets) if data is row.data else packets_named(data)
+    record = shared.keys.node(to.party, to.name)
+    wanted = sorted(
+        packet
+        for fingerprint, packet in named
+        if packet not in brought and record is not None and shared.rechecker.owns(record, fingerprint)
+    )
+    if not wanted:
+        return ()
+    found = await shared.reader.packets(agreement_id, wanted)
+    for packet in found:
+        brought[packet] = None
+    while len(brought) > _PACKETS_REMEMBERED:
+        brought.popitem(last=False)
+    return tuple(found[packet] for packet in wanted if packet in found)
+
+
+def structural(row: SegmentRow, receipt: Receipt, slot: int) -> Reason:
+    """Say why a slot that a node does not have due is not in any frame to it."""
     for one, log_index in receipt.duplicates:
         if one == slot:
             return Reason(SkipReason.DUPLICATE, log_index)
@@ -131,5 +134,6 @@ def _structural(row: SegmentRow, receipt: Receipt, slot: int) -> Reason:
     return Reason(SkipReason.REFUSED if refused else SkipReason.NOT_ADDRESSED, row.log_index)
 
 
-def _path(data: bytes) -> tuple[bytes, ...]:
+def path_of(data: bytes) -> tuple[bytes, ...]:
+    """Give the hashes of a path as a segment's row keeps it."""
     return tuple(data[at : at + limits.DIGEST] for at in range(0, len(data), limits.DIGEST))

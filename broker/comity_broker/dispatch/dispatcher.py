@@ -73,7 +73,7 @@ class Dispatcher:
 
     async def open(self, caller: Caller, opening: Opening) -> Session:
         """Begin a session; raises ComityError: CONSUMER_BUSY, FLOOR_AHEAD, LIMIT_EXCEEDED, DRAINING, MALFORMED."""
-        self._refuse_when_draining()
+        self.require_serving()
         shared, node = self.shared, str(caller.identity)
         key = (node, claiming.consumer_name(opening.consumer, exercise=opening.exercise))
         if key in self._opening:
@@ -84,7 +84,7 @@ class Dispatcher:
             row = await claiming.check_room(shared, *key)
             await claiming.check_token(shared, row, *key, opening.resume_token)
             number = await claiming.claim(shared, *key)
-            self._refuse_when_draining()
+            self.require_serving()
             session = self._sessions[key] = Session(
                 shared, self._recipient(caller, key, number), caller, self._confirmed
             )
@@ -157,7 +157,8 @@ class Dispatcher:
         if self._closing.get(key) is done:
             del self._closing[key]
 
-    def _refuse_when_draining(self) -> None:
+    def require_serving(self) -> None:
+        """Raise UnreachableError DRAINING where the broker is about to stop."""
         if self._draining:
             raise UnreachableError(
                 "the broker is about to stop",

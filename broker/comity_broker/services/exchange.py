@@ -1,4 +1,4 @@
-"""ExchangeService: publishing, subscribing and lists of reports, each in a file of its own, under the protocol's one name."""
+"""ExchangeService: publishing, subscribing, replays and lists of reports, each in a file of its own, under the protocol's one name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import grpc
 
 from comity.v1 import exchange_pb2, exchange_pb2_grpc
 from comity_broker.services.publishing import Publishing
+from comity_broker.services.replaying import Replays
 from comity_broker.services.reports import Reports
 from comity_broker.services.subscribing import Subscribing
 
@@ -18,9 +19,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ExchangeService(exchange_pb2_grpc.ExchangeServiceServicer):
     """Hands every method to the part that serves it."""
 
-    def __init__(self, publishing: Publishing, subscribing: Subscribing, reports: Reports) -> None:
+    def __init__(self, publishing: Publishing, subscribing: Subscribing, replays: Replays, reports: Reports) -> None:
         self._publishing = publishing
         self._subscribing = subscribing
+        self._replays = replays
         self._reports = reports
 
     def Publish(
@@ -37,6 +39,11 @@ class ExchangeService(exchange_pb2_grpc.ExchangeServiceServicer):
         self, request_iterator: AsyncIterator[exchange_pb2.SubscribeRequest], context: Context
     ) -> AsyncIterator[exchange_pb2.SubscribeResponse]:
         return self._subscribing.Subscribe(request_iterator, context)
+
+    def Replay(
+        self, request: exchange_pb2.ReplayRequest, context: Context
+    ) -> AsyncIterator[exchange_pb2.ReplayResponse]:
+        return self._replays.Replay(request, context)
 
     async def ListReports(
         self, request: exchange_pb2.ListReportsRequest, context: Context

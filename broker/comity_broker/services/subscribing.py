@@ -179,7 +179,7 @@ def message_of(frame: Frame) -> exchange_pb2.SubscribeResponse:
     """Give the message of a frame."""
     match frame:
         case Delivered():
-            return exchange_pb2.SubscribeResponse(delivery=_delivery(frame))
+            return exchange_pb2.SubscribeResponse(delivery=delivery_of(frame))
         case AckConfirmed():
             confirmed = exchange_pb2.AckConfirmed(
                 record_digest=frame.record_digest, log_index=frame.log_index, agreement_id=frame.agreement_id
@@ -212,7 +212,8 @@ def message_of(frame: Frame) -> exchange_pb2.SubscribeResponse:
             return exchange_pb2.SubscribeResponse(draining=draining)
 
 
-def _delivery(frame: Delivered) -> exchange_pb2.Delivery:
+def delivery_of(frame: Delivered) -> exchange_pb2.Delivery:
+    """Give the message of a segment that is handed over."""
     return exchange_pb2.Delivery(
         segment=frame.segment,
         batch_signature=frame.batch_signature,

@@ -1033,7 +1033,7 @@ class DeliveredSlot(_message.Message):
     slot: _builtins.int
     """The slot."""
     attempt: _builtins.int
-    """Counts from 1."""
+    """Counts from 1; 0 in a replay."""
     def __init__(
         self,
         *,
@@ -1252,6 +1252,110 @@ class Maintenance(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Maintenance: _TypeAlias = Maintenance  # noqa: Y015
+
+@_typing.final
+class ReplayRequest(_message.Message):
+    """ReplayRequest says from where one consumer wants to read again, under one agreement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGREEMENT_ID_FIELD_NUMBER: _builtins.int
+    CONSUMER_FIELD_NUMBER: _builtins.int
+    ADMITTED_AT_FIELD_NUMBER: _builtins.int
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    CREDIT_FIELD_NUMBER: _builtins.int
+    agreement_id: _builtins.str
+    """The agreement, or its exercise by the name of that log."""
+    consumer: _builtins.str
+    """The consumer; empty is "default". It need not be connected, and may be."""
+    admitted_at: _builtins.int
+    """Segments admitted at this time or later, Unix milliseconds."""
+    log_index: _builtins.int
+    """Segments admitted by this entry or a later one."""
+    @_builtins.property
+    def credit(self) -> Global___Credit:
+        """At most so much is handed over with this call; at least one report and one byte. The segment in hand is finished, so that a small
+        credit is never stuck.
+        """
+
+    def __init__(
+        self,
+        *,
+        agreement_id: _builtins.str = ...,
+        consumer: _builtins.str = ...,
+        admitted_at: _builtins.int = ...,
+        log_index: _builtins.int = ...,
+        credit: Global___Credit | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["admitted_at", b"admitted_at", "credit", b"credit", "log_index", b"log_index", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admitted_at", b"admitted_at", "agreement_id", b"agreement_id", "consumer", b"consumer", "credit", b"credit", "log_index", b"log_index", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["admitted_at", "log_index"]  # noqa: Y015
+    _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_start) -> _WhichOneofReturnType_start | None: ...
+
+Global___ReplayRequest: _TypeAlias = ReplayRequest  # noqa: Y015
+
+@_typing.final
+class ReplayResponse(_message.Message):
+    """ReplayResponse is one frame of a replay."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def delivery(self) -> Global___Delivery:
+        """A segment, in the order of admission. Its slots have attempt 0; `skipped` and `resume_token` are empty. Of a segment of which
+        nothing comes again all slots are in `absent`. Segments of which this consumer was handed nothing are left out.
+        """
+
+    @_builtins.property
+    def ended(self) -> Global___ReplayEnded:
+        """The last frame."""
+
+    def __init__(
+        self,
+        *,
+        delivery: Global___Delivery | None = ...,
+        ended: Global___ReplayEnded | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "ended", b"ended", "frame", b"frame"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "ended", b"ended", "frame", b"frame"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["delivery", "ended"]  # noqa: Y015
+    _WhichOneofArgType_frame: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_frame) -> _WhichOneofReturnType_frame | None: ...
+
+Global___ReplayResponse: _TypeAlias = ReplayResponse  # noqa: Y015
+
+@_typing.final
+class ReplayEnded(_message.Message):
+    """ReplayEnded ends a replay."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    NEXT_LOG_INDEX_FIELD_NUMBER: _builtins.int
+    complete: _builtins.bool
+    """Nothing further was handed to this consumer; else the credit is used up."""
+    next_log_index: _builtins.int
+    """From which entry to go on, where it is not complete."""
+    def __init__(
+        self,
+        *,
+        complete: _builtins.bool = ...,
+        next_log_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "next_log_index", b"next_log_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayEnded: _TypeAlias = ReplayEnded  # noqa: Y015
 
 @_typing.final
 class ListReportsRequest(_message.Message):

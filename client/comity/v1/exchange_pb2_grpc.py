@@ -50,6 +50,11 @@ class ExchangeServiceStub:
                 request_serializer=comity_dot_v1_dot_exchange__pb2.SubscribeRequest.SerializeToString,
                 response_deserializer=comity_dot_v1_dot_exchange__pb2.SubscribeResponse.FromString,
                 _registered_method=True)
+        self.Replay = channel.unary_stream(
+                '/comity.v1.ExchangeService/Replay',
+                request_serializer=comity_dot_v1_dot_exchange__pb2.ReplayRequest.SerializeToString,
+                response_deserializer=comity_dot_v1_dot_exchange__pb2.ReplayResponse.FromString,
+                _registered_method=True)
         self.ListReports = channel.unary_unary(
                 '/comity.v1.ExchangeService/ListReports',
                 request_serializer=comity_dot_v1_dot_exchange__pb2.ListReportsRequest.SerializeToString,
@@ -88,6 +93,16 @@ class ExchangeServiceServicer:
 
     def Subscribe(self, request_iterator, context):
         """Subscribe hands over what is due for one consumer of the calling node, at least once, in order per lane, by class.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Replay(self, request, context):
+        """Replay gives a consumer of the calling node once more what it was handed before, to be read only: no floor moves, nothing is
+        acknowledged, no attempt is counted, and the log says it first (REPLAYED). What was recalled, superseded or withdrawn, has expired or
+        is not permitted any more does not come again: a reason does. Refused while nothing is handed over under the agreement, to a node
+        with too many replays under way, and to one that begins them too fast.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,6 +147,11 @@ def add_ExchangeServiceServicer_to_server(servicer, server):
                     servicer.Subscribe,
                     request_deserializer=comity_dot_v1_dot_exchange__pb2.SubscribeRequest.FromString,
                     response_serializer=comity_dot_v1_dot_exchange__pb2.SubscribeResponse.SerializeToString,
+            ),
+            'Replay': grpc.unary_stream_rpc_method_handler(
+                    servicer.Replay,
+                    request_deserializer=comity_dot_v1_dot_exchange__pb2.ReplayRequest.FromString,
+                    response_serializer=comity_dot_v1_dot_exchange__pb2.ReplayResponse.SerializeToString,
             ),
             'ListReports': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReports,
@@ -231,6 +251,33 @@ class ExchangeService:
             '/comity.v1.ExchangeService/Subscribe',
             comity_dot_v1_dot_exchange__pb2.SubscribeRequest.SerializeToString,
             comity_dot_v1_dot_exchange__pb2.SubscribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Replay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/comity.v1.ExchangeService/Replay',
+            comity_dot_v1_dot_exchange__pb2.ReplayRequest.SerializeToString,
+            comity_dot_v1_dot_exchange__pb2.ReplayResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,6 +30,12 @@ class ExchangeServiceStub:
     """PublishOne is Publish for one batch, unary."""
     Subscribe: _aio.StreamStreamMultiCallable[_exchange_pb2.SubscribeRequest, _exchange_pb2.SubscribeResponse]
     """Subscribe hands over what is due for one consumer of the calling node, at least once, in order per lane, by class."""
+    Replay: _aio.UnaryStreamMultiCallable[_exchange_pb2.ReplayRequest, _exchange_pb2.ReplayResponse]
+    """Replay gives a consumer of the calling node once more what it was handed before, to be read only: no floor moves, nothing is
+    acknowledged, no attempt is counted, and the log says it first (REPLAYED). What was recalled, superseded or withdrawn, has expired or
+    is not permitted any more does not come again: a reason does. Refused while nothing is handed over under the agreement, to a node
+    with too many replays under way, and to one that begins them too fast.
+    """
     ListReports: _aio.UnaryUnaryMultiCallable[_exchange_pb2.ListReportsRequest, _exchange_pb2.ListReportsResponse]
     """ListReports lists reports the caller's party sent or may receive, newest last."""
     ResolveParked: _aio.UnaryUnaryMultiCallable[_exchange_pb2.ResolveParkedRequest, _exchange_pb2.ResolveParkedResponse]
@@ -67,6 +73,18 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_abc.AsyncIterator[_exchange_pb2.SubscribeRequest], _abc.AsyncIterator[_exchange_pb2.SubscribeResponse]],
     ) -> _abc.AsyncIterator[_exchange_pb2.SubscribeResponse]:
         """Subscribe hands over what is due for one consumer of the calling node, at least once, in order per lane, by class."""
+
+    @_abc_1.abstractmethod
+    def Replay(
+        self,
+        request: _exchange_pb2.ReplayRequest,
+        context: _aio.ServicerContext[_exchange_pb2.ReplayRequest, _abc.AsyncIterator[_exchange_pb2.ReplayResponse]],
+    ) -> _abc.AsyncIterator[_exchange_pb2.ReplayResponse]:
+        """Replay gives a consumer of the calling node once more what it was handed before, to be read only: no floor moves, nothing is
+        acknowledged, no attempt is counted, and the log says it first (REPLAYED). What was recalled, superseded or withdrawn, has expired or
+        is not permitted any more does not come again: a reason does. Refused while nothing is handed over under the agreement, to a node
+        with too many replays under way, and to one that begins them too fast.
+        """
 
     @_abc_1.abstractmethod
     def ListReports(

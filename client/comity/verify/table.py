@@ -30,6 +30,7 @@ agreement  ABANDONED: CALL key_log_size class origin_epoch first_origin_sequence
 agreement  HELD HELD_CONFIRMED HELD_WITHDRAWN: time | actor certificate request recipient segments reason
 agreement  PARKED PARKED_REPLAYED PARKED_DROPPED: time | actor certificate request recipient consumer segments reason
 agreement  DELIVERED: time | certificate request recipient consumer session segments
+agreement  REPLAYED: time | certificate request recipient consumer since from_log_index segments
 agreement  ACKNOWLEDGED: time key_log_size | certificate request recipient consumer ack signature
 agreement  EXPIRED: time | recipient segments
 agreement  RECALLED SUPERSEDED: time | actor certificate request recipient segments report_id leaf
@@ -110,7 +111,7 @@ _SHAPES: Final = """{
 "certificate": "hex48?", "request": "hex16?", "ack": "hex", "signature": "hex"}"""
 _PLAIN: Final = {
     "int": """time received_at key_log_size key_log_index known_log_index state_epoch class first_origin_sequence slots
-        first_agreement_sequence count anchor_slot umbrella_log_index agreement_log_index since before after""",
+        first_agreement_sequence count anchor_slot umbrella_log_index agreement_log_index since from_log_index before after""",
     "text": "engine consumer reason agreement origin broker peer identity action object outcome umbrella umbrella_origin agreement_origin",
     "hex48": "segment_id records agreement_digest leaf known_leaf",
     "hex16": "origin_epoch session report_id",

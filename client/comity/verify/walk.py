@@ -178,7 +178,7 @@ class AgreementLog:
         if own and entry.kind in {"RECALLED", "SUPERSEDED"}:
             with self.expect(Code.TAKEN_BACK, entry):
                 self._taken_back.take(entry.kind, told, self.segments)
-        if own and entry.kind == "DELIVERED":
+        if own and entry.kind in {"DELIVERED", "REPLAYED"}:
             with self.expect(Code.DELIVERED, entry):
                 self._check_delivered(entry, told)
         if own and entry.kind == "ACKNOWLEDGED":
@@ -371,10 +371,15 @@ class AgreementLog:
                 readers = segment.told.keys() & {node[0], segment.entry.shared["actor"]["party"]}
                 some = all(segment.permitted(slot, reader).get(node) for reader in readers)
                 require(some, f"slot {slot} was delivered and nothing of it permitted")
-            self._delivered.setdefault((node, told["consumer"], one["segment_id"]), set()).update(slots)
+            before = self._delivered.setdefault((node, told["consumer"], one["segment_id"]), set())
             with self.expect(Code.TAKEN_BACK, entry):
                 self._taken_back.check(node, one["segment_id"], slots)
-            self._handed.delivered(node[0], one["segment_id"], slots)
+            with self.expect(Code.NOT_DELIVERED, entry):
+                again = entry.kind == "DELIVERED" or self._deaf or before.issuperset(slots)
+                require(again, "a slot was replayed that had not been delivered to this consumer")
+            if entry.kind == "DELIVERED":
+                before.update(slots)
+                self._handed.delivered(node[0], one["segment_id"], slots)
 
     def _check_acknowledged(self, entry: Entry, told: dict[str, Any]) -> None:
         record = bytes.fromhex(told["ack"])
