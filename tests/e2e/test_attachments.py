@@ -335,12 +335,6 @@ async def test_what_the_broker_will_not_take_is_refused_and_what_comes_after_it_
         assert [one.report.text for one in await received(reader)] == ["after"]
 
 
-async def test_officers_are_not_asked_to_approve_what_they_cannot_be_shown(tmp_path):
-    async with sharing(tmp_path) as world, world.node("XAR") as sender:
-        with pytest.raises(UsageError, match="do not approve"):
-            await sender.await_approval(with_video(video(tmp_path)), agreement=AGREEMENT)
-
-
 async def test_what_the_agreement_refuses_is_not_even_encrypted(tmp_path):
     async with sharing(tmp_path) as world, world.node("XAR") as sender:
         sent = report("", comity.attached(video(tmp_path), "SECRET//NOFORN"), marking="SECRET//NOFORN")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -142,9 +143,18 @@ def test_an_officer_at_a_terminal_is_shown_each_report_and_asked(world, answers,
 
 def test_an_officer_who_approves_later_is_shown_the_text_of_the_sealed_bytes(world):
     open_to_all = ("--precedence", "flash", "--marking", "UNCLASSIFIED//REL TO XAR, XBO")
-    (held,) = send(world, *open_to_all, "--await-approval")
-    shown = at_terminal(world, ("report", "approve", held["report_id"], "--as", "XAR/duty1"), ("y\n",), 0)
+    chart, looking = world.path / "chart.pdf", world.path / "look"
+    chart.write_bytes(os.urandom(2_000_000))
+    (held,) = send(world, *open_to_all, "--attach", str(chart), "--await-approval")
+    words = ("report", "approve", held["report_id"], "--as", "XAR/duty1", "--save", looking)
+    shown = at_terminal(world, words, ("y\n",), 0)
     assert "    | A vessel left at dawn." in shown
+    digest = hashlib.sha384(chart.read_bytes()).hexdigest()
+    assert f"attached file 'chart.pdf', application/pdf, 2000000 bytes, sha384:{digest}" in shown
+    (saved,) = looking.iterdir()
+    assert f"portion 2 is saved as {saved}" in shown
+    assert (saved.name, saved.read_bytes()) == (f"{held['report_id']}-2.pdf", chart.read_bytes())
+    assert world.machine("XAR").run(*map(str, words), "--yes").code == 2, "nobody is asked, so nobody looks"
     assert shown.count("[UNCLASSIFIED//REL TO XAR, XBO]") >= 3
     send(world, "--marking", "RESTRICTED//REL TO XAR, XBO")
 

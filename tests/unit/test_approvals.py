@@ -13,7 +13,7 @@ from comity.errors import AccessError, ComityError, ErrorCode, MalformedError, R
 from comity.identity.names import Identity, IdentityKind
 from comity.node.alarms import AlarmKind
 from comity.node.approving import ToApprove
-from comity.node.awaiting import WaitingReport
+from comity.node.awaited import WaitingReport
 from comity.node.publishing import Publisher
 from comity.node.waiting import LONGEST_MS
 from comity_broker.services import publishing

@@ -9,18 +9,21 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Final, TypeVar
 from uuid import UUID
 
 import click
 
+from comity.attachment import Into
 from comity.cli.base import Invocation
 from comity.cli.output import safe
 from comity.envelope.open import Opener
 from comity.errors import UsageError
 from comity.identity.names import Identity, IdentityKind
 from comity.node.approving import Approver, SealedReport, ToApprove
-from comity.node.awaiting import WaitingReport
+from comity.node.awaited import WaitingReport
+from comity.node.filing import name_of
 from comity.node.home import Place
 from comity.node.offline import OfflineNode, own_opener
 from comity.node.times import rfc3339
@@ -53,10 +56,14 @@ def approvers(run: Invocation, names: tuple[str, ...], asking: Asking) -> tuple[
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Shows an officer a report and asks, unless `yes`. It may be called in a thread: `end` then gives up waiting."""
+    """Shows an officer a report and asks, unless `yes`. It may be called in a thread: `end` then gives up waiting.
+
+    `save_into` is a folder for its attachments as files, to be looked at before the answer.
+    """
 
     run: Invocation
     yes: bool
+    save_into: Path | None = None
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, shown: ToApprove) -> bool:
@@ -71,9 +78,16 @@ class Asking:
                 f"{shown.officer} has to see what is approved, and there is no terminal to ask on",
                 what_to_do="Say --yes where the officer has seen it.",
             )
-        for line in (*lines, *_text_lines(shown)):
+        for line in (*lines, *self._saved_lines(shown), *_text_lines(shown)):
             click.echo(safe(line), err=True)
         return self._answer("Approve exactly this? [y/N]: ") in {"y", "yes"}
+
+    def _saved_lines(self, shown: ToApprove) -> Iterator[str]:
+        """Save what is attached, as far as the officer may read it, and say where."""
+        for index, one in enumerate(shown.portions):
+            if self.save_into is not None and one.file is not None:
+                name = partial(name_of, shown.report.report_id, index)
+                yield f"  portion {index + 1} is saved as {one.file.save(Into(self.save_into, name)).path}"
 
     def end(self) -> None:
         """Wait for no answer any more: who asked was interrupted."""
@@ -110,7 +124,8 @@ def _text_lines(shown: ToApprove) -> Iterator[str]:
         if one.closed:
             yield f"  portion {number} [{one.banner}] is not shown: {one.closed}"
             continue
-        yield f"  portion {number} [{one.banner}]{title}: {one.media_type}, {one.size} bytes, sha384:{one.digest}"
+        attached = f" attached file {one.file_name!r}," if one.file is not None else ""
+        yield f"  portion {number} [{one.banner}]{title}:{attached} {one.media_type}, {one.size} bytes, sha384:{one.digest}"
         for line in one.text.splitlines():
             yield f"    | {line}"
     yield f"  [{shown.report.banner}]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from comity.cli.reading import reading_options
 from comity.cli.report_reading import show_to
 from comity.errors import ErrorCode, NotFoundError, UsageError
 from comity.identity.names import IdentityKind
-from comity.node.awaiting import WaitingReport
+from comity.node.awaited import WaitingReport
 from comity.node.handled import Handled
 from comity.node.reports import HeldAction, ParkedAction, ReportRow, ReportState
 from comity.node.times import rfc3339
@@ -122,14 +123,20 @@ def show(run: Invocation, *, report_id: UUID, reader: str | None, **options: Any
 @report.does("approve", example="comity report approve 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --as XAR/officer2")
 @click.argument("report_id", type=click.UUID)
 @click.option("--node-passphrase-file", metavar="FILE", help="The passphrase of the node's keys, if another.")
+@click.option("--save", "folder", metavar="FOLDER", help="Save the attachments there first, to look at them.")
 @YES
-def approve(run: Invocation, *, report_id: UUID, node_passphrase_file: str | None, yes: bool) -> None:
+def approve(
+    run: Invocation, *, report_id: UUID, node_passphrase_file: str | None, folder: str | None, yes: bool
+) -> None:
     """Approve a report that waits on this machine. By an officer, who is shown what is signed; nothing is sent.
 
-    The text is shown as far as the officer's clearance goes: opened with the node's keys from the bytes that are signed. Once enough officers have approved it, the next 'comity send' of its node sends it, or the one that runs.
+    The text is shown as far as the officer's clearance goes: opened with the node's keys from the bytes that are signed. Of each attachment name, kind, size and digest are shown, and with --save it can be looked at before the answer. Once enough officers have approved it, the next 'comity send' of its node sends it, or the one that runs.
     """
+    if folder is not None and yes:
+        raise UsageError("--save is for an officer who is asked", what_to_do="Leave --yes out, or --save.")
     place = run.acting(IdentityKind.OFFICER)
-    (officer,) = approvers(run, (str(place.identity),), Asking(run, yes))
+    asking = Asking(run, yes, Path(folder) if folder is not None else None)
+    (officer,) = approvers(run, (str(place.identity),), asking)
     file = node_passphrase_file or ""
     one = approve_here(run, place, report_id, officer, asked=not yes, passphrase_file=file)
     run.output.record(**waiting_facts(one))

@@ -132,6 +132,7 @@ def _resume(run: Invocation, *, new: bool) -> int:
             run.broker or None, identity=str(place.identity), home=run.home.path, passphrase=passphrase
         ) as node:
             await node.settle()
+            await _tell_released(run, node)
 
     asyncio.run(go())
     run.output.record(identity=str(place.identity), waiting=0)
@@ -167,7 +168,8 @@ async def _hold(
     run: Invocation, node: comity.Node, reports: Iterable[Report], agreement_id: str, officers: Sequence[Approver]
 ) -> int:
     for report in reports:
-        held = await node.await_approval(report, agreement=agreement_id, approved_by=officers)
+        with AttachmentBars(run) as bars:
+            held = await node.await_approval(report, agreement=agreement_id, approved_by=officers, progress=bars.tell)
         run.output.record(**waiting_facts(held))
         run.output.banner(held.report.banner, asked=False)
         run.output.say(

@@ -11,6 +11,7 @@ Rules in order:
 4. A broker that says that it has lost an upload gets it again, while the segment waits.
 5. What is urgent is encrypted and uploaded beside what is not, over the connection for it. Constant memory; plaintext is never
    written.
+6. A report that officers approve is sealed here too and waits elsewhere (`awaiting`); it comes back as stored, to be uploaded.
 """
 
 from __future__ import annotations
@@ -50,10 +51,9 @@ from comity.node.connection import Connection
 from comity.node.outbox import Lane, Outbox, SegmentState, StoredBatch
 from comity.node.pipeline import Pipeline
 from comity.node.publishing import Outgoing
-from comity.node.sealing import Sealing
+from comity.node.sealing import Sealed, Sealing
 from comity.node.uploading import Ciphertext, upload
 from comity.portion import StoredContent
-from comity.report import Report
 from comity.suites import RandomBytes
 
 _BLOCK_BYTES: Final = 1 << 20
@@ -117,8 +117,13 @@ class Attaching:
         self._broken: set[Lane] = set()
         self._background: Background | None = None
 
-    async def start(self, background: Background, unanswered: Sequence[StoredBatch]) -> list[StoredBatch]:
-        """Take up what an earlier process stored with attachments, and begin; give the batches without."""
+    async def start(
+        self, background: Background, unanswered: Sequence[StoredBatch], waiting: frozenset[bytes]
+    ) -> list[StoredBatch]:
+        """Take up what an earlier process stored with attachments, and begin; give the batches without.
+
+        The files of segments that wait for approvals stay where they are.
+        """
         self._background = background
         left = list(unanswered)
         if AttachedFiles.any_in(self._outbox.directory):
@@ -129,7 +134,7 @@ class Attaching:
             for batch in unanswered:
                 for segment in batch.segments if not ids.isdisjoint(batch.segment_ids) else ():
                     self._line(segment.lane).outgoings.append(Outgoing(segment, batch, dict(batch.packets)))
-            await self._release(files, ids)
+            await self._release(files, ids - waiting)
         for urgent, line in self._lines.items():
             word = "urgent attachments" if urgent else "attachments"
             background.start(self._seal_all(line), f"seal {word}")
@@ -149,6 +154,21 @@ class Attaching:
         line = self._lines[is_urgent(transport_class(cleared.profile))]
         line.pendings.append(pending)
         line.sealing.set()
+
+    def deliver(self, outgoing: Outgoing) -> None:
+        """Upload what a stored segment names, then hand it on."""
+        line = self._line(outgoing.segment.lane)
+        line.outgoings.append(outgoing)
+        line.uploading.set()
+
+    async def files_of(self, segment_id: bytes) -> tuple[AttachedFile, ...]:
+        """Give the encrypted attachments of a sealed segment."""
+        return await self._in_thread((await self._open()).of, segment_id)
+
+    async def drop(self, segment_id: bytes) -> None:
+        """Let go of the files of a sealed segment that is not to be sent; one that is stored keeps them."""
+        if AttachedFiles.any_in(self._outbox.directory):
+            await self._release(await self._open(), frozenset([segment_id]))
 
     def again(self, outgoing: Outgoing) -> None:
         """Upload once more what the broker says it has lost; its segment waits at its stream."""
@@ -181,15 +201,23 @@ class Attaching:
                 except ComityError as error:
                     pending.refuse(error)
                     continue
-                line.outgoings.append(outgoing)
-                line.uploading.set()
+                self.deliver(outgoing)
 
     async def _stored(self, pending: Pending) -> Outgoing:
         """Encrypt, seal and store a report; raises ComityError where it is not stored, and then nothing of it stays."""
         cleared = self._sending.clear(pending)
-        files = await self._open()
-        lane = await self._lane(files, cleared)
+        lane = await self._lane(await self._open(), cleared)
         number = await self._pipeline.on_disk(self._outbox.next_number, lane)
+        alone = await self.sealed(pending, cleared, lane, number)
+        try:
+            return await self._pipeline.stored_alone(alone, alone)
+        except ComityError:
+            await self.drop(alone.stored.segment_id)
+            raise
+
+    async def sealed(self, pending: Pending, cleared: Cleared, lane: Lane, number: int) -> Sealed:
+        """Encrypt a report's files and seal it by itself, with that number of a lane of its own; where that fails nothing of it stays."""
+        files = await self._open()
         core = self._sealing.core_alone(cleared, lane, number)
         core_bytes = encode_core(core, encode_profile(core.profile))
         portions: list[PortionInput | UploadedPortion] = []
@@ -207,10 +235,10 @@ class Attaching:
             seal_input = SealInput(core, tuple(portions), cleared.recipients)
             alone = self._sealing.sealed_alone(pending, cleared, lane, seal_input)
             await self._in_thread(files.keep, alone.stored.segment_id, written)
-            return await self._pipeline.stored_alone(alone, alone)
-        except ComityError:
+        except BaseException:
             await self._in_thread(files.forget, names)
             raise
+        return alone
 
     async def _encrypted(
         self, files: AttachedFiles, name: str, core_bytes: bytes, which: tuple[int, StoredPortion], tell: Tell
@@ -304,20 +332,6 @@ class Attaching:
 
     def _line(self, lane: Lane) -> _Line:
         return self._lines[is_urgent(lane.transport_class)]
-
-
-def has_attachments(report: Report) -> bool:
-    """Say whether a portion of a report lies in a file."""
-    return any(isinstance(one.content, StoredContent) for one in report.portions)
-
-
-def refuse_to_approve(report: Report) -> None:
-    """Raise UsageError for a report with attachments that officers are to approve."""
-    if has_attachments(report):
-        raise UsageError(
-            "officers do not approve reports with attachments in this release",
-            what_to_do="Send the attachment in a report that needs no approval, or the text without it.",
-        )
 
 
 def _delays(error: ComityError) -> bool:

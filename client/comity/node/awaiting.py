@@ -6,6 +6,8 @@ Rules in order:
    goes along. Released means signed, in the outbox, and then forgotten here.
 3. An officer who does not agree ends the report where its sender waits for it. One that waits is given up when it has waited
    too long, with an alarm: nobody may wait to be told.
+4. Its attachments are encrypted before, lie in the outbox as long as it waits, and are uploaded once it is released. The leaf names
+   them: what lies there is held against it before anybody signs, and again before it is released.
 """
 
 from __future__ import annotations
@@ -13,162 +15,38 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
-from comity.envelope.checks import verified_approvals
-from comity.envelope.evidence import Approval
+from comity.attachment import Tell
 from comity.envelope.profile import transport_class
 from comity.envelope.segment import WholeItem, parse_segment, with_approvals
 from comity.errors import (
     ComityError,
-    ConflictError,
-    ErrorCode,
-    MalformedError,
-    NotFoundError,
-    RefusedError,
-    RejectedError,
     StorageError,
 )
 from comity.node.alarms import AlarmKind
-from comity.node.approved_text import FindOpener, shown_portions
-from comity.node.approving import Approver, SealedReport, ToApprove, acting_approved, require_cleared, resolved
+from comity.node.approved_files import has_uploads, require_named
+from comity.node.approved_text import FindOpener
+from comity.node.approving import Approver
+from comity.node.attached_files import AttachedFile
+from comity.node.attaching import Attaching
+from comity.node.awaited import WaitingReport, described, expired, signed, sound
+from comity.node.cleared import Cleared
 from comity.node.clock import NowMs
 from comity.node.collecting import Collector, Pending
-from comity.node.directory import officer_lookup
 from comity.node.egress import Egress
 from comity.node.mirror import Mirror
 from comity.node.outbox import Lane, Outbox, SegmentState
 from comity.node.pipeline import Pipeline
 from comity.node.sealing import Sealed, Sealing
-from comity.node.times import rfc3339
 from comity.node.waiting import Waiting, WaitingReports
-from comity.report import Report, banner_of
+from comity.report import Report
 from comity.suites import RandomBytes
-from comity_policy.explanation import ClauseExplanation
-from comity_policy.facts import Addressee
 
 _LOOK_SECONDS: Final = 1.0
-# The clauses that an officer's approval may satisfy.
-_BY_OFFICERS: Final = frozenset({"precedence", "dual-control"})
 _LOG: Final = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingReport:
-    """Where a waiting report stands, for people. `refusal` says what keeps it; None where it goes with the next sending.
-
-    `approved_by` are the officers whose approvals verify, among whom `acts` says that the one is whom it names as acting;
-    `may_approve` those who could, with their roles. `until_ms` is when it has waited too long.
-    """
-
-    report: SealedReport
-    approvals_required: int
-    approved_by: tuple[str, ...]
-    acts: bool
-    may_approve: tuple[str, ...]
-    refusal: ComityError | None
-    until_ms: int
-    expired: bool
-
-    @property
-    def complete(self) -> bool:
-        """Say whether no approval is lacking; whatever else keeps it is in `refusal`."""
-        clauses = self.refusal.clauses if self.refusal is not None else ()
-        lacking = any(isinstance(one, ClauseExplanation) and one.kind in _BY_OFFICERS for one in clauses)
-        return not lacking and self.acts and len(self.approved_by) >= self.approvals_required
-
-
-def sealed_report(one: Waiting, mirror: Mirror) -> SealedReport:
-    """Give what is shown of a report: read from the sealed bytes, so that it is what an officer would sign."""
-    item = one.item
-    profile = item.core.profile
-    party = profile.originator.party
-    levels = mirror.agreement(profile.agreement_id).document.levels_of(party)
-    return SealedReport(
-        report_id=UUID(bytes=item.core.report_id),
-        agreement_id=profile.agreement_id,
-        banner=banner_of(profile, range(len(profile.portions)), levels, party),
-        kind=profile.kind.word,
-        precedence=profile.precedence,
-        purpose=profile.purpose,
-        categories=profile.categories,
-        emergency=bool(profile.emergency),
-        addressees=tuple(_addressee(each) for each in profile.addressees),
-        portions=tuple(banner_of(profile, [index], levels, party) for index in range(len(profile.portions))),
-        keys_for=sum(row.party != party for row in item.manifest.rows),
-        refers_to=tuple(
-            f"{each.relation.name.lower().replace('_', '-')} {UUID(bytes=each.report_id)}"
-            for each in item.core.refers_to
-        ),
-        expires_at=item.core.expires_at,
-        leaf=item.leaf,
-    )
-
-
-def sound(item: WholeItem, mirror: Mirror, now_ms: int) -> WholeItem:
-    """Give an item with those of its approvals that verify now: an officer may have lost key or role since."""
-    lookup = officer_lookup(mirror.directory, item.core.profile.agreement_id, now_ms)
-
-    def verifies(one: Approval) -> bool:
-        try:
-            return bool(verified_approvals(replace(item, approvals=(one,)), lookup))
-        except RejectedError:
-            return False
-
-    return replace(item, approvals=tuple(one for one in item.approvals if verifies(one)))
-
-
-def described(one: Waiting, mirror: Mirror, egress: Egress, now_ms: int) -> WaitingReport:
-    """Say where a waiting report stands."""
-    item = sound(one.item, mirror, now_ms)
-    profile = item.core.profile
-    refusal: ComityError | None = None
-    try:
-        egress.check_approved(item)
-    except (RefusedError, MalformedError, NotFoundError) as error:
-        refusal = error
-    lookup = officer_lookup(mirror.directory, profile.agreement_id, now_ms)
-    return WaitingReport(
-        report=sealed_report(one, mirror),
-        approvals_required=profile.approvals_required,
-        approved_by=tuple(sorted(verified_approvals(item, lookup))),
-        acts=acting_approved(item),
-        may_approve=egress.may_approve(profile),
-        refusal=refusal,
-        until_ms=one.until_ms,
-        expired=now_ms >= one.until_ms,
-    )
-
-
-def signed(one: Waiting, approver: Approver, mirror: Mirror, now_ms: int, opener: FindOpener | None = None) -> Approval:
-    """Show a waiting report to an officer and sign it; raises AccessError, KeyFault, and ConflictError when it came too late.
-
-    `opener` gives the node's own keys, with which its text is opened; without it no text is shown, and that is said.
-    """
-    profile = one.item.core.profile
-    if now_ms >= one.until_ms:
-        raise expired(one)
-    view = mirror.agreement(profile.agreement_id)
-    party = profile.originator.party
-    approving = resolved(mirror.directory, view, party, [approver.identity], profile.precedence, now_ms)
-    (officer,) = approving.officers
-    require_cleared(mirror.directory, view, approving.officers, profile, now_ms)
-    record = mirror.directory.officer(party, approver.identity.name)
-    levels, packets = view.document.levels_of(party), dict(one.packets)
-    portions = shown_portions(one.item, packets, record, levels, now_ms, opener)
-    shown = ToApprove(sealed_report(one, mirror), officer.identity, officer.role, portions)
-    return approver.approve(shown, officer, now_ms)
-
-
-def expired(one: Waiting) -> ConflictError:
-    """Give the error that says a report waited too long."""
-    return ConflictError(
-        f"report {one.report_id} waited for approvals until {rfc3339(one.until_ms)} and is not sent any more",
-        what_to_do="Send it again: a broker takes nothing that was made too long ago.",
-        code=ErrorCode.CLOCK_WINDOW,
-    )
 
 
 class Awaiting:
@@ -182,6 +60,7 @@ class Awaiting:
         egress: Egress,
         sealing: Sealing,
         pipeline: Pipeline,
+        attaching: Attaching,
         opener: FindOpener,
         now_ms: NowMs,
         random_bytes: RandomBytes,
@@ -192,13 +71,16 @@ class Awaiting:
         self._egress = egress
         self._sealing = sealing
         self._pipeline = pipeline
+        self._attaching = attaching
         self._now_ms = now_ms
         self._random_bytes = random_bytes
         self._reports: WaitingReports | None = None
         # Whose sender waits for it here, and releases it itself.
         self._in_hand: set[UUID] = set()
-        # A lane is free until a report is stored in it: of two reports that come at once, the second looks then.
+        # A lane is free until a report is stored in it: of two reports that come at once, the second looks then. Those in which one is
+        # sealed now are kept apart, since its attachments may take long.
         self._choosing = asyncio.Lock()
+        self._sealing_in: set[Lane] = set()
         self._opening = asyncio.Lock()
 
     async def close(self) -> None:
@@ -209,10 +91,10 @@ class Awaiting:
     # --- a report whose sender is here ------------------------------------------------------------------------------
 
     async def send(
-        self, report: Report, agreement_id: str, collector: Collector, approved_by: Sequence[Approver]
+        self, report: Report, agreement_id: str, collector: Collector, approved_by: Sequence[Approver], tell: Tell
     ) -> None:
         """Seal a report, have it approved and release it; `collector` is told the rest. Raises what keeps it."""
-        pending = _pending(report, agreement_id, collector)
+        pending = _pending(report, agreement_id, collector, tell)
         collector.add(pending)
         waiting, sealed = await self._sealed(pending, approved_by, awaited=False)
         self._in_hand.add(waiting.report_id)
@@ -221,14 +103,16 @@ class Awaiting:
             await self._release(await self._pipeline.on_disk((await self._open()).find, waiting.report_id), sealed)
         except BaseException:
             # Whoever asked is told, or was interrupted: nobody would look for it among those that wait.
-            await self._pipeline.on_disk((await self._open()).remove, waiting.report_id)
+            await self._forget(waiting)
             raise
         finally:
             self._in_hand.discard(waiting.report_id)
 
-    async def hold(self, report: Report, agreement_id: str, approved_by: Sequence[Approver]) -> WaitingReport:
+    async def hold(
+        self, report: Report, agreement_id: str, approved_by: Sequence[Approver], tell: Tell
+    ) -> WaitingReport:
         """Seal a report and let it wait; these officers are asked at once. One who does not agree leaves it waiting."""
-        pending = _pending(report, agreement_id, Collector())
+        pending = _pending(report, agreement_id, Collector(), tell)
         waiting, _ = await self._sealed(pending, approved_by, awaited=True)
         self._in_hand.add(waiting.report_id)
         try:
@@ -250,18 +134,32 @@ class Awaiting:
         async with self._choosing:
             reports = await self._open()
             lane = await self._free_lane(pending.agreement_id, transport_class(cleared.profile))
+            self._sealing_in.add(lane)
+        try:
             number = await self._pipeline.on_disk(self._outbox.next_number, lane)
-            sealed = self._sealing.alone(pending, cleared, lane, number)
+            sealed = await self._sealed_in(pending, cleared, lane, number)
             waiting = Waiting.of(sealed)
-            await self._pipeline.on_disk(reports.add, waiting)
+            try:
+                await self._pipeline.on_disk(reports.add, waiting)
+            except ComityError:
+                await self._attaching.drop(waiting.segment.segment_id)
+                raise
+        finally:
+            self._sealing_in.discard(lane)
         return waiting, sealed
+
+    async def _sealed_in(self, pending: Pending, cleared: Cleared, lane: Lane, number: int) -> Sealed:
+        if cleared.has_attachments:
+            return await self._attaching.sealed(pending, cleared, lane, number)
+        return self._sealing.alone(pending, cleared, lane, number)
 
     async def _free_lane(self, agreement_id: str, transport: int) -> Lane:
         """Give a lane in which everything that went before was taken by the broker; those that are dead are used no more."""
         reports, where = await self._open(), (agreement_id, transport)
         await self.leave_dead_lanes()
         on_its_way = await self._pipeline.on_disk(self._outbox.lanes_in, SegmentState.UNANSWERED)
-        return await self._pipeline.on_disk(reports.free_lane, *where, on_its_way | self._pipeline.broken)
+        taken = on_its_way | self._pipeline.broken | self._sealing_in
+        return await self._pipeline.on_disk(reports.free_lane, *where, taken)
 
     async def leave_dead_lanes(self) -> None:
         """Retire the lanes that broke, also with an earlier process: before what says so is let go."""
@@ -273,11 +171,30 @@ class Awaiting:
 
     async def _approve(self, waiting: Waiting, approved_by: Sequence[Approver]) -> None:
         reports = await self._open()
+        attached = await self._attached(waiting) if approved_by else ()
         for approver in approved_by:
-            approval = await asyncio.to_thread(signed, waiting, approver, self._mirror, self._now_ms(), self._opener)
+            approval = await asyncio.to_thread(
+                signed, waiting, approver, self._mirror, self._now_ms(), self._opener, attached
+            )
             await self._pipeline.on_disk(reports.approve, waiting.report_id, approval)
 
+    async def _attached(self, one: Waiting) -> tuple[AttachedFile, ...]:
+        return await self._attaching.files_of(one.segment.segment_id) if has_uploads(one.item) else ()
+
+    async def _forget(self, one: Waiting) -> None:
+        """Let go of a report that waits no more, and of its attachments unless the outbox has them to send."""
+        await self._pipeline.on_disk((await self._open()).remove, one.report_id)
+        if has_uploads(one.item):
+            await self._attaching.drop(one.segment.segment_id)
+
     # --- reports that wait ------------------------------------------------------------------------------------------
+
+    async def segment_ids(self) -> frozenset[bytes]:
+        """Give the segments of what waits: their attachments stay."""
+        if self._reports is None and not WaitingReports.any_in(self._outbox.directory):
+            return frozenset()
+        reports = await self._pipeline.on_disk((await self._open()).all)
+        return frozenset(one.segment.segment_id for one in reports)
 
     async def keep_releasing(self) -> None:
         """Release what was approved meanwhile, by whatever process, until cancelled."""
@@ -318,14 +235,21 @@ class Awaiting:
             self._egress.check_approved(item)
             segment = replace(one.segment, data=with_approvals(one.segment.data, {0: item.approvals}))
             sealed = Sealed(segment, one.key_set, one.packets, (), (), (item.leaf,), (one.report_id.bytes,))
-            await self._pipeline.send_alone(sealed, None if reported is None else replace(reported, stored=segment))
+            uploads = has_uploads(item)
+            if uploads:
+                require_named(item, await self._attached(one))
+            await self._pipeline.send_alone(
+                sealed,
+                None if reported is None else replace(reported, stored=segment),
+                self._attaching.deliver if uploads else self._pipeline.hand_on,
+            )
         await self._pipeline.on_disk(reports.remove, one.report_id)
 
     async def _give_up(self, one: Waiting) -> None:
         error = expired(one)
         agreement_id = one.segment.lane.agreement_id
         self._mirror.raise_alarm(AlarmKind.NOT_TAKEN, agreement_id, one.segment.segment_id.hex(), error.message)
-        await self._pipeline.on_disk((await self._open()).remove, one.report_id)
+        await self._forget(one)
 
     async def retire(self, lane: Lane) -> None:
         """Use a lane no more that the broker takes nothing of."""
@@ -350,11 +274,6 @@ def _as_named(one: Waiting) -> WholeItem:
     return one.item
 
 
-def _pending(report: Report, agreement_id: str, collector: Collector) -> Pending:
+def _pending(report: Report, agreement_id: str, collector: Collector, tell: Tell) -> Pending:
     """Give a report that is sealed once: approvals are of those bytes, so it is never sealed again by itself."""
-    return Pending(0, report, agreement_id, collector, asyncio.get_running_loop().time(), resealed=True)
-
-
-def _addressee(one: Addressee) -> str:
-    narrowed = ", ".join(word for word in (one.office, one.community, one.officer) if word)
-    return f"{one.party} ({narrowed})" if narrowed else one.party
+    return Pending(0, report, agreement_id, collector, asyncio.get_running_loop().time(), resealed=True, tell=tell)

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
+from uuid import UUID
 
 from comity.attachment import SavedAttachment
 from comity.errors import ConflictError, ErrorCode, MalformedError
@@ -52,9 +53,9 @@ class Filed:
     new: bool
 
 
-def name_of(report: ReceivedReport, index: int, portion: Portion) -> str:
+def name_of(report_id: UUID, index: int, portion: Portion) -> str:
     """Give how the file of a portion of a report is called."""
-    return f"{report.report_id}-{index + 1}{_ending(portion)}"
+    return f"{report_id}-{index + 1}{_ending(portion)}"
 
 
 def file_report(
@@ -75,7 +76,7 @@ def file_report(
     portions = []
     shown = {**dict(report.opened), **{index: one.portion for index, one in attachments.items()}}
     for index, portion in sorted(shown.items()):
-        path = directory / name_of(report, index, portion)
+        path = directory / name_of(report.report_id, index, portion)
         if index not in attachments:
             written.append(_put(path, content_of(portion)))
         portions.append(

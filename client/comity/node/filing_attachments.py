@@ -16,7 +16,7 @@ async def save_attachments(directory: Path, report: ReceivedReport, tell: Tell) 
     for attachment in report.attachments:
 
         def name(portion: Portion, index: int = attachment.index) -> str:
-            return name_of(report, index, portion)
+            return name_of(report.report_id, index, portion)
 
         saved[attachment.index] = await attachment.save(Into(directory, name), progress=tell)
     return saved

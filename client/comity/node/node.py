@@ -35,7 +35,7 @@ from comity.node.access import Access
 from comity.node.agreement_view import AgreementView
 from comity.node.alarms import Alarm
 from comity.node.approving import Approver
-from comity.node.awaiting import WaitingReport
+from comity.node.awaited import WaitingReport
 from comity.node.background import Background
 from comity.node.clock import NowMs, wall_ms
 from comity.node.connection import Connection
@@ -157,10 +157,10 @@ class Node(TakesBack):
             yield sent
 
     async def await_approval(
-        self, report: Report, *, agreement: str, approved_by: Sequence[Approver] = ()
+        self, report: Report, *, agreement: str, approved_by: Sequence[Approver] = (), progress: Tell = untold
     ) -> WaitingReport:
         """Seal a report and let it wait on disk, 72 hours at most, until enough officers have approved it; whoever sends next sends it."""
-        return await (await self._sending()).await_approval(report, agreement, approved_by)
+        return await (await self._sending()).await_approval(report, agreement, approved_by, progress)
 
     @property
     def released(self) -> tuple[UUID, ...]:

@@ -17,15 +17,17 @@ from uuid import UUID
 from comity.envelope.open import Opener
 from comity.identity.names import Identity
 from comity.keys.ring import KeyRing
+from comity.node.approved_files import has_uploads
 from comity.node.approved_text import FindOpener
 from comity.node.approving import Approver
-from comity.node.awaiting import WaitingReport, described, signed
+from comity.node.attached_files import AttachedFile, AttachedFiles
+from comity.node.awaited import WaitingReport, described, signed
 from comity.node.clock import NowMs, wall_ms
 from comity.node.egress import Egress
 from comity.node.home import Home
 from comity.node.mirror import Mirror
 from comity.node.previews import Preview
-from comity.node.waiting import WaitingReports
+from comity.node.waiting import Waiting, WaitingReports
 from comity.report import Report
 
 
@@ -75,8 +77,16 @@ class OfflineNode:
         """
         with self._waiting_reports() as reports:
             one = reports.find(report_id)
-            reports.approve(report_id, signed(one, approver, self.mirror, self._now_ms(), opener))
+            attached = self._attached(one) if has_uploads(one.item) else ()
+            reports.approve(report_id, signed(one, approver, self.mirror, self._now_ms(), opener, attached))
             return described(reports.find(report_id), self.mirror, self._egress, self._now_ms())
+
+    def _attached(self, one: Waiting) -> tuple[AttachedFile, ...]:
+        files = AttachedFiles(self._outbox, os.urandom)
+        try:
+            return files.of(one.segment.segment_id)
+        finally:
+            files.close()
 
     @contextmanager
     def _waiting_reports(self) -> Iterator[WaitingReports]:

@@ -179,11 +179,11 @@ class Pipeline:
                 continue
             self._publisher(one.urgent).put(Outgoing(one.stored, batch, packets, one))
 
-    async def send_alone(self, sealed: Sealed, reported: Sealed | None) -> None:
+    async def send_alone(self, sealed: Sealed, reported: Sealed | None, hand_on: Callable[[Outgoing], None]) -> None:
         """Sign, store and hand on a segment that was sealed alone; `reported` says whose report it is, None for nobody's."""
 
         async def stored_and_handed_on() -> None:
-            self.hand_on(await self.stored_alone(sealed, reported))
+            hand_on(await self.stored_alone(sealed, reported))
 
         # Were it stored and not handed on, nobody would send it before the next start.
         await to_its_end(stored_and_handed_on())

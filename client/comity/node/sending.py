@@ -30,8 +30,9 @@ from comity.errors import ComityError, ErrorCode, UnreachableError
 from comity.identity.names import Identity
 from comity.node.alarms import AlarmKind
 from comity.node.approving import Approver
-from comity.node.attaching import Attaching, refuse_to_approve
-from comity.node.awaiting import Awaiting, WaitingReport
+from comity.node.attaching import Attaching
+from comity.node.awaited import WaitingReport
+from comity.node.awaiting import Awaiting
 from comity.node.background import Background
 from comity.node.backoff import Backoff
 from comity.node.cleared import Cleared
@@ -108,12 +109,16 @@ class Sender:
             handed_back=self._handed_back,
         )
         self._republishing = Republishing(mirror, outbox, self._pipeline, refresh, self._pipeline.send_first)
+        self._attaching = Attaching(
+            outbox, self, self._sealing, self._pipeline, connections=connections, random_bytes=random_bytes
+        )
         self._awaiting = Awaiting(
             outbox,
             mirror=mirror,
             egress=egress,
             sealing=self._sealing,
             pipeline=self._pipeline,
+            attaching=self._attaching,
             opener=keys.opener,
             now_ms=now_ms,
             random_bytes=random_bytes,
@@ -123,9 +128,6 @@ class Sender:
         self._resealing = Resealing(
             renew=self._renew, submit=lambda one: self._submit(one, flush=True), spawn=self._background.start
         )
-        self._attaching = Attaching(
-            outbox, self, self._sealing, self._pipeline, connections=connections, random_bytes=random_bytes
-        )
 
     async def start(self) -> None:
         """Send again what nobody answered, and begin to take reports. Sealed bytes whose reports expired are let go."""
@@ -133,7 +135,8 @@ class Sender:
         await self._pipeline.on_disk(self._outbox.drop_expired, self._now_ms())
         await self._republishing.look()
         unanswered = await self._pipeline.on_disk(self._outbox.unanswered)
-        self._pipeline.send_again(await self._attaching.start(self._background, unanswered))
+        waiting = await self._awaiting.segment_ids()
+        self._pipeline.send_again(await self._attaching.start(self._background, unanswered, waiting))
         self._pipeline.start(self._background)
         for urgent, publisher in self._publishers.items():
             self._background.start(publisher.run(), "publish urgent" if urgent else "publish")
@@ -176,9 +179,8 @@ class Sender:
         self._collectors.add(collector)
         try:
             if approved_by:
-                refuse_to_approve(report)
                 self._require_sound()
-                await self._awaiting.send(report, agreement_id, collector, approved_by)
+                await self._awaiting.send(report, agreement_id, collector, approved_by, tell)
             else:
                 self._take(report, agreement_id, collector, 0, tell, flush=True)
             while (sent := collector.take()) is None:
@@ -190,12 +192,11 @@ class Sender:
         return sent.receipt
 
     async def await_approval(
-        self, report: Report, agreement_id: str, approved_by: Sequence[Approver] = ()
+        self, report: Report, agreement_id: str, approved_by: Sequence[Approver] = (), tell: Tell = untold
     ) -> WaitingReport:
         """Seal a report and let it wait until enough officers have approved it; these have, if they agree."""
-        refuse_to_approve(report)
         self._require_sound()
-        return await self._awaiting.hold(report, agreement_id, approved_by)
+        return await self._awaiting.hold(report, agreement_id, approved_by, tell)
 
     async def send_many(
         self,

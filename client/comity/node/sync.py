@@ -28,7 +28,7 @@ from comity.node import node as nodes
 from comity.node.agreement_view import AgreementView
 from comity.node.alarms import Alarm
 from comity.node.approving import Approver
-from comity.node.awaiting import WaitingReport
+from comity.node.awaited import WaitingReport
 from comity.node.blocking import Loop
 from comity.node.holders import Holding
 from comity.node.previews import Preview
@@ -243,9 +243,17 @@ class Node:
         """Give the reports that had waited for approvals and went when this node began to send."""
         return self._node.released
 
-    def await_approval(self, report: Report, *, agreement: str, approved_by: Sequence[Approver] = ()) -> WaitingReport:
+    def await_approval(
+        self,
+        report: Report,
+        *,
+        agreement: str,
+        approved_by: Sequence[Approver] = (),
+        progress: attachments.Tell = attachments.untold,
+    ) -> WaitingReport:
         """Seal a report and let it wait until enough officers have approved it; whoever sends next then sends it."""
-        return self._loop.run(self._node.await_approval(report, agreement=agreement, approved_by=approved_by))
+        waiting = self._node.await_approval(report, agreement=agreement, approved_by=approved_by, progress=progress)
+        return self._loop.run(waiting)
 
     def receive(
         self,
