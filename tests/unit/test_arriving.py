@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from builders_blobs import flushes
 from builders_engine import PROFILE
 from comity.attachment import Into
 from comity.envelope import chunked
@@ -182,3 +183,61 @@ def test_nothing_counts_as_saved_that_the_disk_did_not_take(tmp_path, sealed, ar
     one.close()
     assert not list((tmp_path / "in").iterdir())
     assert arriving(tmp_path / "in" / "a").length == len(sealed[1])
+
+
+def test_content_is_on_disk_before_its_name_and_its_name_before_it_counts_as_saved(
+    tmp_path, sealed, arriving, monkeypatch
+):
+    one, events = arriving(tmp_path / "in" / "a"), []
+    one.take([sealed[1]])
+    flushes(monkeypatch, events)
+    assert one.finish().new
+    assert events == [".a.partial", "in"]
+    monkeypatch.undo()
+    assert (tmp_path / "in" / "a").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_does_not_open_leaves_no_plaintext_while_the_rest_comes(tmp_path, sealed, arriving):
+    one, ciphertext = arriving(tmp_path / "in" / "a"), sealed[1]
+    one.take([ciphertext[:300_000]])
+    assert (tmp_path / "in" / ".a.partial").stat().st_size > 0
+    one.take([bytes(100_000)])
+    assert (tmp_path / "in" / ".a.partial").stat().st_size == 0
+
+
+@pytest.mark.parametrize("there", ["same size", "link", "folder"])
+def test_what_is_there_is_another_file_unless_it_has_the_same_content(tmp_path, sealed, arriving, there):
+    path, other = tmp_path / "in" / "a", tmp_path / "other"
+    other.write_bytes(CONTENT)
+    path.parent.mkdir()
+    if there == "link":
+        path.symlink_to(other)
+    elif there == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(bytes(len(CONTENT)))
+    one = arriving(path)
+    one.take([sealed[1]])
+    with pytest.raises(ConflictError) as caught:
+        one.finish()
+    assert caught.value.code is ErrorCode.FILE_EXISTS
+    assert other.read_bytes() == CONTENT
+
+
+def test_a_link_in_the_place_of_the_hidden_file_is_not_followed(tmp_path, arriving):
+    (tmp_path / "other").write_bytes(b"of somebody else")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / ".a.partial").symlink_to(tmp_path / "other")
+    with pytest.raises(StorageError):
+        arriving(tmp_path / "in" / "a")
+    assert (tmp_path / "other").read_bytes() == b"of somebody else"
+
+
+def test_a_link_in_the_place_of_a_spool_is_not_followed(tmp_path, sealed):
+    (tmp_path / "other").write_bytes(b"of somebody else")
+    Spool(tmp_path, sealed[0].digest, 1).__exit__()
+    (spool,) = tmp_path.glob("1-*")
+    spool.unlink()
+    spool.symlink_to(tmp_path / "other")
+    with pytest.raises(StorageError):
+        Spool(tmp_path, sealed[0].digest, 1)

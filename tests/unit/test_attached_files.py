@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from builders_blobs import flushes
 from comity.errors import ErrorCode, StorageError
 from comity.node.attached_files import FOLDER, LANES, AttachedFiles
 
@@ -101,4 +102,15 @@ def test_there_are_so_many_lanes_and_no_more(opened):
         files.free_lane(AGREEMENT, 4, taken)
     assert caught.value.code is ErrorCode.LIMIT_EXCEEDED
     assert files.free_lane("XAR-XDE-1", 4, taken)
+    files.close()
+
+
+def test_a_file_is_on_disk_with_its_name_before_it_is_kept(opened, tmp_path, monkeypatch):
+    events = []
+    files = opened()
+    name = files.begin()
+    flushes(monkeypatch, events)
+    files.write(name, [b"sealed"], go_on)
+    assert events == [name, FOLDER]
+    monkeypatch.undo()
     files.close()
