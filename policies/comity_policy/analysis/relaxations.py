@@ -7,7 +7,7 @@ the one version or the other is left out on both sides. Every case is confirmed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -136,16 +136,19 @@ def _pieces(
 ) -> Iterator[_Piece]:
     earlier = sections(before, *pair)
     for new in sections(after, *pair):
+        refused = {one.term for one in without_baseline(new, Baseline.AGREEMENT)}
         permit = tuple(no(one.term) for one in without_baseline(new, Baseline.AGREEMENT))
         for old in earlier:
             window = old.window.common(new.window)
             if FALSE not in permit and old.point is new.point and window is not None:
-                refusals = {clause_id: term for clause_id, term in _refusals(old).items() if counts(clause_id)}
+                refusals = {clause_id: term for clause_id, term in _refusals(old, refused).items() if counts(clause_id)}
                 yield _Piece(new.point, (within(window), *permit), refusals, wishes(pair, window))
 
 
-def _refusals(section: Section) -> dict[str, Term]:
+def _refusals(section: Section, but: Collection[Term] = ()) -> dict[str, Term]:
+    """Give by clause what is refused, but for some terms: what refuses in the later version too is permitted by none."""
     by_clause: dict[str, list[Term]] = {}
     for one in without_baseline(section, Baseline.AGREEMENT):
-        by_clause.setdefault(one.clause_id, []).append(one.term)
+        if one.term not in but:
+            by_clause.setdefault(one.clause_id, []).append(one.term)
     return {clause_id: some(*terms) for clause_id, terms in by_clause.items()}

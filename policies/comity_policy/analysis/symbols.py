@@ -113,6 +113,7 @@ class Symbols:
         self.relations: dict[Relation, Any] = {}
         self._symbols: dict[Attribute, Any] = {}
         self._is_value: dict[tuple[Attribute, int], Any] = {}
+        self._truths = {one: z3.BoolVal(one, self.context) for one in (False, True)}
         for attribute in dict.fromkeys(one for term in listed for part in walk(term) for one in attributes_of(part)):
             self._symbols[attribute] = self._symbol(attribute)
 
@@ -163,11 +164,11 @@ class Symbols:
         """Give the formula of a term."""
         match term:
             case Truth(value):
-                return z3.BoolVal(value, self.context)
+                return self._truths[value]
             case Is(attribute):
                 return self.symbol(attribute)
             case Not(part):
-                return z3.Not(self.formula(part))
+                return self._not(self.formula(part))
             case Every(parts):
                 return self.all_of(map(self.formula, parts))
             case Some(parts):
@@ -179,11 +180,11 @@ class Symbols:
             case Among(attribute, words):
                 return self.one_of(self.is_value(attribute, one) for one in self.domain(attribute).within(words))
             case OnlyOf(attribute, words):
-                return z3.Not(self.one_of(self._outside(attribute, self.domain(attribute).within(words))))
+                return self._not(self.one_of(self._outside(attribute, self.domain(attribute).within(words))))
             case AnyOf(attribute, words):
                 return self.one_of(self.symbol(attribute)[one] for one in self.domain(attribute).within(words))
             case Nothing(attribute):
-                return z3.Not(self.one_of(self.symbol(attribute)))
+                return self._not(self.one_of(self.symbol(attribute)))
             case Same() | Member() | Beyond() | Meets():
                 return self._relation(term)
             case _:
@@ -196,17 +197,23 @@ class Symbols:
 
     def all_of(self, formulas: Iterable[Any]) -> Any:
         """Give the conjunction, true for none."""
-        return self._joined(z3.Z3_mk_and, [*formulas, z3.BoolVal(val=True, ctx=self.context)])
+        return self._joined(z3.Z3_mk_and, [*formulas, self._truths[True]])
 
     def one_of(self, formulas: Iterable[Any]) -> Any:
         """Give the disjunction, false for none."""
-        return self._joined(z3.Z3_mk_or, [*formulas, z3.BoolVal(val=False, ctx=self.context)])
+        return self._joined(z3.Z3_mk_or, [*formulas, self._truths[False]])
 
     def _both(self, one: Any, other: Any) -> Any:
         return self._joined(z3.Z3_mk_and, [one, other])
 
+    def _not(self, formula: Any) -> Any:
+        return z3.BoolRef(z3.Z3_mk_not(self.context.ref(), formula.as_ast()), self.context)
+
+    def _implies(self, one: Any, other: Any) -> Any:
+        return z3.BoolRef(z3.Z3_mk_implies(self.context.ref(), one.as_ast(), other.as_ast()), self.context)
+
     def _joined(self, make: Callable[[Any, int, Any], Any], formulas: Sequence[Any]) -> Any:
-        """Join formulas as `z3.And` and `z3.Or` do, which ask of each in turn what sort it has: that takes most of a proof's time."""
+        """Join formulas as `z3.And` and its like do, which ask of each in turn what sort it has: that takes most of a proof's time."""
         listed = (z3.Ast * len(formulas))(*(one.as_ast() for one in formulas))
         return z3.BoolRef(make(self.context.ref(), len(formulas), listed), self.context)
 
@@ -228,24 +235,24 @@ class Symbols:
             yield from self._of_relation(relation, symbol)
         for attribute in self.attributes:
             if attribute.known in self._symbols:
-                yield z3.Or(self.symbol(attribute.known), self._is_neutral(attribute))
+                yield self._joined(z3.Z3_mk_or, [self.symbol(attribute.known), self._is_neutral(attribute)])
                 if attribute.sort is Sort.WORD and "" in CLOSED.get(attribute.domain, ()):
                     # The empty word of a closed domain stands for what is not known, and is no value of its own.
-                    yield z3.Implies(self.symbol(attribute.known), z3.Not(self._is_neutral(attribute)))
+                    yield self._implies(self.symbol(attribute.known), self._not(self._is_neutral(attribute)))
             if attribute.domain in CLOSED:
-                yield z3.Not(self._has_other(attribute))
+                yield self._not(self._has_other(attribute))
 
     def _is_neutral(self, attribute: Attribute) -> Any:
         symbol = self.symbol(attribute)
         match attribute.sort:
             case Sort.TRUTH:
-                return z3.Not(symbol)
+                return self._not(symbol)
             case Sort.NUMBER:
                 return symbol == 0
             case Sort.WORD:
                 return self.is_value(attribute, self.domain(attribute).of(""))
             case Sort.WORDS:
-                return z3.Not(self.one_of(symbol))
+                return self._not(self.one_of(symbol))
             case _:
                 assert_never(attribute.sort)
 
@@ -270,8 +277,10 @@ class Symbols:
                     others = self.one_of(self._outside(words, (at,)))
                     surely, perhaps = others, self.one_of(self.symbol(words))
                     is_it = self.is_value(word, at)
-                    yield z3.Implies(self._both(is_it, surely), symbol)
-                    yield z3.Implies(self._both(is_it, symbol), perhaps if self.domain(word).is_vague(at) else surely)
+                    yield self._implies(self._both(is_it, surely), symbol)
+                    yield self._implies(
+                        self._both(is_it, symbol), perhaps if self.domain(word).is_vague(at) else surely
+                    )
             case _:
                 assert_never(relation)
 
@@ -281,5 +290,5 @@ class Symbols:
     def _between(self, symbol: Any, attribute: Attribute, agreeing: list[tuple[int, Any]]) -> Iterator[Any]:
         """Agreeing in a vague value may be the relation, agreeing in another is it, and without it there is none."""
         is_vague = self.domain(attribute).is_vague
-        yield z3.Implies(symbol, self.one_of(agree for _, agree in agreeing))
-        yield from (z3.Implies(agree, symbol) for at, agree in agreeing if not is_vague(at))
+        yield self._implies(symbol, self.one_of(agree for _, agree in agreeing))
+        yield from (self._implies(agree, symbol) for at, agree in agreeing if not is_vague(at))
