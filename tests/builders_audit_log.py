@@ -54,6 +54,7 @@ from comity_broker.auditlog.bodies import BROKER, Caller, Event, SegmentSlots
 from comity_broker.auditlog.checkpoint import LogKeys
 from comity_broker.auditlog.kinds import EventKind
 from comity_broker.auditlog.log import Log, RecordTree, record_tree
+from comity_broker.auditlog.replays import replayed
 from comity_broker.auditlog.submissions import (
     DecidedUnder,
     LoggedDecision,
@@ -331,7 +332,7 @@ class Audit:
 
     def replay(self, sent: Sent, slots: Sequence[int], *, consumer: str = "default") -> None:
         self.events.append(
-            events.replayed(
+            replayed(
                 time=self.tick(),
                 caller=self.caller("XBO/m1"),
                 originator="XAR",

@@ -22,6 +22,7 @@ from comity.verify.records import FormError
 from comity_broker.auditlog import events, operations
 from comity_broker.auditlog.bodies import BROKER, Caller, Event, SegmentSlots, body
 from comity_broker.auditlog.kinds import SHAPES, SHARED, TABLE, EventKind, LogKind, read_body
+from comity_broker.auditlog.replays import replayed
 from comity_broker.auditlog.submissions import LoggedDecision, submitted
 from comity_policy.decision import Reason, ReportDecision, Violation
 from comity_policy.facts import AgreementState, Moment, NodeFacts, Point, Role, Times, Usage
@@ -52,7 +53,7 @@ def every_event() -> list[tuple[LogKind, Event]]:
             for kind in (EventKind.HELD, EventKind.HELD_CONFIRMED, EventKind.HELD_WITHDRAWN)
         ),
         events.expired(time=1, **BETWEEN),
-        events.replayed(time=1, caller=CALLER, consumer="default", since=0, from_log_index=3, **BETWEEN),
+        replayed(time=1, caller=CALLER, consumer="default", since=0, from_log_index=3, **BETWEEN),
         events.id_reused(
             time=1, caller=CALLER, report_id=bytes(16), leaf=bytes(48), known_leaf=bytes(48), known_log_index=3
         ),

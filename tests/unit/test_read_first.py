@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 
 import pytest
@@ -17,6 +18,7 @@ from comity.node.alarms import AlarmKind
 from comity.node.handled import handled
 from comity.node.holders import holders_of
 from comity.node.officer_says import OfficerSays
+from comity.node.register import Register
 from comity.node.reports import ReportState
 from comity_broker import handlings
 from comity_policy.acts import ActKind
@@ -114,6 +116,36 @@ async def test_who_reads_later_what_a_machine_took_says_so(tmp_path):
             assert found.text == "two boats"
         (one,), _ = await seen(world, "XAR")
         assert one.read.officer == "XBO/analyst1"
+
+
+async def test_what_an_officer_reads_again_is_a_reading(tmp_path):
+    async with reading(tmp_path, PRECEDENCE, USE) as world:
+        analyst = await world.officer("analyst1")
+        await world.send("two boats")
+        assert (await world.read(answer=True)).texts == ["two boats"]
+        asked, why = [], []
+
+        async def acknowledge(shown):
+            assert "READ" not in await kinds(world), "nothing is read before its caveat is acknowledged"
+            asked.append(shown.caveat.caveat)
+            return True
+
+        async with world.shared.node("XBO") as node:
+            given = {"agreement": AGREEMENT, "from_entry": 1, "purpose": PURPOSE, "reader": reading_officer(analyst)}
+            assert [one async for one in node.replay(**given, told=why.append)] == []
+            assert [one.reason for one in why] == ["waits for another opening: caveats"]
+            (again,) = [one async for one in node.replay(**given, acknowledge=acknowledge)]
+            assert (again.report.text, asked) == ("two boats", ["For intelligence only."])
+            assert await kinds(world) == ["DELIVERED", "ACKNOWLEDGED", "READ"]
+            with contextlib.closing(Register(node._access.place.register)) as register:
+                assert [one.reader for one in register.openings(again.report.report_id.bytes)] == [
+                    "XBO/n1",
+                    "XBO/analyst1",
+                ]
+                assert register.waiting("default") == (), "nothing was parked, so nothing waits to be asked for"
+        (one,), _ = await seen(world, "XAR")
+        assert one.read.officer == "XBO/analyst1"
+        assert await world.states() == [ReportState.DONE]
 
 
 async def test_what_the_broker_refuses_is_an_alarm_and_the_report_is_acknowledged(tmp_path, monkeypatch):

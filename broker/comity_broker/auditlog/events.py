@@ -134,32 +134,6 @@ def acknowledged(
     return event_between(EventKind.ACKNOWLEDGED, originator, recipient, shared=shared, content=content)
 
 
-def replayed(
-    *,
-    time: int,
-    caller: Caller,
-    originator: str,
-    recipient: Recipient,
-    consumer: str,
-    since: int,
-    from_log_index: int,
-    segments: Sequence[SegmentSlots],
-) -> Event:
-    """Build REPLAYED: slots that a consumer of the recipient node was handed before are given to it again, to read only.
-
-    It asked for what was admitted from `since` on (Unix ms), or from the entry `from_log_index` on; the other is 0.
-    """
-    content = {
-        **call(caller, actor=False),
-        "consumer": consumer,
-        "since": since,
-        "from_log_index": from_log_index,
-    }
-    return event_between(
-        EventKind.REPLAYED, originator, recipient, shared={"time": time}, content=content, segments=segments
-    )
-
-
 def parked(
     kind: EventKind,
     *,

@@ -15,8 +15,8 @@ from comity.envelope.receipts import Receipt
 from comity.errors import ConflictError, ErrorCode
 from comity.suites import RandomBytes
 from comity_broker.auditlog.bodies import Event, SegmentSlots
-from comity_broker.auditlog.events import replayed
 from comity_broker.auditlog.log import Log
+from comity_broker.auditlog.replays import replayed
 from comity_broker.dispatch.composing import structural
 from comity_broker.dispatch.floors import LaneState
 from comity_broker.dispatch.frames import Reason, SkipReason

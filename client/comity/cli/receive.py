@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 import click
 
@@ -15,9 +14,11 @@ import comity
 from comity.attachment import SavedAttachment
 from comity.cli.alarms import telling_alarms
 from comity.cli.base import Invocation, command, first_of, now_ms, until_stopped
+from comity.cli.filed import tell_filed
 from comity.cli.output import clause_json, safe
 from comity.cli.progress import AttachmentBars
-from comity.cli.reading import acknowledging, reader_of, reading_options, tell_closed, tell_waiting
+from comity.cli.reading import acknowledging, reader_of, reading_options, tell_waiting
+from comity.cli.receive_again import Start, Terms, receive_again
 from comity.cli.taken_back import tell_taken_back
 from comity.errors import ComityError, RefusedError, RejectedError, UnreachableError, UsageError
 from comity.identity.names import IdentityKind
@@ -26,21 +27,15 @@ from comity.node.contacting import Contact, contact_of
 from comity.node.filed_back import FiledBack, file_back
 from comity.node.filing import file_report
 from comity.node.filing_attachments import save_attachments
-from comity.node.reader import ReadingOfficer
-from comity.node.reading import Acknowledge, Waiting
+from comity.node.reading import Waiting
 from comity.node.taken_back import held_by
 from comity_policy.facts import Precedence, Use
 
 
-class _Wanted(TypedDict):
+class _Wanted(Terms):
     """What `Node.receive` is called with."""
 
     follow: bool
-    consumer: str
-    purpose: tuple[str, ...]
-    use: Use
-    reader: ReadingOfficer | None
-    acknowledge: Acknowledge | None
     take_over: bool
 
 
@@ -63,7 +58,8 @@ AT_ONCE = 32
 comity receive --follow --into inbox --as XBO/n1 --purpose counter-terrorism --purpose threat-to-life
 comity receive --into inbox --as XBO/n1 --purpose counter-terrorism --reader XBO/analyst1
 comity receive --follow --into inbox --as XBO/n1 --on-flash '/usr/local/bin/page duty-desk' \
-    --on-flash https://desk.xbo.example/alerts""",
+    --on-flash https://desk.xbo.example/alerts
+comity receive --replay-from 2027-01-31T12:00:00Z --into again --as XBO/n1 --purpose counter-terrorism""",
 )
 @click.option("--into", required=True, metavar="DIR", help="Where the files are written.")
 @click.option("--follow", is_flag=True, help="Go on waiting for new reports, until interrupted.")
@@ -86,6 +82,12 @@ comity receive --follow --into inbox --as XBO/n1 --on-flash '/usr/local/bin/page
 )
 @click.option("--on-immediate", is_flag=True, help="Wake them for IMMEDIATE reports too.")
 @click.option("--take-over", is_flag=True, help="Take the consumer from the process that holds it.")
+@click.option(
+    "--replay-from",
+    metavar="TIME|ENTRY",
+    help="Read again what the consumer was handed since, and acknowledge nothing: a time, or an entry's number with --agreement.",
+)
+@click.option("--agreement", "agreement_id", default="", help="Read again under this agreement only.")
 def receive(
     run: Invocation,
     *,
@@ -102,6 +104,8 @@ def receive(
     contacts: tuple[str, ...],
     on_immediate: bool,
     take_over: bool,
+    replay_from: str | None,
+    agreement_id: str,
 ) -> None:
     """Receive reports as files.
 
@@ -121,12 +125,34 @@ def receive(
     --on-flash (or --webhook) wakes people: the first contact when the report arrives, the next after half of the time that is left to read
     it, while no officer has. A command finds the facts in COMITY_ALERT_REPORT_ID, _AGREEMENT_ID, _ORIGINATOR, _PRECEDENCE,
     _READING_DUE, _CONTACT and _CONTACTS, an address gets them as JSON: never what the report says.
+
+    --replay-from gives once more what the consumer was handed from then on, to be read only: nothing is acknowledged, and nothing of the
+    consumer moves, also while another process receives for it. The log says who read again and from where. What was recalled, superseded
+    or withdrawn, has expired or is not permitted any more is told of and not written. It asks for the same reader, purpose and caveats.
     """
+    again = None if replay_from is None else Start.of(replay_from, agreement_id)
+    if again is None and agreement_id:
+        raise UsageError("--agreement narrows what is read again", what_to_do="Say from where: --replay-from TIME.")
+    if again is not None and (follow or take_over or remove_recalled or contacts):
+        raise UsageError(
+            "what is read again is neither followed nor taken over, removes nothing and wakes nobody",
+            what_to_do="Leave --follow, --take-over, --remove-recalled and --on-flash to a receive without --replay-from.",
+        )
     waking = tuple(contact_of(words) for words in contacts)
     if on_immediate and not waking:
         raise UsageError("--on-immediate wakes nobody", what_to_do="Say whom: --on-flash CMD, or --webhook URL.")
     place = run.acting(IdentityKind.NODE)
     passphrase = run.passphrase(str(place.identity))
+    terms: Terms = {
+        "consumer": consumer,
+        "purpose": purposes,
+        "use": Use(use),
+        "reader": reader_of(run, reader, reader_passphrase_file),
+        "acknowledge": acknowledging(accept=accept_caveats),
+    }
+    if again is not None:
+        until_stopped(receive_again(run, Path(into), str(place.identity), passphrase, again, limit, terms))
+        return
     until_stopped(
         _receive(
             run,
@@ -135,15 +161,7 @@ def receive(
             filing=_Filing(run, Path(into), remove_recalled=remove_recalled),
             limit=limit,
             waking=_Waking(waking, _URGENT | ({Precedence.IMMEDIATE} if on_immediate else set())),
-            wanted={
-                "follow": follow,
-                "consumer": consumer,
-                "purpose": purposes,
-                "use": Use(use),
-                "reader": reader_of(run, reader, reader_passphrase_file),
-                "acknowledge": acknowledging(accept=accept_caveats),
-                "take_over": take_over,
-            },
+            wanted={**terms, "follow": follow, "take_over": take_over},
         )
     )
 
@@ -320,25 +338,15 @@ async def _attachments(
 
 
 def _tell(
-    run: Invocation, report: comity.ReceivedReport, description: object, delivery: comity.Delivery, *, new: bool
+    run: Invocation,
+    report: comity.ReceivedReport,
+    description: Mapping[str, object],
+    delivery: comity.Delivery,
+    *,
+    new: bool,
 ) -> None:
-    facts = dict(description) if isinstance(description, dict) else {}
+    further: dict[str, object] = {}
     if delivery.waits_for:
-        facts |= {
-            "waits_for": sorted(delivery.waits_for),
-            "clauses": [clause_json(one) for one in report.refused],
-        }
-    run.output.record(**facts, attempt=delivery.attempt, new=new)
-    run.output.banner(report.banner, asked=False)
-    title = f" {safe(report.title)!r}" if report.title else ""
-    run.output.say(
-        f"Report {report.report_id}{title} from {safe(str(facts['originator']))}, under {facts['agreement_id']}"
-    )
-    for portion in facts["portions"]:
-        run.output.say(f"  portion {portion['portion']} [{safe(portion['marking'])}]: {portion['file']}")
-    closed = {*report.waiting, *(index for one in report.refused for index in one.portions)}
-    keyless = [str(index + 1) for index in report.withheld if index not in closed]
-    if keyless:
-        run.output.say(f"  withheld: portion {', '.join(keyless)} (this node has no key for it)")
-    if closed:
-        tell_closed(run, report, waits=bool(delivery.waits_for))
+        further = {"waits_for": sorted(delivery.waits_for), "clauses": [clause_json(one) for one in report.refused]}
+    waits = bool(delivery.waits_for)
+    tell_filed(run, report, description, waits=waits, **further, attempt=delivery.attempt, new=new)

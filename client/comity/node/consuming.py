@@ -11,7 +11,7 @@ Rules in order:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import closing
+from contextlib import aclosing, closing
 from dataclasses import replace
 
 from comity.envelope.evidence import SignedAck
@@ -33,6 +33,7 @@ from comity.node.own_keys import OwnKeys
 from comity.node.read_first import ReadFirst
 from comity.node.reader import ProvedReader
 from comity.node.reading import Reading, Terms
+from comity.node.reading_again import From, NotReplayed, ReadingAgain, Replayed
 from comity.node.receiving import Receiver
 from comity.node.register import Register
 from comity.node.reopening import Reopening
@@ -109,6 +110,31 @@ class Consuming:
         reading = Reading(opening, register, terms, identity=self._place.identity, consumer="", now_ms=self._now_ms)
         says = None if terms.reader is None else self.says(terms.reader)
         return Reopening(lambda use: self._opening(replace(terms, use=use), ""), register, reading, says)
+
+    async def replayed(
+        self, agreement_id: str, start: From, consumer: str, terms: Terms, told: Callable[[NotReplayed], None]
+    ) -> AsyncIterator[Replayed]:
+        """Give reports as `Node.replay` says."""
+        if terms.reader is not None:
+            terms.reader.require(self._now_ms())
+        opening, identity = self._opening(terms, consumer), self._place.identity
+        with closing(Register(self._place.register)) as register:
+            register.drop_expired(self._now_ms())
+            again = ReadingAgain(
+                self._connection,
+                self._mirror,
+                opening,
+                Reading(opening, register, terms, identity=identity, consumer=consumer, now_ms=self._now_ms),
+                None if terms.reader is None else self.says(terms.reader),
+                identity=identity,
+                consumer=consumer,
+                refresh=self._refresh,
+                backoff=Backoff(self._random_bytes),
+                told=told,
+            )
+            async with aclosing(again.reports(agreement_id, start)) as reports:
+                async for one in reports:
+                    yield one
 
     def says(self, reader: ProvedReader) -> OfficerSays:
         """Give what says what a reader read and did, over this node's connection."""

@@ -26,7 +26,7 @@ from typing import Final
 from uuid import UUID
 
 from comity.attachment import Tell, untold
-from comity.errors import ComityError, UnreachableError, UsageError
+from comity.errors import ComityError, UnreachableError
 from comity.identity.bodies import PartyCard
 from comity.identity.names import Identity, IdentityKind
 from comity.keys.passphrase import find_passphrase
@@ -49,8 +49,9 @@ from comity.node.mirror import Mirror
 from comity.node.outbox import Outbox
 from comity.node.own_keys import OwnKeys
 from comity.node.previews import Preview
-from comity.node.reader import ProvedReader, ReadingOfficer
-from comity.node.reading import Acknowledge, Terms, Waiting
+from comity.node.reader import ReadingOfficer
+from comity.node.reading import Acknowledge, Waiting
+from comity.node.reads_again import ReadsAgain
 from comity.node.receipts import Receipt, Sent
 from comity.node.reports import HeldAction, ParkedAction, ReportRow, ReportState, SlotRef
 from comity.node.sending import PATIENCE_SECONDS, Sender
@@ -64,7 +65,7 @@ DEFAULT_CONSUMER: Final = "default"
 _LOG: Final = logging.getLogger(__name__)
 
 
-class Node(TakesBack):
+class Node(TakesBack, ReadsAgain):
     """A node that is connected. `connect` makes one; its methods may be used by several tasks of one event loop."""
 
     def __init__(
@@ -195,13 +196,6 @@ class Node(TakesBack):
                 self._sender = sender
             return self._sender
 
-    def _require_node(self) -> None:
-        if self.identity.kind is not IdentityKind.NODE:
-            raise UsageError(
-                f"{self.identity} is an officer: reports are sent and received by nodes",
-                what_to_do="Name a node with --as.",
-            )
-
     # --- receiving --------------------------------------------------------------------------------------------------
 
     async def receive(
@@ -260,22 +254,6 @@ class Node(TakesBack):
         """Enter one copy or translation that is to be made; gives its number. Raises RefusedError for one that may not be."""
         with closing(self._consuming.reopening(self._terms(reader, purpose, use, acknowledge))) as reopening:
             return await reopening.register_copy(report_id)
-
-    def _terms(
-        self,
-        reader: ReadingOfficer | None,
-        purpose: str | Sequence[str],
-        use: Use,
-        acknowledge: Acknowledge | None,
-        waiting: Callable[[Waiting], None] | None = None,
-    ) -> Terms:
-        self._require_node()
-        proved = None if reader is None else self._proved(reader)
-        purposes = (purpose,) if isinstance(purpose, str) else tuple(purpose)
-        return Terms(purposes, use, proved, acknowledge, waiting)
-
-    def _proved(self, reader: ReadingOfficer) -> ProvedReader:
-        return ProvedReader(reader, self.identity, lambda: self.mirror.directory, self._random_bytes)
 
     async def action(self, reports: Sequence[UUID], *, agreement: str, reader: ReadingOfficer, note: str = "") -> int:
         """Have the log say, signed by an officer, that it acted on reports of one originator, who reads the note; gives the entry."""

@@ -117,6 +117,11 @@ class Reading:
 
     async def open(self, opened: OpenSegment, slot: int) -> OpenSlot | Refusal:
         """Open a slot by these rules; what comes out is in the register already."""
+        result = await self.read(opened, slot)
+        return await self._waits(opened, slot, result) if isinstance(result, OpenSlot) else result
+
+    async def read(self, opened: OpenSegment, slot: int) -> OpenSlot | Refusal:
+        """Open a slot by these rules but for what waits, which is entered for nobody: of what is read again nothing is parked."""
         item = opened.segment.items[slot]
         if not isinstance(item, WholeItem):
             return self._opening.open_slot(opened, slot)
@@ -127,12 +132,11 @@ class Reading:
             return result
         if result.caveats and await self.ask(opened, item, result):
             result = self._opening.open_slot(opened, slot, self.known(item))
-        if isinstance(result, OpenSlot):
-            if result.report is not None and result.report.refers_to:
+        if isinstance(result, OpenSlot) and result.report is not None:
+            if result.report.refers_to:
                 self._take_back(opened, result.report, result.expires_at)
-            if registered and result.report is not None:
+            if registered:
                 await self.enter_opened(opened, item, result, _kept(opened, slot, result))
-            result = await self._waits(opened, slot, result)
         return result
 
     def look(self) -> None:

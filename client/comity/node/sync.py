@@ -12,13 +12,13 @@ thinks. One thread at a time uses a node. Everything else is as in `comity.node.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import replace
+from datetime import datetime
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from comity import attachment as attachments
@@ -30,13 +30,14 @@ from comity.node.alarms import Alarm
 from comity.node.approving import Approver
 from comity.node.awaited import WaitingReport
 from comity.node.blocking import Loop
+from comity.node.blocking_parts import Attachment, asking, blocking_report
 from comity.node.holders import Holding
 from comity.node.previews import Preview
 from comity.node.reader import ReadingOfficer
-from comity.node.reading import Acknowledge, CaveatShown, Waiting
+from comity.node.reading import CaveatShown, Waiting
+from comity.node.reading_again import NotReplayed, Replayed
 from comity.node.receipts import Receipt, Sent
 from comity.node.reports import HeldAction, ParkedAction, ReportRow, ReportState, SlotRef
-from comity.portion import Marking
 from comity.report import ReceivedReport, Report
 from comity_policy.facts import Use
 from comity_policy.readers import Lack
@@ -44,39 +45,6 @@ from comity_policy.readers import Lack
 __all__ = ["Attachment", "Delivery", "Node", "connect", "opened"]
 
 T = TypeVar("T")
-
-
-class Attachment:
-    """An attachment of a received report (see `comity.attachment.Attachment`)."""
-
-    def __init__(self, loop: Loop, attachment: attachments.Attachment) -> None:
-        self._loop = loop
-        self._attachment = attachment
-
-    @property
-    def index(self) -> int:
-        """Give its place among the portions, from 0."""
-        return self._attachment.index
-
-    @property
-    def marking(self) -> Marking:
-        """Give its marking."""
-        return self._attachment.marking
-
-    @property
-    def length(self) -> int:
-        """Give the length of its ciphertext."""
-        return self._attachment.length
-
-    def save(
-        self, path: attachments.Where, *, progress: attachments.Tell = attachments.untold
-    ) -> attachments.SavedAttachment:
-        """Fetch it, check it whole, and write it at `path`, durably."""
-
-        async def saved() -> attachments.SavedAttachment:
-            return await self._attachment.save(path, progress=progress)
-
-        return self._loop.run(saved())
 
 
 class Delivery:
@@ -89,9 +57,7 @@ class Delivery:
     @property
     def report(self) -> ReceivedReport:
         """Give the report, with attachments that block."""
-        report = self._delivery.report
-        blocking: Any = tuple(Attachment(self._loop, one) for one in report.attachments)
-        return replace(report, attachments=blocking) if blocking else report
+        return blocking_report(self._loop, self._delivery.report)
 
     @property
     def agreement_id(self) -> str:
@@ -277,12 +243,40 @@ class Node:
             purpose=purpose,
             use=use,
             reader=reader,
-            acknowledge=_asking(acknowledge),
+            acknowledge=asking(acknowledge),
             waiting=waiting,
             take_over=take_over,
         )
         for delivery in self._loop.each(deliveries):
             yield Delivery(self._loop, delivery)
+
+    def replay(
+        self,
+        *,
+        agreement: str,
+        since: datetime | None = None,
+        from_entry: int = 0,
+        consumer: str = nodes.DEFAULT_CONSUMER,
+        purpose: str | Sequence[str] = (),
+        use: Use = Use.READ,
+        reader: ReadingOfficer | None = None,
+        acknowledge: Callable[[CaveatShown], bool] | None = None,
+        told: Callable[[NotReplayed], None] | None = None,
+    ) -> Iterator[Replayed]:
+        """Give once more what a consumer was handed, to be read only; nothing is acknowledged, and the log says it."""
+        reports = self._node.replay(
+            agreement=agreement,
+            since=since,
+            from_entry=from_entry,
+            consumer=consumer,
+            purpose=purpose,
+            use=use,
+            reader=reader,
+            acknowledge=asking(acknowledge),
+            told=told,
+        )
+        for one in self._loop.each(reports):
+            yield replace(one, report=blocking_report(self._loop, one.report))
 
     def reopen(
         self,
@@ -297,7 +291,7 @@ class Node:
         whole: bool = False,
     ) -> ReceivedReport:
         """Open a report again for a use, from the envelope that was kept; raises why it may not."""
-        asked = _asking(acknowledge)
+        asked = asking(acknowledge)
         return self._loop.run(
             self._node.reopen(
                 report_id,
@@ -321,7 +315,7 @@ class Node:
         acknowledge: Callable[[CaveatShown], bool] | None = None,
     ) -> int:
         """Enter one copy or translation that is to be made; gives its number."""
-        asked = _asking(acknowledge)
+        asked = asking(acknowledge)
         return self._loop.run(
             self._node.register_copy(report_id, use=use, purpose=purpose, reader=reader, acknowledge=asked)
         )
@@ -339,16 +333,6 @@ class Node:
     def resolve_held(self, refs: Iterable[SlotRef], action: HeldAction) -> int:
         """Say of held reports whether they go; gives the log entry that says so."""
         return self._loop.run(self._node.resolve_held(refs, action))
-
-
-def _asking(acknowledge: Callable[[CaveatShown], bool] | None) -> Acknowledge | None:
-    if acknowledge is None:
-        return None
-
-    async def asked(shown: CaveatShown) -> bool:
-        return await asyncio.to_thread(acknowledge, shown)
-
-    return asked
 
 
 @contextmanager

@@ -23,11 +23,15 @@ def rfc3339(at_ms: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def milliseconds(moment: datetime) -> int:
+    """Give an aware time as Unix ms."""
+    return (moment - _EPOCH) // _MILLISECOND
+
+
 def moment_of(text: str) -> int:
     """Read a time people write, RFC 3339 or a date (its first moment in UTC), as Unix ms; raises UsageError."""
     try:
         parsed = datetime.fromisoformat(text)
-        aware = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
-        return (aware - _EPOCH) // _MILLISECOND
+        return milliseconds(parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed)
     except (ValueError, OverflowError) as error:
         raise UsageError(f"{text!r} is no time", what_to_do="Write 2027-01-31 or 2027-01-31T12:00:00Z.") from error
