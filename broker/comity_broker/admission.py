@@ -121,7 +121,7 @@ class Admission:
         decider: Decider,
         reader: Reader,
         disk: DiskGuard,
-        exercises: BeginExercise | None = None,
+        exercises: BeginExercise,
     ) -> None:
         self._keys = keys
         self._ledger = ledger
@@ -251,10 +251,6 @@ class Admission:
         self._check_standing(real, agreement_id, profile, now_ms)
         if not profile.exercise:
             return real
-        if self._exercises is None:
-            raise MalformedError(
-                "exercise traffic is not carried by this release", what_to_do="Leave the exercise flag out."
-            )
         if any(uploaded_size(item) for _, item in segment.whole):
             raise MalformedError(
                 "a report of an exercise comes with an attachment, which this release does not carry",

@@ -5,7 +5,7 @@ Rules in order:
    signed the terms of that log has signed for both, and nobody signs again.
 2. Steps, texts, caveats and umbrella are the agreement's alone. What is admitted or handed over in an exercise is decided by the
    agreement's newest state, and its commit is refused when the agreement's `state_epoch` has changed since (`Standing.beside`).
-3. The exercise's own log says by AGREEMENT_FOLLOWED as of which entry of the agreement's log it is decided. The entry is written
+3. The exercise's own log says by EXERCISE_FOLLOWS as of which entry of the agreement's log it is decided. The entry is written
    before a step is answered, and raises the exercise's epoch; until it is there, nothing is admitted (`lags`).
 4. An agreement whose log is frozen or not confirmed has no exercise either; an exercise's log that is frozen stops the exercise alone.
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from comity.identity.names import exercise_of
 from comity_broker.auditlog.bodies import BROKER, Event
-from comity_broker.auditlog.events import agreement_followed, agreement_log_opened
+from comity_broker.auditlog.events import agreement_log_opened, exercise_follows
 from comity_broker.auditlog.log import Log
 from comity_broker.auditlog.submissions import DecidedUnder
 from comity_broker.entries import Salts, add_events
@@ -78,6 +78,10 @@ class ExerciseStanding(Standing):
         """Give the state of the agreement's umbrella that counts."""
         return self.real.umbrella_state(now_ms)
 
+    def in_force(self, now_ms: int) -> bool:
+        """Say whether the agreement is in force."""
+        return self.real.in_force(now_ms)
+
     def admits(self, now_ms: int) -> bool:
         """Say whether every party signed the agreement's log."""
         return self.real.admits(now_ms)
@@ -110,7 +114,7 @@ class ExerciseStanding(Standing):
 def beginning(
     exercise: ExerciseStanding, log: Log, salts: Salts, terms: LogTerms, *, now: int, key_log_size: int
 ) -> Build[int]:
-    """Write LOG_OPENED and AGREEMENT_FOLLOWED of an exercise's log, unless it is there; gives the epoch."""
+    """Write LOG_OPENED and EXERCISE_FOLLOWS of an exercise's log, unless it is there; gives the epoch."""
     changed_at = exercise.real.changed_at
 
     def build(head: Head, _: Known) -> Rows[int]:
@@ -136,7 +140,7 @@ def beginning(
 def following_agreement(
     exercise: ExerciseStanding, log: Log, salts: Salts, now: int, suspended: Sequence[str]
 ) -> Build[tuple[int, int]]:
-    """Raise an exercise's epoch for a change of its agreement, with AGREEMENT_FOLLOWED; gives the time and the epoch.
+    """Raise an exercise's epoch for a change of its agreement, with EXERCISE_FOLLOWS; gives the time and the epoch.
 
     `suspended` are the suspensions since (`HoldRow.clauses`): what was not handed over of the exercise is held as well.
     """
@@ -158,7 +162,7 @@ def following_agreement(
 
 
 def _followed(exercise: ExerciseStanding, at: int, epoch: int, changed_at: int) -> Event:
-    return agreement_followed(
+    return exercise_follows(
         time=at,
         caller=BROKER,
         state_epoch=epoch,

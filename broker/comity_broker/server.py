@@ -288,6 +288,7 @@ class RunningBroker:
                 decider=self.decider,
                 reader=reader,
                 disk=DiskGuard(reader, self._settings.full_at),
+                exercises=self.agreements.exercise,
             ),
             journal=self.journal,
             logs=self.logs,

@@ -95,12 +95,23 @@ async def test_contacts_are_woken_one_after_the_other_by_the_clock(tmp_path):
             "agreement_id": AGREEMENT,
             "originator": "XAR",
             "precedence": "FLASH",
+            "exercise": "no",
             "reading_due": "",
             "contact": 2,
             "contacts": 3,
         }
         assert facts["reading_due"].endswith("Z")
         assert [(one.contact, one.woken) for one in waked.told] == [(1, True), (2, True), (3, True)]
+
+
+async def test_for_an_exercise_the_first_alone_is_woken_and_told_that_it_is_one(tmp_path):
+    async with flash(tmp_path, True, True, handed=False) as (waked, _, sent, _node):
+        waked.alerting.arrived(AGREEMENT, sent.report_id, "XAR/n1", 6)
+        await waked.look(1, 0)
+        waked.clock.now += 60 * MINUTE
+        await waked.look(1, 0)
+        (facts,) = waked.contacts[0].facts
+        assert (facts["precedence"], facts["exercise"]) == ("FLASH", "yes")
 
 
 async def test_who_cannot_be_woken_hands_on_to_the_next_at_once(tmp_path):

@@ -65,7 +65,7 @@ def every_event() -> list[tuple[LogKind, Event]]:
             umbrella_origin=f"hub.arland.example/agreement/XAR-XBO-GSA/{bytes(16).hex()}",
             umbrella_log_index=4,
         ),
-        events.agreement_followed(
+        events.exercise_follows(
             time=1,
             caller=BROKER,
             state_epoch=2,

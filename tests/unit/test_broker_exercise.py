@@ -27,7 +27,6 @@ REAL, EXERCISE = "XAR-XBO-1", "XAR-XBO-1/exercise"
 async def at_play(path, *, quota: str = "", before: LivingWorld | None = None):
     """Two nations under an agreement in force; gives the world and the agreement."""
     async with living(path, before=before) as world:
-        world.base.broker.publishing._admission._exercises = world.base.broker.agreements.exercise
         if before is not None:
             yield world, None
             return
@@ -71,14 +70,6 @@ async def delivered(world: LivingWorld, party: str, *, exercise: bool) -> list[i
         dispatcher.release(session)
 
 
-async def test_a_broker_that_carries_no_exercises_refuses_them_and_begins_nothing(tmp_path):
-    async with at_play(tmp_path) as (world, treaty):
-        world.base.broker.publishing._admission._exercises = None
-        error = await refused(world.publish("XAR", treaty, exercise=True))
-        assert "exercise traffic is not carried" in error.message
-        assert await reader_of(world).head(EXERCISE) is None
-
-
 async def test_an_exercise_has_a_log_of_its_own_and_leaves_nothing_in_the_real_one(tmp_path):
     async with at_play(tmp_path) as (world, treaty):
         before = await reader_of(world).head(REAL)
@@ -88,11 +79,11 @@ async def test_an_exercise_has_a_log_of_its_own_and_leaves_nothing_in_the_real_o
         assert receipt.origin == world.base.broker.logs.origin(REAL) + "/exercise"
         assert (receipt.agreement_id, receipt.log_index, receipt.first_agreement_sequence) == (REAL, 2, 1)
         assert await reader_of(world).head(REAL) == before
-        assert await kinds(world, EXERCISE) == ["LOG_OPENED", "AGREEMENT_FOLLOWED", "SUBMIT_ACCEPTED"]
+        assert await kinds(world, EXERCISE) == ["LOG_OPENED", "EXERCISE_FOLLOWS", "SUBMIT_ACCEPTED"]
         (opened,) = await said(world, "LOG_OPENED")
         assert (opened["origin"], opened["agreement"]) == (receipt.origin, REAL)
         assert opened["log_vkeys"] == list(world.base.broker.logs.vkeys(EXERCISE))
-        (followed,) = await said(world, "AGREEMENT_FOLLOWED")
+        (followed,) = await said(world, "EXERCISE_FOLLOWS")
         assert followed["agreement_log_index"] == treaty.standing.steps[-1].log_index
         assert followed["agreement_origin"] == treaty.standing.origin
         assert not (await world.publish("XAR", treaty)).refusals
@@ -107,7 +98,7 @@ async def test_a_suspension_of_the_agreement_stops_its_exercise_and_a_resume_let
         at = await treaty.take(StepKind.SUSPEND, "XBO", reason="Consultations.")
         answer = await world.publish("XAR", treaty, exercise=True)
         assert "baseline/in-force" in str(answer.refusals)
-        assert (await said(world, "AGREEMENT_FOLLOWED"))[-1]["agreement_log_index"] == at
+        assert (await said(world, "EXERCISE_FOLLOWS"))[-1]["agreement_log_index"] == at
         (hold,) = await reader_of(world).holds(EXERCISE)
         assert (hold.clauses, hold.item_next) == ("", 2), "what was not handed over waits for a word"
         await treaty.take(StepKind.RESUME, "XBO")
@@ -193,7 +184,7 @@ async def test_a_report_of_an_exercise_names_no_step_may_be_taken_under_its_log(
         under = Living(world, EXERCISE, treaty.text, treaty.head, treaty.heads)
         step = under.statement(StepKind.SUSPEND, "XBO", reason="Not this one.", agreement_id=REAL)
         assert (await refused(under.submit(step))).code is ErrorCode.AGREEMENT_UNKNOWN
-        assert await kinds(world, EXERCISE) == ["LOG_OPENED", "AGREEMENT_FOLLOWED", "SUBMIT_ACCEPTED"]
+        assert await kinds(world, EXERCISE) == ["LOG_OPENED", "EXERCISE_FOLLOWS", "SUBMIT_ACCEPTED"]
 
 
 async def test_a_broker_that_starts_again_or_was_restored_goes_on_with_both_logs(tmp_path):
@@ -214,7 +205,7 @@ async def test_a_broker_that_starts_again_or_was_restored_goes_on_with_both_logs
         for party in world.codes:
             await treaty.take(StepKind.LOG_CONFIRM, party, log=await world.base.broker.agreements.terms(REAL))
         assert not (await world.publish("XAR", treaty, exercise=True)).refusals, "confirmed for both"
-        (followed,) = (await said(world, "AGREEMENT_FOLLOWED"))[-1:]
+        (followed,) = (await said(world, "EXERCISE_FOLLOWS"))[-1:]
         assert followed["agreement_origin"] == world.base.broker.logs.origin(REAL)
         assert await delivered(world, "XBO", exercise=True) == [9, 9]
 

@@ -31,7 +31,7 @@ from documents import (
 DOCS = REPOSITORY / "docs"
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 LATER = re.compile(
-    r"\bwitness|\bfederat|\bpostgres|\bconsole\b|\bexercise"
+    r"\bwitness|\bfederat|\bpostgres|\bconsole\b"
     r"|\bkubernetes|\bhelm\b|\bpkcs|\banchor for",
     re.IGNORECASE,
 )

@@ -10,11 +10,12 @@ from builders_audit import fresh_audit
 from builders_egress import AGREEMENT, SENDER, clearing, report
 from builders_identity import HOUR
 from comity.canonical import loads
-from comity.errors import ErrorCode, KeyFault, MalformedError, RefusedError, UsageError
+from comity.errors import ErrorCode, KeyFault, MalformedError, RefusedError
 from comity.node.egress import Egress
 from comity.node.portion_inputs import CONTENT_BYTES
 from comity.node.signed_terms import DEFAULT_KEEP_MS
 from comity.suites import Suite
+from comity.verify.trees import EMPTY_ROOT
 from comity_policy.facts import Role
 from comity_policy.groups import Membership, bundled, day_of
 from comity_policy.steps import StepKind
@@ -162,9 +163,14 @@ async def test_a_portion_that_is_too_large_is_refused_before_it_is_sealed(tmp_pa
         assert error.what_to_do
 
 
-async def test_exercise_traffic_is_refused(tmp_path):
+async def test_an_exercise_is_signed_as_one_beside_a_report_that_is_like_it_in_all_else(tmp_path):
     async with clearing(tmp_path) as world:
-        assert isinstance(world.refusal(report(exercise=True)), UsageError)
+        real, play = (world.egress.clear(report(exercise=one), AGREEMENT) for one in (False, True))
+        assert (real.profile.exercise, play.profile.exercise) == (False, True)
+        # What it says of the log it was sealed under is of the exercise's own, which nobody has begun yet.
+        assert (play.view.log_seen.size, play.view.log_seen.root) == (0, EMPTY_ROOT)
+        assert play.view.log_seen.incarnation == real.view.log_seen.incarnation
+        assert real.view.log_seen.size > 0
 
 
 async def test_a_reference_to_another_report_has_one_of_the_known_words(tmp_path):

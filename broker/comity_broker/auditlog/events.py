@@ -269,12 +269,12 @@ def umbrella_changed(
     )
 
 
-def agreement_followed(
+def exercise_follows(
     *, time: int, caller: Caller, state_epoch: int, agreement_id: str, agreement_origin: str, agreement_log_index: int
 ) -> Event:
-    """Build AGREEMENT_FOLLOWED of an exercise's log: from here on its agreement counts as of that entry of its log, inclusive."""
+    """Build EXERCISE_FOLLOWS of an exercise's log: from here on its agreement counts as of that entry of its log, inclusive."""
     return shared_event(
-        EventKind.AGREEMENT_FOLLOWED,
+        EventKind.EXERCISE_FOLLOWS,
         **call(caller),
         time=time,
         state_epoch=state_epoch,

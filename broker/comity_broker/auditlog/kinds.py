@@ -82,7 +82,7 @@ class EventKind(StrEnum):
     DISPUTE_OPENED = "DISPUTE_OPENED"
     DISPUTE_CLOSED = "DISPUTE_CLOSED"
     UMBRELLA_CHANGED = "UMBRELLA_CHANGED"
-    AGREEMENT_FOLLOWED = "AGREEMENT_FOLLOWED"
+    EXERCISE_FOLLOWS = "EXERCISE_FOLLOWS"
     EMERGENCY_DECLARED = "EMERGENCY_DECLARED"
     REVIEWED = "REVIEWED"
     SHREDDED = "SHREDDED"
@@ -298,7 +298,7 @@ _ROWS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         **dict.fromkeys(_STEP_KINDS.split(), (f"{_STEP} statement", "")),
         "AGREEMENT_CAVEAT_ADDED": (f"{_STEP} statement", "caveat salt"),
         "UMBRELLA_CHANGED": (f"time {_CALL} state_epoch umbrella umbrella_origin umbrella_log_index", ""),
-        "AGREEMENT_FOLLOWED": (f"time {_CALL} state_epoch agreement agreement_origin agreement_log_index", ""),
+        "EXERCISE_FOLLOWS": (f"time {_CALL} state_epoch agreement agreement_origin agreement_log_index", ""),
         **dict.fromkeys(_ACT_KINDS.split(), (f"{_STEP} statement", "")),
         **dict.fromkeys(
             _REPORT_ACT_KINDS.split(), ("time key_log_size", f"{_CALL} agreement agreement_digest statement")

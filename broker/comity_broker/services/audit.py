@@ -91,6 +91,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
             consistency=proof,
             broker_time=self._clock.now_ms(),
             first_log_index=self._logs.first(shard),
+            exercise=self._ledger.exercise(shard) is not None,
         )
 
     async def GetEntries(self, request: audit_pb2.GetEntriesRequest, _: Context) -> audit_pb2.GetEntriesResponse:

@@ -37,6 +37,7 @@ class _Wanted(Terms):
 
     follow: bool
     take_over: bool
+    exercise: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ comity receive --replay-from 2027-01-31T12:00:00Z --into again --as XBO/n1 --pur
     help="Whom to wake for a FLASH report: a command, run without a shell, or an https address; may be repeated, in their order.",
 )
 @click.option("--on-immediate", is_flag=True, help="Wake them for IMMEDIATE reports too.")
+@click.option("--exercise", is_flag=True, help="Reports of exercises and nothing else; without it none of them.")
 @click.option("--take-over", is_flag=True, help="Take the consumer from the process that holds it.")
 @click.option(
     "--replay-from",
@@ -106,6 +108,7 @@ def receive(
     take_over: bool,
     replay_from: str | None,
     agreement_id: str,
+    exercise: bool,
 ) -> None:
     """Receive reports as files.
 
@@ -119,12 +122,15 @@ def receive(
     the terminal, or with --accept-caveats. What lacks one of these is not opened and not lost: it waits, and comes again when
     somebody receives who brings it. Under an agreement with a clause on precedence the originator is told that the officer read it.
 
+    Reports of exercises come with --exercise alone, to a consumer of its own: files of both kinds are told apart by their banner and by
+    the first line said of them, best by another directory.
+
     A recall comes ahead of everything else. What it recalls is not written any more; files of it that are here already are flagged
     by ID.recalled.json, and with --remove-recalled removed. That all copies are gone an officer certifies: comity report destroy.
 
     --on-flash (or --webhook) wakes people: the first contact when the report arrives, the next after half of the time that is left to read
     it, while no officer has. A command finds the facts in COMITY_ALERT_REPORT_ID, _AGREEMENT_ID, _ORIGINATOR, _PRECEDENCE,
-    _READING_DUE, _CONTACT and _CONTACTS, an address gets them as JSON: never what the report says.
+    _EXERCISE (yes or no), _READING_DUE, _CONTACT and _CONTACTS, an address gets them as JSON: never what the report says.
 
     --replay-from gives once more what the consumer was handed from then on, to be read only: nothing is acknowledged, and nothing of the
     consumer moves, also while another process receives for it. The log says who read again and from where. What was recalled, superseded
@@ -133,10 +139,12 @@ def receive(
     again = None if replay_from is None else Start.of(replay_from, agreement_id)
     if again is None and agreement_id:
         raise UsageError("--agreement narrows what is read again", what_to_do="Say from where: --replay-from TIME.")
-    if again is not None and (follow or take_over or remove_recalled or contacts):
+    if again is not None and (follow or take_over or remove_recalled or contacts or exercise):
         raise UsageError(
-            "what is read again is neither followed nor taken over, removes nothing and wakes nobody",
-            what_to_do="Leave --follow, --take-over, --remove-recalled and --on-flash to a receive without --replay-from.",
+            "what is read again is real traffic, neither followed nor taken over, removes nothing and wakes nobody",
+            what_to_do=(
+                "Leave --exercise, --follow, --take-over, --remove-recalled and --on-flash to a receive without --replay-from."
+            ),
         )
     waking = tuple(contact_of(words) for words in contacts)
     if on_immediate and not waking:
@@ -161,7 +169,7 @@ def receive(
             filing=_Filing(run, Path(into), remove_recalled=remove_recalled),
             limit=limit,
             waking=_Waking(waking, _URGENT | ({Precedence.IMMEDIATE} if on_immediate else set())),
-            wanted={**terms, "follow": follow, "take_over": take_over},
+            wanted={**terms, "follow": follow, "take_over": take_over, "exercise": exercise},
         )
     )
 
@@ -238,7 +246,8 @@ async def _alerting(run: Invocation, node: comity.Node, waking: _Waking) -> Asyn
 
 
 def _tell_alerted(run: Invocation, one: Alerted) -> None:
-    about = f"{one.urgent.precedence.name} report {one.urgent.report_id} from {one.urgent.originator}"
+    kind = "EXERCISE " * one.urgent.exercise
+    about = f"{kind}{one.urgent.precedence.name} report {one.urgent.report_id} from {one.urgent.originator}"
     which = f"contact {one.contact} of {one.contacts} ({one.name})"
     if one.woken:
         run.output.note(f"{about}: {which} was alerted.")

@@ -19,7 +19,7 @@ from comity.cli.handling import action_words, handled_facts, handled_of, handled
 from comity.cli.output import safe
 from comity.cli.reading import reading_options
 from comity.cli.report_reading import show_to
-from comity.errors import ErrorCode, NotFoundError, UsageError
+from comity.errors import UsageError
 from comity.identity.names import IdentityKind
 from comity.node.awaited import WaitingReport
 from comity.node.handled import Handled
@@ -49,16 +49,17 @@ comity report list --agreement XAR-XBO-1 --state parked --as XBO/n1""",
 )
 @click.option("--agreement", "agreement_id", help="Of one agreement only.")
 @click.option("--state", "states", multiple=True, type=click.Choice(list(_STATES)), help="Only these; may be repeated.")
+@click.option("--exercise", is_flag=True, help="Reports of exercises and nothing else; without it none of them.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most so many.")
-def list_(run: Invocation, *, agreement_id: str | None, states: tuple[str, ...], limit: int) -> None:
+def list_(run: Invocation, *, agreement_id: str | None, states: tuple[str, ...], exercise: bool, limit: int) -> None:
     """List the reports that this party sent or may receive, the newest last, and those that wait for approvals here.
 
     Whether an officer has read what was handed over, and until when it is to be read, is by the own verified mirror. What the node
     noticed and cannot mend (its alarms) is told on standard error.
     """
-    wanted = _Wanted(agreement_id or "", tuple(_STATES[word] for word in states), limit=limit)
+    wanted = _Wanted(agreement_id or "", tuple(_STATES[word] for word in states), exercise=exercise, limit=limit)
     rows, known = _rows(run, wanted)
-    held = [] if states else waiting_here(run, run.acting(), agreement_id or "")
+    held = [] if states or exercise else waiting_here(run, run.acting(), agreement_id or "")
     for row in rows:
         run.output.record(**_facts(row), handling=[handled_facts(one) for one in known.get(row.report_id, ())])
     for _, one in held:
@@ -104,7 +105,7 @@ def show(run: Invocation, *, report_id: UUID, reader: str | None, **options: Any
             _show_waiting(run, waiting)
             return
     rows, known = _rows(run, _Wanted(report_id=report_id))
-    row = _one(rows, report_id)
+    (row,) = rows
     facts, handling = _facts(row), known.get(report_id, ())
     run.output.record(**facts, handling=[handled_facts(one) for one in handling])
     for name, value in facts.items():
@@ -192,6 +193,7 @@ class _Wanted:
     agreement_id: str = ""
     states: tuple[ReportState, ...] = ()
     report_id: UUID | None = None
+    exercise: bool = False
     limit: int = 500
 
 
@@ -217,7 +219,7 @@ def _resolve(
     words: str,
 ) -> None:
     async def act(node: comity.Node) -> tuple[list[ReportRow], int]:
-        rows = [_one([row async for row in node.reports(report_id=report_id)], report_id) for report_id in report_ids]
+        rows = [await node.find(report_id) for report_id in report_ids]
         if len({row.agreement_id for row in rows}) != 1:
             raise UsageError("these reports are of several agreements", what_to_do="Name those of one at a time.")
         return rows, await resolve(node, rows)
@@ -233,25 +235,17 @@ _Known = Mapping[UUID, Sequence[Handled]]
 
 def _rows(run: Invocation, wanted: _Wanted) -> tuple[list[ReportRow], _Known]:
     async def ask(node: comity.Node) -> tuple[list[ReportRow], _Known]:
+        if wanted.report_id is not None:
+            one = await node.find(wanted.report_id)
+            return [one], handled_of(node, [one])
         found: list[ReportRow] = []
-        async for row in node.reports(wanted.agreement_id, states=wanted.states, report_id=wanted.report_id):
+        async for row in node.reports(wanted.agreement_id, states=wanted.states, exercise=wanted.exercise):
             found.append(row)
             if len(found) == wanted.limit:
                 break
         return found, handled_of(node, found)
 
     return with_node(run, run.acting(), ask)
-
-
-def _one(rows: list[ReportRow], report_id: UUID) -> ReportRow:
-    for row in rows:
-        if row.report_id == report_id:
-            return row
-    raise NotFoundError(
-        f"the broker lists no report {report_id} for this party",
-        what_to_do="comity report list shows those there are.",
-        code=ErrorCode.REPORT_UNKNOWN,
-    )
 
 
 def _standing(row: ReportRow, known: _Known) -> str:

@@ -139,6 +139,6 @@ def _tell(run: Invocation, report_id: UUID, done: str, receipt: Receipt) -> None
     run.output.record(**receipt_facts(receipt), **{done: str(report_id)})
     run.output.say(
         f"Report {report_id} is {done} by report {receipt.report_id}: entry {receipt.log_index} of the log of "
-        f"{receipt.agreement_id}.",
+        f"{receipt.log_name}.",
         f"  comity report holders {report_id}",
     )

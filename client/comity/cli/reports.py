@@ -25,6 +25,7 @@ _OPTIONS = (
     click.option("--purpose", default="", help="What the recipient may use it for."),
     click.option("--precedence", default="", help="routine (default), priority, immediate or flash."),
     click.option("--kind", default="", help="report (default), rfi, rfi-answer, tearline, assessment, ..."),
+    click.option("--exercise", is_flag=True, help="It is of an exercise: every screen says so, and it comes apart."),
     click.option(
         "--to", "to", multiple=True, metavar="PARTY[/OFFICER]", help="Addressees (default: every other party)."
     ),
@@ -80,7 +81,7 @@ text = "Two transfers were announced."
 marking = "SECRET//NOFORN"
 file = "source.txt"                      # beside this file or below
 
-Also of the whole: precedence, kind, to = ["XBO"], tlp = "AMBER+STRICT", not_before, expires_at.
+Also of the whole: precedence, kind, exercise = true, to = ["XBO"], tlp = "AMBER+STRICT", not_before, expires_at.
 A portion has one of text, file (up to about 1 MiB) and attach (a file of any size beside this one).
 Also of a portion: media_type, warn = true, personal_data = "ordinary" with persons = 1, tlp,
 grading = "B2", confidence = "icd-203: moderate", estimative = "icd-203: likely".
@@ -127,6 +128,7 @@ def wishes_of(options: dict[str, object]) -> Wishes:
         portions=files("portions"),
         attachments=(*((Path(one), "") for one in texts("attach")), *files("attach_marked")),
         emergency=_digest(text("emergency")),
+        exercise=bool(options["exercise"]),
     )
 
 

@@ -233,7 +233,7 @@ def _tell_one(run: Invocation, report: Report, receipt: comity.Receipt) -> None:
     run.output.banner(report.banner, asked=False)
     title = f" {safe(report.title)!r}" if report.title else ""
     run.output.say(
-        f"Report {receipt.report_id}{title} is accepted: entry {receipt.log_index} of the log of {receipt.agreement_id}."
+        f"Report {receipt.report_id}{title} is accepted: entry {receipt.log_index} of the log of {receipt.log_name}."
     )
     for node, portions in receipt.recipients:
         run.output.say(

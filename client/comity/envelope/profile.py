@@ -56,8 +56,8 @@ def is_exercise_class(transport_class: int) -> bool:
 
 
 def is_urgent(transport_class: int) -> bool:
-    """Say whether a lane class is control, FLASH or IMMEDIATE, exercise or not."""
-    return transport_class % _EXERCISE_CLASSES <= Precedence.IMMEDIATE
+    """Say whether a lane class is control, FLASH or IMMEDIATE of real traffic: an exercise never stands before what is meant."""
+    return transport_class <= Precedence.IMMEDIATE
 
 
 def stated_class(segment: bytes) -> int:

@@ -157,6 +157,11 @@ def log_name(agreement_id: str, *, exercise: bool) -> str:
     return exercise_of(agreement_id) if exercise else agreement_id
 
 
+def lasting_name(origin: str) -> str:
+    """Give what all incarnations of a log have of their origins: without the incarnation."""
+    return log_name(agreement_of(origin).rpartition("/")[0], exercise=is_exercise(origin))
+
+
 def incarnation_of(origin: str) -> bytes:
     """Give the incarnation that the origin of a log names, of whatever length it is; raises ValueError where it is no hex."""
     return bytes.fromhex(agreement_of(origin).rpartition("/")[2])

@@ -92,7 +92,7 @@ def _claims(
     reasons: Iterable[exchange_pb2.Skipped],
     skipped: Iterable[exchange_pb2.Skipped],
 ) -> Iterable[Claim]:
-    agreement = segment.agreement_id
+    agreement = segment.log_name
     if handed:
         leaves = over(segment.items[slot].leaf for slot in handed)
         yield Claim(

@@ -8,6 +8,7 @@ Rules in order:
 3. A process that begins anew goes on where the clock stands: of what was handed over and not read it wakes whose turn it is, once.
    What is overdue for longer than a day is left to the desk. A report is alerted once a contact and process.
 4. Nobody is woken for an instruction to nodes.
+5. For a report of an exercise the first contact alone is woken, and told that it is one: no log says who read it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Final
 from uuid import UUID
 
 from comity.envelope.answering import is_control, precedence_of
+from comity.envelope.profile import is_exercise_class
 from comity.errors import ComityError
 from comity.node.acts import handlings_of
 from comity.node.background import Background
@@ -47,6 +49,7 @@ class Urgent:
     precedence: Precedence
     since_ms: int
     due_ms: int | None
+    exercise: bool = False
 
     def facts(self, contact: int, contacts: int) -> Facts:
         """Give what a contact is told."""
@@ -55,6 +58,7 @@ class Urgent:
             "agreement_id": self.agreement_id,
             "originator": self.originator,
             "precedence": self.precedence.name,
+            "exercise": "yes" if self.exercise else "no",
             "reading_due": None if self.due_ms is None else rfc3339(self.due_ms),
             "contact": contact,
             "contacts": contacts,
@@ -124,7 +128,8 @@ class Alerting:
         now = self._now_ms()
         within = read_within(self._mirror.fold(agreement_id).documents_at(now), precedence)
         due = None if within is None else now + within
-        urgent = Urgent(agreement_id, report_id, origin.partition("/")[0], precedence, now, due)
+        exercise = is_exercise_class(transport_class)
+        urgent = Urgent(agreement_id, report_id, origin.partition("/")[0], precedence, now, due, exercise)
         self._watch(urgent, self._times(urgent), 0)
 
     async def close(self) -> None:
@@ -145,7 +150,8 @@ class Alerting:
         self._look()
 
     def _times(self, urgent: Urgent) -> tuple[int, ...]:
-        return alert_times(urgent.since_ms, urgent.due_ms, len(self._contacts))
+        times = alert_times(urgent.since_ms, urgent.due_ms, len(self._contacts))
+        return times[:1] if urgent.exercise else times
 
     async def _run(self) -> None:
         while True:

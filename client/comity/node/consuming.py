@@ -4,7 +4,8 @@ Rules in order:
 1. A program receives for a consumer once; a second iteration waits until the first has closed.
 2. A reader's key is proved before anything is asked for; one that does not count raises.
 3. Where an officer reads, that it was read is said before it is acknowledged (`read_first`).
-4. What waited for an opening like this one is asked for again first (`asking_again`). Where it cannot be asked for now, receiving
+4. A consumer of exercise traffic is another than the one of its name for real traffic: everything of it is kept under `<name>/exercise`.
+5. What waited for an opening like this one is asked for again first (`asking_again`). Where it cannot be asked for now, receiving
    goes on without it. What this node's people drop waits for nobody any more.
 """
 
@@ -16,6 +17,7 @@ from dataclasses import replace
 
 from comity.envelope.evidence import SignedAck
 from comity.errors import ConflictError, ErrorCode
+from comity.identity.names import agreement_of, is_exercise
 from comity.node.acknowledging import Acknowledging
 from comity.node.asking_again import AskingAgain, forget
 from comity.node.backoff import Backoff
@@ -158,7 +160,7 @@ class Consuming:
             reader=terms.reader,
             now_ms=self._now_ms,
             attach=Fetching(
-                self._place.directory / FOLDER / consumer,
+                self._place.directory / FOLDER / consumer.replace("/", "."),
                 self._connection,
                 now_ms=self._now_ms,
                 random_bytes=self._random_bytes,
@@ -185,13 +187,15 @@ class Consuming:
             acknowledging=self._acknowledging(inbox, consumer),
             subscription=lambda listener: Subscription(
                 self._connections,
-                consumer,
+                agreement_of(consumer),
                 listener,
+                exercise=is_exercise(consumer),
                 resume_token=lambda: inbox.resume_token,
                 take_over=take_over,
                 backoff=Backoff(self._random_bytes),
             ),
             refresh=self._refresh,
+            exercise=is_exercise(consumer),
         )
         asking = AskingAgain(
             self._connection, self._mirror, inbox, identity=identity, consumer=consumer, now_ms=self._now_ms

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Final, Protocol
 
 from comity.errors import UsageError
+from comity.identity.names import agreement_of, is_exercise
 from comity.node.inbox import InboxLane
 from comity.report import ReceivedReport
 from comity_policy.readers import Lack
@@ -120,7 +121,12 @@ class Delivery:
     @property
     def agreement_id(self) -> str:
         """Give the agreement it came under."""
-        return self.lane.agreement_id
+        return agreement_of(self.lane.agreement_id)
+
+    @property
+    def exercise(self) -> bool:
+        """Say whether it is of an exercise; its banner says so too."""
+        return is_exercise(self.lane.agreement_id)
 
     @property
     def origin(self) -> str:

@@ -12,7 +12,8 @@ Rules in order:
    for dual control, which the broker decides, by the same clauses with as many approvals as there will be. Where approvals are
    awaited, both are asked when the report is released. A report asks for as many approvals as officers were named for it, and
    for that of the one it says acts, whatever the clauses ask for.
-6. An emergency declaration that a report names is in the own mirror, of the own party and valid now, at its release as well.
+6. An emergency declaration that a report names is in the own mirror, of the own party and valid now, at its release as well. A
+   report of an exercise names none, and has no attachments.
 7. `preview` is the same decision without a connection, without sealing, and with every explanation.
 Kept between reports are parsed markings by what was written, facts until the moment they change, and the last decision for
 reports that ask the very same at the same reading of the clock.
@@ -52,6 +53,7 @@ from comity.node.mirror import Mirror
 from comity.node.portion_inputs import PortionInputs
 from comity.node.previews import Preview, previewed, refused
 from comity.node.signed_terms import longest_keeping, references_of, suite_of
+from comity.portion import StoredContent
 from comity.report import Report
 from comity.suites import KeyRole
 from comity_policy.decision import ReportDecision
@@ -132,8 +134,12 @@ class Egress:
         if (refusal := decided.refusal) is not None:
             raise refusal
         day = self._day(decided.moment.now)
+        view = decided.facts.view
+        if report.exercise:
+            # What is signed of an exercise says how far the exercise's own log was seen.
+            view = replace(view, log_seen=self._mirror.exercise_seen(agreement_id))
         return Cleared(
-            decided.facts.view,
+            view,
             decided.profile,
             decided.times,
             references_of(report) if report.refers_to else (),
@@ -308,9 +314,7 @@ class Egress:
 
     def _profile(self, report: Report, facts: Facts, day: date, approving: Approving) -> Profile:
         if report.exercise:
-            raise UsageError(
-                "exercise traffic is not carried by this release", what_to_do="Leave the exercise flag out."
-            )
+            _check_exercise(report)
         written = (
             day,
             report.marking,
@@ -322,6 +326,7 @@ class Egress:
             report.addressees,
             report.approvals_required,
             report.emergency,
+            report.exercise,
             approving.acting,
         )
         found = facts.profiles.get(written)
@@ -341,3 +346,16 @@ class Egress:
                 groups=self._groups.on(day),
             )
         return found
+
+
+def _check_exercise(report: Report) -> None:
+    """Check that an exercise may carry a report; raises UsageError."""
+    if report.emergency:
+        raise UsageError(
+            "an emergency declaration is a real act: no exercise goes under one",
+            what_to_do="Leave the declaration out; practise with what the agreement permits without one.",
+        )
+    if any(isinstance(one.content, StoredContent) for one in report.portions):
+        raise UsageError(
+            "an exercise carries no attachments in this release", what_to_do="Send it without its attachments."
+        )

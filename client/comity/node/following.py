@@ -39,7 +39,7 @@ _GONE: Final = frozenset({ErrorCode.LOG_UNKNOWN, ErrorCode.AGREEMENT_UNKNOWN, Er
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A log's name in the mirror (an agreement's id, empty for the key log, or OPERATIONS), who may stand in it, and who reads."""
+    """A log's name in the mirror (an agreement's id or its exercise's, empty for the key log, or OPERATIONS), who may stand in it, and who reads."""
 
     name: str
     parties: tuple[str, ...]
@@ -58,12 +58,14 @@ class Followed:
 class Fetched:
     """A log after a fetch: its new pin, whose entries are in the store, and the index of the first new one.
 
-    `continued` are the entries CONTINUES that led to an incarnation which was not pinned before.
+    `continued` are the entries CONTINUES that led to an incarnation which was not pinned before. `has_exercise` is the broker's word
+    that the agreement has a log of exercise traffic too.
     """
 
     pin: LogPin
     first_new: int
     continued: tuple[ContinuedEntry, ...] = ()
+    has_exercise: bool = False
 
 
 async def follow(
@@ -101,7 +103,8 @@ async def follow(
             wanted = min(PAGE, checkpoint.size - frontier.size)
             page = await _page(connection, log, origin, pin.first + frontier.size, wanted)
             frontier = await asyncio.to_thread(_take, store, log.name, frontier, page)
-        return Fetched(check_root(pin, frontier, checkpoint, reply.checkpoint), known, tuple(continued))
+        verified = check_root(pin, frontier, checkpoint, reply.checkpoint)
+        return Fetched(verified, known, tuple(continued), reply.exercise)
     except ForkError as error:
         error.shown = reply.checkpoint
         raise

@@ -18,6 +18,7 @@ from uuid import UUID
 from comity.envelope.evidence import AckOutcome, decode_ack
 from comity.envelope.receipts import SlotOutcome, decode_slot_record
 from comity.errors import ErrorCode, NotFoundError
+from comity.identity.names import agreement_of, exercise_of, is_exercise
 from comity.node.acts import acts_of, handlings_of
 from comity.node.duties import Facts
 from comity.node.entries import SHARED, MirroredEntry
@@ -179,6 +180,9 @@ class _Reading:
     def attested(self) -> None:
         """Take what officers said of it that counts, and the disputes that are open now."""
         leaf = self.leaf.hex()
+        if is_exercise(self.agreement_id):
+            # Officers certify and read what is real: no act of theirs is about an exercise.
+            return
         for act in handlings_of(self.mirror, self.agreement_id, [self.report_id.hex()]):
             # Whoever acted on it has read it.
             for holder in self._of_party(act.party) if leaf in act.leaves else ():
@@ -187,7 +191,7 @@ class _Reading:
             certifies = act.kind is ActKind.CERTIFY and leaf in act.leaves
             for holder in self._of_party(act.party) if certifies else ():
                 holder.destroyed = holder.destroyed or Proof(act.at_ms, act.log_index)
-        disputes = held_by(self.mirror.agreement(self.agreement_id).state, self.report_id, self.leaf)
+        disputes = held_by(self.mirror.agreement(agreement_of(self.agreement_id)).state, self.report_id, self.leaf)
         for holder in self.holders.values():
             holder.held_by = disputes
 
@@ -197,9 +201,9 @@ def holders_of(mirror: Mirror, report_id: UUID, agreement_id: str = "") -> Holdi
 
     Reads the whole log of an agreement, as far as the mirror has come.
     """
-    names = [agreement_id] if agreement_id else [view.agreement_id for view in mirror.agreements()]
-    for name in names:
-        mirror.agreement(name)
+    of = [agreement_id] if agreement_id else [view.agreement_id for view in mirror.agreements()]
+    for name in (*of, *map(exercise_of, of)):
+        mirror.agreement(agreement_of(name))
         reading = _Reading(mirror, name, report_id.bytes, Facts(mirror.directory, name))
         for entry in mirror.entries_of(name, _KINDS):
             reading.take(entry)

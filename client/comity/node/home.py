@@ -34,7 +34,7 @@ import msgspec
 from comity.errors import ConflictError, ErrorCode, MalformedError, NotFoundError, UsageError
 from comity.identity.bodies import PartyCard
 from comity.identity.cardfile import CardFile, decode_card_file, encode_card_file
-from comity.identity.names import Identity, IdentityKind, check_name, check_party, split_identity
+from comity.identity.names import Identity, IdentityKind, agreement_of, check_name, check_party, split_identity
 from comity.node.files import read_file, write_file
 from comity.statement import FILE_LIMIT as STATEMENT_LIMIT
 from comity.statement import Statement, decode, encode
@@ -95,8 +95,9 @@ class Place:
         return self.directory / "outbox"
 
     def inbox(self, consumer: str) -> Path:
-        """Give the file of a consumer's inbox; raises MalformedError for a consumer's name that is none."""
-        return self.directory / f"inbox-{check_name(consumer)}.sqlite"
+        """Give the file of a consumer's inbox, of real or exercise traffic; raises MalformedError for a name that is none."""
+        check_name(agreement_of(consumer))
+        return self.directory / f"inbox-{consumer.replace('/', '.')}.sqlite"
 
     @property
     def register(self) -> Path:

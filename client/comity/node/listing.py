@@ -8,6 +8,7 @@ from uuid import UUID
 
 from comity.envelope import limits
 from comity.errors import UsageError, VerificationError
+from comity.identity.names import agreement_of
 from comity.node.connection import Connection
 from comity.node.reports import ConsumerState, HeldAction, ParkedAction, ReportRow, ReportState, SlotRef
 from comity.v1 import exchange_pb2
@@ -16,9 +17,14 @@ PAGE: Final = 200
 
 
 async def list_reports(
-    connection: Connection, agreement_id: str, states: Sequence[ReportState], report_id: UUID | None
+    connection: Connection,
+    agreement_id: str,
+    states: Sequence[ReportState],
+    report_id: UUID | None,
+    *,
+    exercise: bool = False,
 ) -> AsyncIterator[ReportRow]:
-    """Give the reports the caller's party sent or may receive, page by page, in the order of admission."""
+    """Give the reports the caller's party sent or may receive, page by page, in the order of admission; those of exercises alone."""
     token = b""
     while True:
         request = exchange_pb2.ListReportsRequest(
@@ -27,6 +33,7 @@ async def list_reports(
             report_id=b"" if report_id is None else report_id.bytes,
             page_token=token,
             limit=PAGE,
+            exercise=exercise,
         )
         reply = await connection.call(connection.exchange.ListReports, request)
         for row in reply.reports:
@@ -36,10 +43,17 @@ async def list_reports(
             return
 
 
+async def find_report(connection: Connection, agreement_id: str, report_id: UUID) -> AsyncIterator[ReportRow]:
+    """Give where a report stands that the caller's party sent or may receive, be it real or of an exercise."""
+    for exercise in (False, True):
+        async for row in list_reports(connection, agreement_id, (), report_id, exercise=exercise):
+            yield row
+
+
 async def resolve_parked(connection: Connection, refs: Iterable[SlotRef], action: ParkedAction, consumer: str) -> int:
     """Replay or drop parked reports of one agreement; gives the log entry."""
     request = exchange_pb2.ResolveParkedRequest(
-        consumer=consumer, slots=_refs(refs), action=exchange_pb2.ParkedAction.ValueType(action)
+        consumer=agreement_of(consumer), slots=_refs(refs), action=exchange_pb2.ParkedAction.ValueType(action)
     )
     return (await connection.call(connection.exchange.ResolveParked, request)).log_index
 

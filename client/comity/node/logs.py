@@ -21,7 +21,7 @@ from typing import Final
 from comity.envelope.core import LogSeen
 from comity.errors import ErrorCode, VerificationError
 from comity.identity.directory import KeyDirectory
-from comity.identity.names import INCARNATION_BYTES, Identity
+from comity.identity.names import INCARNATION_BYTES, Identity, agreement_of, incarnation_of, is_exercise, lasting_name
 from comity.node.entries import MirroredEntry
 from comity.suites import KeyRole, Suite, fingerprint
 from comity.verify.notes import (
@@ -70,7 +70,7 @@ class LeftLog:
     @property
     def incarnation(self) -> bytes:
         """Give the 16 bytes that end the origin."""
-        return bytes.fromhex(self.origin.rsplit("/", 1)[1])
+        return incarnation_of(self.origin)
 
     @property
     def end(self) -> int:
@@ -95,7 +95,7 @@ class LogPin:
     @property
     def incarnation(self) -> bytes:
         """Give the 16 bytes that end the origin."""
-        return bytes.fromhex(self.origin.rsplit("/", 1)[1])
+        return incarnation_of(self.origin)
 
     @property
     def size(self) -> int:
@@ -148,11 +148,17 @@ class ForkError(VerificationError):
 
 
 def check_origin(origin: str, tls_name: str, agreement_id: str | None) -> None:
-    """Check that an origin is this broker's log of this agreement (None: of keys; or OPERATIONS); raises VerificationError."""
-    kind = {None: "keys", OPERATIONS: OPERATIONS}.get(agreement_id, f"agreement/{agreement_id}")
+    """Check that an origin is this broker's log of this agreement or exercise (None: of keys; or OPERATIONS); raises VerificationError."""
+    of_exercise = is_exercise(agreement_id or "")
+    kind = {None: "keys", OPERATIONS: OPERATIONS}.get(agreement_id, f"agreement/{agreement_of(agreement_id or '')}")
     head = f"{tls_name}/{kind}/"
-    tail = origin.removeprefix(head)
-    if tail == origin or len(tail) != 2 * INCARNATION_BYTES or not set(tail) <= set("0123456789abcdef"):
+    tail = (agreement_of(origin) if of_exercise else origin).removeprefix(head)
+    if (
+        not origin.startswith(head)
+        or is_exercise(origin) != of_exercise
+        or len(tail) != 2 * INCARNATION_BYTES
+        or not set(tail) <= set("0123456789abcdef")
+    ):
         raise VerificationError(f"{origin[:200]!r} is not the origin of a log of {tls_name}")
 
 
@@ -166,7 +172,7 @@ def origin_of(note: bytes) -> str:
 
 def same_log(origin: str, other: str) -> bool:
     """Say whether two origins are incarnations of one log."""
-    return origin.rpartition("/")[0] == other.rpartition("/")[0]
+    return lasting_name(origin) == lasting_name(other)
 
 
 def opened(entry: MirroredEntry) -> LogPin:

@@ -11,7 +11,7 @@ from typing import Final
 import apsw
 
 from comity.node.database import rows_of
-from comity.node.outbox import StoredReceipt
+from comity.node.outbox import Lane, StoredReceipt
 
 _COLUMNS: Final = "segment_id, agreement, log_index, leaf_hash, signed, broker_key, entry"
 # Added to files that were begun before it.
@@ -22,8 +22,9 @@ CREATE TABLE IF NOT EXISTS lost_receipt (number INTEGER PRIMARY KEY, segment_id 
 
 
 def agreements(db: apsw.Connection) -> tuple[str, ...]:
-    """Give the agreements of the segments that are kept."""
-    return tuple(name for (name,) in rows_of(db, "SELECT DISTINCT agreement FROM segment ORDER BY agreement"))
+    """Give the names of the logs that the segments which are kept stand in: agreements', and those of their exercises."""
+    rows = rows_of(db, "SELECT DISTINCT agreement, class FROM segment")
+    return tuple(sorted({Lane(name, b"", transport_class).log_name for name, transport_class in rows}))
 
 
 def receipts_from(db: apsw.Connection, agreement_id: str, log_index: int) -> tuple[StoredReceipt, ...]:

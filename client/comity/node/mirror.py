@@ -28,7 +28,7 @@ from comity.envelope.core import LogSeen
 from comity.errors import ComityError
 from comity.identity.bodies import PartyCard
 from comity.identity.directory import KeyDirectory
-from comity.identity.names import Identity
+from comity.identity.names import Identity, agreement_of, exercise_of, is_exercise
 from comity.node.access import broker_of
 from comity.node.agreement_view import AgreementView
 from comity.node.agreements import AgreementFold
@@ -44,6 +44,7 @@ from comity.node.mirror_store import MirrorStore
 from comity.node.refreshing import Refresher, listed_agreements
 from comity.node.verified import VerifiedSignatures
 from comity.statement import Statement, from_json
+from comity.verify.trees import EMPTY_ROOT
 
 # A node that is connected refreshes every few seconds; agreements ask for an hour or less.
 _STALE_MS: Final = 15 * 60_000
@@ -209,6 +210,31 @@ class Mirror:
         except ComityError as error:
             return error
 
+    def exercise_seen(self, agreement_id: str) -> LogSeen:
+        """Give the newest verified view of the log of an agreement's exercise, of an empty one before its first report.
+
+        Raises whatever stopped it.
+        """
+        name = exercise_of(agreement_id)
+        self._state.require(name)
+        mirrored = self._state.logs.get(name)
+        if mirrored is None:
+            return LogSeen(self._state.find(agreement_id).pin.incarnation, 0, EMPTY_ROOT)
+        return mirrored.pin.seen
+
+    def decided_before(self, log_name: str, log_index: int) -> int | None:
+        """Give the place in the agreement's log before which stands what decided on an entry of its log or its exercise's.
+
+        None where the mirror of the exercise has not come that far. Raises whatever stopped the exercise, VerificationError.
+        """
+        if not is_exercise(log_name):
+            return log_index
+        self._state.require(log_name)
+        places, mirrored = self._state.exercises.get(log_name), self._state.logs.get(log_name)
+        if places is None or mirrored is None or log_index >= mirrored.pin.size:
+            return None
+        return places.before(log_index)
+
     def fold(self, agreement_id: str) -> AgreementFold:
         """Give an agreement's fold: its states at other places of its log; raises as `agreement`."""
         self.agreement(agreement_id)
@@ -353,7 +379,11 @@ class Mirror:
             refresher = Refresher(state, self._writing, connection)
             try:
                 await refresher.keys()
-                names = await listed_agreements(connection, state) if agreements is None else set(agreements)
+                names = (
+                    await listed_agreements(connection, state)
+                    if agreements is None
+                    else {agreement_of(one) for one in agreements}
+                )
                 for name in sorted(names):
                     await (refresher.operations() if name == OPERATIONS else refresher.agreement(name))
             finally:

@@ -14,12 +14,14 @@ from typing import Final
 from comity.envelope.core import LogSeen
 from comity.errors import ComityError, ErrorCode, KeyFault, NotFoundError, VerificationError
 from comity.identity.bodies import PartyCard
-from comity.identity.names import Identity
+from comity.identity.names import Identity, agreement_of, is_exercise
 from comity.node.agreement_texts import Text, text_of
 from comity.node.agreements import KINDS, AgreementFold, brought_by
 from comity.node.alarms import Alarm, AlarmKind
 from comity.node.clock import NowMs
 from comity.node.directory import KeyLog
+from comity.node.exercises import KIND as EXERCISE_KIND
+from comity.node.exercises import ExercisePlaces, check_pin
 from comity.node.logs import OPERATIONS, ForkError, LogPin, Seen, check_note
 from comity.node.mirror_store import MirrorStore
 from comity.node.roots import Roots
@@ -39,7 +41,10 @@ class Mirrored:
 
 
 class MirrorState:
-    """The memory of one mirror. `logs`, `folds` and `faults` are by an agreement's id, `KEYS` for the key log, `OPERATIONS`."""
+    """The memory of one mirror. `logs`, `folds` and `faults` are by an agreement's id, `KEYS` for the key log, `OPERATIONS`.
+
+    `logs`, `exercises` and `faults` are by the name of an exercise's log too.
+    """
 
     def __init__(
         self,
@@ -60,6 +65,7 @@ class MirrorState:
         self.logs: dict[str, Mirrored] = {}
         self.keys = KeyLog.trusting(self._cards)
         self.folds: dict[str, AgreementFold] = {}
+        self.exercises: dict[str, ExercisePlaces] = {}
         self.faults: dict[str, ComityError] = {}
         self.version = 0
         self._left_roots: dict[tuple[str, str], Roots] = {}
@@ -107,7 +113,8 @@ class MirrorState:
 
     def load(self) -> None:
         """Fold everything again from the file, with the cards that are trusted here."""
-        self.logs, self.folds, self.faults, self.keys = {}, {}, {}, KeyLog.trusting(self._cards)
+        self.logs, self.folds, self.exercises, self.faults = {}, {}, {}, {}
+        self.keys = KeyLog.trusting(self._cards)
         for name in self.store.names():
             row = self.store.pin(name)
             if row is not None:
@@ -117,7 +124,7 @@ class MirrorState:
             for entry in self.store.entries(KEYS, keys.pin, 0, keys.pin.size):
                 self.keys.take(entry)
         waiting = {}
-        for name in sorted(self.logs.keys() - {KEYS, OPERATIONS}):
+        for name in sorted(self.agreements()):
             try:
                 first = self._first_text(name)
                 if first.document.under is None:
@@ -132,7 +139,24 @@ class MirrorState:
                 self.folds[name] = self._folded(first)
             except ComityError as error:
                 self.faults[name] = error
+        for name in filter(is_exercise, sorted(self.logs)):
+            try:
+                self.follow_exercise(name)
+            except ComityError as error:
+                self.faults[name] = error
         self.version += 1
+
+    def agreements(self) -> set[str]:
+        """Give the agreements whose logs are mirrored."""
+        return {name for name in self.logs.keys() - {KEYS, OPERATIONS} if not is_exercise(name)}
+
+    def follow_exercise(self, name: str) -> None:
+        """Take what an exercise's log says of its agreement, from the file; raises VerificationError, and what stops the agreement."""
+        fold, pin = self.find(agreement_of(name)), self.logs[name].pin
+        check_pin(pin, fold.pin)
+        places = ExercisePlaces(name)
+        places.take(self.store.entries(name, pin, 0, pin.size, {EXERCISE_KIND}), fold)
+        self.exercises[name] = places
 
     def _first_text(self, name: str) -> Text:
         data = self.store.document(name)

@@ -26,9 +26,9 @@ from typing import Final
 from uuid import UUID
 
 from comity.attachment import Tell, untold
-from comity.errors import ComityError, UnreachableError
+from comity.errors import ComityError, ErrorCode, NotFoundError, UnreachableError
 from comity.identity.bodies import PartyCard
-from comity.identity.names import Identity, IdentityKind
+from comity.identity.names import Identity, IdentityKind, exercise_of, log_name
 from comity.keys.passphrase import find_passphrase
 from comity.node.abilities import state_when_changed
 from comity.node.access import Access
@@ -43,7 +43,7 @@ from comity.node.consuming import Consuming
 from comity.node.delivery import Delivery
 from comity.node.egress import Egress
 from comity.node.home import Home
-from comity.node.listing import list_reports, resolve_held
+from comity.node.listing import find_report, list_reports, resolve_held
 from comity.node.logs import ForkError
 from comity.node.mirror import Mirror
 from comity.node.outbox import Outbox
@@ -109,10 +109,11 @@ class Node(TakesBack, ReadsAgain):
         """Fetch and verify what is new, then compare receipts and what the broker said with it; raises as `Mirror.refresh`."""
         await self.mirror.refresh(self.connection, agreements)
         for view in self.mirror.agreements():
-            if self._sender is not None:
-                await self._sender.prove(view.agreement_id)
-            for receiver in self._consuming.receivers:
-                await receiver.prove(view.agreement_id)
+            for name in (view.agreement_id, exercise_of(view.agreement_id)):
+                if self._sender is not None:
+                    await self._sender.prove(name)
+                for receiver in self._consuming.receivers:
+                    await receiver.prove(name)
 
     def agreements(self) -> tuple[AgreementView, ...]:
         """Give the party's agreements as of now, by id; `mirror.faults` has those that could not be verified."""
@@ -131,11 +132,29 @@ class Node(TakesBack, ReadsAgain):
         return self._egress.preview(report, agreement, approved_by)
 
     async def reports(
-        self, agreement: str = "", *, states: Sequence[ReportState] = (), report_id: UUID | None = None
+        self,
+        agreement: str = "",
+        *,
+        states: Sequence[ReportState] = (),
+        report_id: UUID | None = None,
+        exercise: bool = False,
     ) -> AsyncIterator[ReportRow]:
-        """Give the reports this party sent or may receive, of one agreement or all, in the order of admission."""
-        async for row in list_reports(self.connection, agreement, states, report_id):
+        """Give the reports this party sent or may receive, of one agreement or all, in the order of admission.
+
+        With `exercise` those of exercises and nothing else; without it none of them.
+        """
+        async for row in list_reports(self.connection, agreement, states, report_id, exercise=exercise):
             yield row
+
+    async def find(self, report_id: UUID, *, agreement: str = "") -> ReportRow:
+        """Give where one report stands, real or of an exercise; raises NotFoundError REPORT_UNKNOWN."""
+        async for row in find_report(self.connection, agreement, report_id):
+            return row
+        raise NotFoundError(
+            f"the broker lists no report {report_id} for this party",
+            what_to_do="comity report list shows those there are, with --exercise those of exercises.",
+            code=ErrorCode.REPORT_UNKNOWN,
+        )
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
@@ -209,8 +228,12 @@ class Node(TakesBack, ReadsAgain):
         acknowledge: Acknowledge | None = None,
         waiting: Callable[[Waiting], None] | None = None,
         take_over: bool = False,
+        exercise: bool = False,
     ) -> AsyncIterator[Delivery]:
         """Give reports as they come, at least once each, never again once acknowledged; in order within a lane.
+
+        Reports of exercises come to whoever asks for them (`exercise`), who gets nothing else: that is another consumer, whatever
+        its name.
 
         `purpose` is what they are opened for, one word or several, where an agreement asks: a report stated for something else
         stays closed, and without one every report. `reader` is the officer who opens, `acknowledge` is shown each use caveat
@@ -220,7 +243,9 @@ class Node(TakesBack, ReadsAgain):
         KeyFault for a reader whose key or accreditation does not count, AccessError for one of another party.
         """
         terms = self._terms(reader, purpose, use, acknowledge, waiting)
-        async for delivery in self._consuming.deliveries(consumer, terms, follow=follow, take_over=take_over):
+        async for delivery in self._consuming.deliveries(
+            log_name(consumer, exercise=exercise), terms, follow=follow, take_over=take_over
+        ):
             yield delivery
 
     async def reopen(

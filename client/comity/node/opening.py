@@ -115,6 +115,8 @@ class Opening:
         segment = segment or parse_segment(frame.segment, self._profile_memo(batch.key_set))
         fold = self._fold(segment.agreement_id, refreshed=refreshed)
         place = Placed(frame.log_index, frame.admitted_at)
+        if not refreshed and self._mirror.decided_before(segment.log_name, place.log_index) is None:
+            raise RefreshNeeded
         try:
             record, key = self._signer(batch, place)
         except KeyFault as error:
@@ -164,7 +166,8 @@ class Opening:
         forked: Mapping[int, str],
         where: tuple[BatchSignature, int, tuple[bytes, ...]],
     ) -> OpenSegment:
-        (record, key), admission = signer, self._time_of_admission(fold, verified.segment, place)
+        judged = self._judged(verified.segment, place)
+        (record, key), admission = signer, self._time_of_admission(fold, verified.segment, judged)
         return OpenSegment(
             verified=verified,
             fold=fold,
@@ -172,7 +175,7 @@ class Opening:
             officers=self._officers(fold.agreement_id, place),
             log_index=place.log_index,
             admitted_at=place.admitted_at,
-            key_verdict=verdict_of(self._mirror.directory, (key.fingerprint, record.signed_by), fold, place),
+            key_verdict=verdict_of(self._mirror.directory, (key.fingerprint, record.signed_by), fold, judged),
             admission=admission,
             sender_key_since=key.since,
             forked=forked,
@@ -183,6 +186,15 @@ class Opening:
             levels=admission.compiled.source.document.levels_of(record.party),
             version=self._mirror.version,
         )
+
+    def _judged(self, segment: Segment, place: Placed) -> Placed:
+        """Give the place in the agreement's log that a segment is judged by: its own, but for an exercise's, whose log names it."""
+        before = self._mirror.decided_before(segment.log_name, place.log_index)
+        if before is None:
+            raise MalformedError(
+                f"a delivery names entry {place.log_index}, which the log of {segment.log_name} has not"
+            )
+        return Placed(before, place.admitted_at)
 
     def _renew(self, opened: OpenSegment) -> None:
         """Judge a segment at hand by rule 7; raises whatever stops its agreement now."""
@@ -225,7 +237,7 @@ class Opening:
             # Reports of one run were sealed under the same views.
             if seen != before:
                 before = seen
-                both = (self._compare(segment.agreement_id, seen[0]), self._compare(None, seen[1]))
+                both = (self._compare(segment.log_name, seen[0]), self._compare(None, seen[1]))
                 worst = next((one for one in (Seen.FORK, Seen.AHEAD) if one in both), Seen.CONSISTENT)
             views[slot] = worst
         return views

@@ -20,10 +20,9 @@ from typing import Final, TypeVar
 
 from comity.envelope import limits
 from comity.envelope.evidence import encode_batch_signature, sign_batch
-from comity.envelope.profile import is_urgent
+from comity.envelope.profile import is_exercise_class, is_urgent
 from comity.keys.signer import Signer
 from comity.node.background import Background, to_its_end
-from comity.node.delivery import CLASSES
 from comity.node.outbox import Lane, Outbox, StoredBatch, StoredReceipt
 from comity.node.publishing import Outgoing, Publisher
 from comity.node.sealing import KeySet, Sealed, Sealing
@@ -143,8 +142,8 @@ class Pipeline:
             return []
         group: list[Sealed] = []
         left: deque[Sealed] = deque()
-        # Recalls stand first under a signature that is urgent; within a lane the order stays.
-        for one in sorted(sealing.sealed, key=lambda one: one.stored.lane.transport_class % CLASSES > 0):
+        # Recalls stand first under a signature that is urgent, exercises last under another; within a lane the order stays.
+        for one in sorted(sealing.sealed, key=_turn):
             if one.stored.lane in self.broken:
                 self._handed_back(one)
             elif (
@@ -251,6 +250,12 @@ def _outgoing(batches: Sequence[StoredBatch]) -> list[Outgoing]:
         for packets in (dict(batch.packets),)
         for segment in batch.segments
     ]
+
+
+def _turn(one: Sealed) -> int:
+    """Give the place of a segment among those to be signed: recalls, all else that is real, what is of an exercise."""
+    lane = one.stored.lane.transport_class
+    return 2 if is_exercise_class(lane) else int(lane > 0)
 
 
 def _together(first: Sealed, other: Sealed) -> bool:

@@ -11,11 +11,11 @@ Rules in order:
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from comity.envelope.profile import is_exercise_class
 from comity.envelope.receipts import decode_receipt, decode_signed_receipt
 from comity.errors import ComityError, ErrorCode, StorageError, UnreachableError
 from comity.node.backoff import Backoff
@@ -24,6 +24,7 @@ from comity.node.duplex import Duplex
 from comity.node.outbox import Lane, StoredBatch, StoredSegment
 from comity.node.refusals import error_of
 from comity.node.sealing import Sealed
+from comity.node.turns import Turns
 from comity.v1 import exchange_pb2
 
 WINDOW: Final = 16
@@ -94,7 +95,7 @@ class Publisher:
         self._troubled = troubled
         self._backoff = backoff
         self._restoring = restoring
-        self._queue: deque[Outgoing] = deque()
+        self._queue: Turns[Outgoing] = Turns(lambda one: is_exercise_class(one.segment.lane.transport_class))
         self._flying: dict[bytes, Outgoing] = {}
         self._waiting: dict[Lane, list[Outgoing]] = {}
         self._due: dict[Lane, float] = {}
@@ -114,13 +115,13 @@ class Publisher:
     def put_first(self, again: list[Outgoing]) -> None:
         """Send segments before everything that waits; of one that waits already nothing is sent twice."""
         there = {one.segment.segment_id for one in self._all()}
-        self._queue.extendleft(one for one in reversed(again) if one.segment.segment_id not in there)
+        self._queue.put_back(one for one in again if one.segment.segment_id not in there)
         self._changed.set()
 
     def drop_lane(self, lane: Lane) -> list[Outgoing]:
         """Give back every unanswered segment of a lane: it broke, none of them will be taken."""
         dropped = [one for one in self._all() if one.segment.lane == lane]
-        self._queue = deque(one for one in self._queue if one.segment.lane != lane)
+        self._queue.drop(lambda one: one.segment.lane == lane)
         self._flying = {name: one for name, one in self._flying.items() if one.segment.lane != lane}
         self._waiting.pop(lane, None)
         return dropped
@@ -140,7 +141,7 @@ class Publisher:
                 self._troubled(error, self._all())
                 await asyncio.sleep(self._backoff.next_seconds(error.retry_after_seconds))
             finally:
-                self._queue.extendleft(reversed(self._flying.values()))
+                self._queue.put_back(self._flying.values())
                 self._flying = {}
 
     def _all(self) -> list[Outgoing]:
@@ -179,13 +180,13 @@ class Publisher:
         taken: list[Outgoing] = []
         size = 0
         while self._queue and len(taken) < self._on.free and size < FRAME_BYTES:
-            outgoing = self._queue[0]
+            outgoing = self._queue.next
             if outgoing.segment.lane in self._waiting:
-                self._waiting[outgoing.segment.lane].append(self._queue.popleft())
+                self._waiting[outgoing.segment.lane].append(self._queue.take())
                 continue
             if taken and outgoing.batch is not taken[0].batch:
                 break
-            taken.append(self._queue.popleft())
+            taken.append(self._queue.take())
             size += len(outgoing.segment.data)
         if not taken:
             return None
@@ -286,7 +287,7 @@ class Publisher:
         waiting = self._waiting.pop(lane)
         del self._due[lane]
         waiting.sort(key=lambda one: one.segment.first_origin_sequence)
-        self._queue.extendleft(reversed(waiting))
+        self._queue.put_back(waiting)
         self._changed.set()
 
 

@@ -70,7 +70,7 @@ class ReadFirst:
         """Give a delivery whose acknowledgement is said first; raises what ended the saying."""
         if self._failure is not None:
             raise self._failure
-        if not delivery.transport_class % CLASSES or not self._is_told(delivery.agreement_id):
+        if delivery.exercise or not delivery.transport_class % CLASSES or not self._is_told(delivery.agreement_id):
             return delivery
         return through(delivery, lambda desk: _Before(self, desk))
 

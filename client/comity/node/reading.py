@@ -251,7 +251,7 @@ class Reading:
             return result
         report_id, agreement_id = result.report_id, opened.segment.agreement_id
         if result.report is None:
-            place = SlotRef(agreement_id, opened.segment.segment_id, slot)
+            place = SlotRef(opened.segment.log_name, opened.segment.segment_id, slot)
             await self.wait(place, report_id, result.leaf, result.waits.values(), result.expires_at)
         if self._terms.waiting is not None:
             whole = result.report is None

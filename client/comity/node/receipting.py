@@ -17,6 +17,7 @@ from comity.envelope.evidence import SlotCode
 from comity.envelope.receipts import Receipt as SegmentReceipt
 from comity.envelope.receipts import SignedReceipt, decode_receipt, decode_signed_receipt, verify_receipt
 from comity.errors import ComityError, ErrorCode, RefusedError, RejectedError, VerificationError
+from comity.identity.names import agreement_of, exercise_of, is_exercise
 from comity.node.alarms import AlarmKind
 from comity.node.following import Followed, checked_entry
 from comity.node.mirror import Mirror
@@ -83,9 +84,10 @@ class Receipting:
         if owner is None or not is_brokers:
             raise VerificationError(f"a receipt is signed with a key that is not listed for {self._mirror.broker}")
         receipt = verify_receipt(signed, owner.key.suite, frame.broker_key, owner.key.public)
-        pin = self._mirror.pin(segment.lane.agreement_id)
+        name = segment.lane.log_name
+        pin = self._mirror.pin(name)
         said = (receipt.segment_id, receipt.agreement_id, receipt.slots, receipt.origin)
-        origin = "" if pin is None else pin.origin_at(receipt.log_index)
+        origin = self._first_origin(name) if pin is None else pin.origin_at(receipt.log_index)
         wanted = (segment.segment_id, segment.lane.agreement_id, segment.slots, origin)
         if said != wanted:
             raise VerificationError("a receipt is of another segment, agreement or log than what was sent")
@@ -94,16 +96,21 @@ class Receipting:
             signed=signed,
             stored=StoredReceipt(
                 segment_id=segment.segment_id,
-                agreement_id=receipt.agreement_id,
+                agreement_id=name,
                 log_index=receipt.log_index,
                 leaf_hash=receipt.leaf_hash,
                 signed=frame.signed_receipt,
                 broker_key=frame.broker_key,
-                entry=self._entry(receipt, frame),
+                entry=self._entry(name, receipt, frame),
             ),
             refusals=_refusals(receipt, frame),
             duplicates=frozenset(slot for slot, _ in receipt.duplicates),
         )
+
+    def _first_origin(self, name: str) -> str:
+        """Give the name that the log of an exercise has which the mirror has not seen yet: it begins with its first report."""
+        pin = self._mirror.pin(agreement_of(name))
+        return exercise_of(pin.origin) if pin is not None and is_exercise(name) else ""
 
     def prove(self, receipts: tuple[StoredReceipt, ...]) -> list[bytes]:
         """Compare receipts with the mirrored log; give the segment ids of those that stand there. Others are alarms."""
@@ -127,14 +134,14 @@ class Receipting:
         pin = self._mirror.pin(stored.agreement_id)
         return pin is not None and bool(pin.before) and origin_of(stored) != pin.origin_at(stored.log_index)
 
-    def _entry(self, receipt: SegmentReceipt, frame: exchange_pb2.SegmentReceipt) -> bytes:
+    def _entry(self, name: str, receipt: SegmentReceipt, frame: exchange_pb2.SegmentReceipt) -> bytes:
         if not frame.HasField("entry"):
             return b""
         fits = frame.entry.log_index == receipt.log_index and leaf_hash(frame.entry.entry) == receipt.leaf_hash
         if not fits:
             raise VerificationError("a receipt came with another entry than it names")
         parties = self._mirror.agreement(receipt.agreement_id).parties
-        checked_entry(Followed(receipt.agreement_id, parties, self._party, ""), receipt.origin, frame.entry)
+        checked_entry(Followed(name, parties, self._party, ""), receipt.origin, frame.entry)
         return frame.entry.SerializeToString(deterministic=True)
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from comity.envelope.receipts import SignedReceipt
 from comity.errors import ComityError
+from comity.identity.names import is_exercise, log_name
 from comity.light import light
 from comity.report import Report
 
@@ -38,6 +39,11 @@ class Receipt:
     recipients: tuple[tuple[str, tuple[int, ...]], ...]
     refused_parties: tuple[str, ...]
     signed: SignedReceipt
+
+    @property
+    def log_name(self) -> str:
+        """Give the name of the log it stands in: the agreement's id, or that of its exercise."""
+        return log_name(self.agreement_id, exercise=is_exercise(self.log_origin))
 
 
 @light

@@ -3,7 +3,7 @@
 Rules in order:
 1. What came is opened when it is its turn (`opening`), accounted for (`accounting`), then shown (`showing`). Where the mirror must
    know more first, it is refreshed first.
-2. A segment whose signature or root fails is never acknowledged and is an alarm. Every number of a lane is a report or a reason;
+2. A segment whose signature or root fails, or that is an exercise's on a real stream or the reverse, is never acknowledged and is an alarm. Every number of a lane is a report or a reason;
    one that is neither is an alarm.
 3. What the broker says of entries is compared with its log when the mirror has come that far: before anything is shown where it
    has, later where it has not (`prove`). What differs is an alarm, and a delivery that the log denies is not shown.
@@ -23,8 +23,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 from comity.envelope.evidence import SignedAck
-from comity.envelope.profile import stated_class
-from comity.errors import ComityError, ErrorCode, RejectedError, StorageError, UnreachableError
+from comity.envelope.profile import is_exercise_class, stated_class
+from comity.errors import ComityError, ErrorCode, MalformedError, RejectedError, StorageError, UnreachableError
 from comity.identity.names import Identity
 from comity.node.accounting import account
 from comity.node.acknowledging import Acknowledging
@@ -65,7 +65,9 @@ class Receiver:
         acknowledging: Callable[[Callable[[SignedAck], None]], Acknowledging],
         subscription: Callable[[Receiver], Subscription],
         refresh: Callable[[], Awaitable[None]],
+        exercise: bool = False,
     ) -> None:
+        self._exercise = exercise
         self._inbox = inbox
         self._mirror = mirror
         self._comparing = Comparing(mirror, identity)
@@ -226,6 +228,11 @@ class Receiver:
                     self._held_bytes += frame.ByteSize()
                     return None
             segment = parsing.segment()
+            if is_exercise_class(segment.transport_class) != self._exercise:
+                raise MalformedError(
+                    f"a report of class {segment.transport_class} came to a consumer of "
+                    f"{'exercise' if self._exercise else 'real'} traffic"
+                )
             try:
                 return self._opening.open_segment(frame, refreshed=False, segment=segment)
             except RefreshNeeded:
@@ -263,7 +270,7 @@ class Receiver:
     def _begin(self, frame: exchange_pb2.Delivery, opened: OpenSegment) -> None:
         segment, signed_by = opened.segment, opened.verified.signed_by
         originator = f"{signed_by.party}/{signed_by.node}"
-        lane = InboxLane(segment.agreement_id, originator, segment.origin_epoch, segment.transport_class)
+        lane = InboxLane(segment.log_name, originator, segment.origin_epoch, segment.transport_class)
         accounted = account(frame, segment, self._inbox.accounted(lane))
         alarm = self._mirror.raise_alarm
         if accounted.missing:

@@ -20,6 +20,7 @@ from comity.errors import (
     UnreachableError,
     VerificationError,
 )
+from comity.identity.names import exercise_of
 from comity.node import agreement_umbrella
 from comity.node.agreement_texts import Text, check_digest, text_of
 from comity.node.agreements import KINDS, AgreementFold, brought_by
@@ -27,6 +28,7 @@ from comity.node.alarms import AlarmKind
 from comity.node.connection import Connection
 from comity.node.continuing import Vouch, check_broker_signed
 from comity.node.entries import MirroredEntry
+from comity.node.exercises import KIND as EXERCISE_KIND
 from comity.node.following import Fetched, Followed, follow
 from comity.node.logs import OPERATIONS, ForkError, LeftLog, LogPin, check_keys, check_note
 from comity.node.mirror_state import KEYS, Mirrored, MirrorState
@@ -46,7 +48,7 @@ async def listed_agreements(connection: Connection, state: MirrorState) -> set[s
     reply = await connection.call(connection.agreements.ListAgreements, agreement_pb2.ListAgreementsRequest())
     if len(reply.agreements) > AGREEMENTS_LIMIT:
         raise VerificationError(f"the broker lists more than {AGREEMENTS_LIMIT} agreements")
-    return {one.agreement_id for one in reply.agreements} | (state.logs.keys() - {KEYS, OPERATIONS})
+    return {one.agreement_id for one in reply.agreements} | state.agreements()
 
 
 class Refresher:
@@ -57,6 +59,7 @@ class Refresher:
         self._writing = writing
         self._connection = connection
         self._begun: set[str] = set()
+        self._exercises: set[str] = set()
 
     async def keys(self) -> None:
         """Refresh the key log; raises ForkError, VerificationError or MalformedError, which then stop everything."""
@@ -109,6 +112,33 @@ class Refresher:
             return
         state.folds[name] = fold
         state.faults.pop(name, None)
+        if exercise_of(name) in state.logs or exercise_of(name) in self._exercises:
+            await self._exercise(exercise_of(name), fold)
+
+    async def _exercise(self, name: str, fold: AgreementFold) -> None:
+        """Refresh the log of an agreement's exercise; what stops it is written into the state's faults. Raises UnreachableError."""
+        state = self._state
+        try:
+            parties = tuple(sorted(fold.first.document.parties))
+            fetched = await self._follow(Followed(name, parties, state.party, state.tls_name))
+            check_keys(fetched.pin, state.broker, state.keys.directory)
+            state.settle(name, fetched.pin)
+            await self._reach_agreement(name, fold)
+            state.follow_exercise(name)
+        except UnreachableError:
+            raise
+        except ComityError as error:
+            state.exercises.pop(name, None)
+            state.faults[name] = error
+            return
+        state.faults.pop(name, None)
+
+    async def _reach_agreement(self, name: str, fold: AgreementFold) -> None:
+        """Refresh the agreement once more where its exercise's log names entries that came since."""
+        pin = self._state.logs[name].pin
+        named = self._state.store.entries(name, pin, 0, pin.size, {EXERCISE_KIND})
+        if named and named[-1].shared()["agreement_log_index"] >= fold.taken:
+            self._state.folds[fold.agreement_id] = await self._agreement(fold.agreement_id)
 
     async def _agreement(self, name: str) -> AgreementFold:
         state = self._state
@@ -204,6 +234,8 @@ class Refresher:
                 self._went_on(followed.name, pin, fetched)
             elif mirrored is not None:
                 _check_shown(mirrored, before, fetched.pin)
+            if fetched.has_exercise:
+                self._exercises.add(exercise_of(followed.name))
         except ForkError as error:
             self._state.forked(followed.name, error)
             await self._present(followed, pin)

@@ -11,7 +11,7 @@ Rules in order:
 
     marking = "SECRET//NOFORN"                    # the banner of the whole
     purpose = "counter-terrorism"
-    categories = ["terrorist-financing"]          # also: precedence, kind, to, tlp, not_before, expires_at
+    categories = ["terrorist-financing"]          # also: precedence, kind, exercise, to, tlp, not_before, expires_at
 
     [[portion]]
     title = "Summary"
@@ -73,6 +73,7 @@ class Wishes:
     attachments: tuple[tuple[Path, str], ...] = field(default=())
     # The digest of the emergency declaration it goes under.
     emergency: bytes = b""
+    exercise: bool = False
 
 
 class _PortionTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -98,6 +99,7 @@ class _ReportTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     purpose: str = ""
     precedence: str = ""
     kind: str = ""
+    exercise: bool = False
     to: list[str] = []
     tlp: str = ""
     not_before: datetime | None = None
@@ -181,6 +183,7 @@ def _structured(path: Path, wishes: Wishes) -> Report:
         not_before=table.not_before or wishes.not_before,
         expires_at=table.expires_at or wishes.expires_at,
         emergency=wishes.emergency,
+        exercise=table.exercise or wishes.exercise,
     )
     if not merged.marking:
         raise MalformedError(f"{path.name}: 'marking' of the whole report is missing")
@@ -291,4 +294,6 @@ def _fields(wishes: Wishes) -> ReportFields:
         fields["kind"] = wishes.kind
     if wishes.emergency:
         fields["emergency"] = wishes.emergency
+    if wishes.exercise:
+        fields["exercise"] = True
     return fields

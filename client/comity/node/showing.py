@@ -258,7 +258,7 @@ class Showing:
         number = segment.first_origin_sequence + slot
         fields = {"subject": f"{work.lane.originator} {number}", "reason": reason}
         _LOG.warning("report_waits", extra={"agreement": segment.agreement_id, **fields})
-        ref = exchange_pb2.SlotRef(agreement_id=segment.agreement_id, segment_id=segment.segment_id, slot=slot)
+        ref = exchange_pb2.SlotRef(agreement_id=segment.log_name, segment_id=segment.segment_id, slot=slot)
         self._unblock(work.lane, work.segment_id, slot)
         self._put_aside(ref, segment.transport_class, reason)
         self._count_off(work)
@@ -329,7 +329,7 @@ class Showing:
         self, delivery: Delivery, reason: str, taken: tuple[int, ...], done: asyncio.Future[None]
     ) -> None:
         """Park a report of which something waits, once the register says so and what was taken of it."""
-        place = SlotRef(delivery.agreement_id, delivery.segment_id, delivery.slot)
+        place = SlotRef(delivery.lane.agreement_id, delivery.segment_id, delivery.slot)
         report = delivery.report
         try:
             await self._reading.wait(place, delivery.report_id, report.leaf, delivery.waits, delivery.expires_at, taken)
@@ -386,4 +386,6 @@ class Showing:
 
 
 def _ref(delivery: Delivery) -> exchange_pb2.SlotRef:
-    return exchange_pb2.SlotRef(agreement_id=delivery.agreement_id, segment_id=delivery.segment_id, slot=delivery.slot)
+    return exchange_pb2.SlotRef(
+        agreement_id=delivery.lane.agreement_id, segment_id=delivery.segment_id, slot=delivery.slot
+    )

@@ -104,12 +104,14 @@ class Subscription:
         consumer: str,
         listener: Listener,
         *,
+        exercise: bool = False,
         resume_token: Callable[[], bytes],
         take_over: bool,
         backoff: Backoff,
     ) -> None:
         self._connection, self._urgent_connection = connections
         self._consumer = consumer
+        self._exercise = exercise
         self._listener = listener
         self._resume_token = resume_token
         self._take_over = take_over
@@ -207,7 +209,7 @@ class Subscription:
 
     async def _join(self, session: _Session, stream: _Stream) -> None:
         """Hold the session's stream for what is urgent; the session does not outlive it."""
-        opening = exchange_pb2.SubscribeOpen(consumer=self._consumer, joins=session.number)
+        opening = exchange_pb2.SubscribeOpen(consumer=self._consumer, exercise=self._exercise, joins=session.number)
         frames = iter([exchange_pb2.SubscribeRequest(open=opening)])
 
         async def next_frame() -> exchange_pb2.SubscribeRequest | None:
@@ -229,6 +231,7 @@ class Subscription:
     def _opening(self) -> exchange_pb2.SubscribeOpen:
         return exchange_pb2.SubscribeOpen(
             consumer=self._consumer,
+            exercise=self._exercise,
             take_over=self._take_over,
             resume_token=self._resume_token(),
             credit=exchange_pb2.Credit(reports=CREDIT_REPORTS, bytes=CREDIT_BYTES),

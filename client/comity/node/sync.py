@@ -65,6 +65,11 @@ class Delivery:
         return self._delivery.agreement_id
 
     @property
+    def exercise(self) -> bool:
+        """Say whether it is of an exercise."""
+        return self._delivery.exercise
+
+    @property
     def origin(self) -> str:
         """Give the node that sent it, PARTY/NODE."""
         return self._delivery.origin
@@ -166,10 +171,19 @@ class Node:
         return self._loop.call(self._node.preview, report, agreement=agreement, approved_by=approved_by)  # type: ignore[no-any-return]  # as above
 
     def reports(
-        self, agreement: str = "", *, states: Sequence[ReportState] = (), report_id: UUID | None = None
+        self,
+        agreement: str = "",
+        *,
+        states: Sequence[ReportState] = (),
+        report_id: UUID | None = None,
+        exercise: bool = False,
     ) -> Iterator[ReportRow]:
-        """Give the reports this party sent or may receive, in the order of admission."""
-        return self._loop.each(self._node.reports(agreement, states=states, report_id=report_id))
+        """Give the reports this party sent or may receive, in the order of admission; with `exercise` those of exercises alone."""
+        return self._loop.each(self._node.reports(agreement, states=states, report_id=report_id, exercise=exercise))
+
+    def find(self, report_id: UUID, *, agreement: str = "") -> ReportRow:
+        """Give where one report stands, real or of an exercise."""
+        return self._loop.run(self._node.find(report_id, agreement=agreement))
 
     def send(
         self,
@@ -232,8 +246,9 @@ class Node:
         acknowledge: Callable[[CaveatShown], bool] | None = None,
         waiting: Callable[[Waiting], None] | None = None,
         take_over: bool = False,
+        exercise: bool = False,
     ) -> Iterator[Delivery]:
-        """Give reports as they come, at least once each, never again once acknowledged.
+        """Give reports as they come, at least once each, never again once acknowledged; those of exercises to whoever asks for them.
 
         `acknowledge` is called in a thread of its own and may ask somebody; `waiting` in the loop's thread.
         """
@@ -246,6 +261,7 @@ class Node:
             acknowledge=asking(acknowledge),
             waiting=waiting,
             take_over=take_over,
+            exercise=exercise,
         )
         for delivery in self._loop.each(deliveries):
             yield Delivery(self._loop, delivery)

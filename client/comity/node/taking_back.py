@@ -17,16 +17,17 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
+from comity.envelope.profile import is_exercise_class
 from comity.envelope.receipts import SlotOutcome, decode_slot_record
 from comity.errors import ErrorCode, MalformedError, NotFoundError, UsageError
-from comity.identity.names import Identity
+from comity.identity.names import Identity, agreement_of
 from comity.node.agreement_view import AgreementView
 from comity.node.approving import Approver
 from comity.node.connection import Connection
 from comity.node.delivery import CLASSES
 from comity.node.entries import SHARED, MirroredEntry
 from comity.node.holders import Holding, holders_of
-from comity.node.listing import list_reports
+from comity.node.listing import find_report
 from comity.node.logged_entries import slots_in
 from comity.node.mirror import Mirror
 from comity.node.receipts import Receipt
@@ -49,6 +50,11 @@ class SentReport:
     log_index: int
     transport_class: int
     parties: tuple[str, ...]
+
+    @property
+    def exercise(self) -> bool:
+        """Say whether it was sent as one of an exercise: what takes it back is of the same."""
+        return is_exercise_class(self.transport_class)
 
 
 class TakesBack(ABC):
@@ -87,14 +93,15 @@ class TakesBack(ABC):
     ) -> Receipt:
         """Put a report in the place of one that was sent: the old one is handed over and shown no more, the new one goes as any other.
 
-        `report` is of kind report or supersede and may refer to others. Raises as `recall`, and as `send`.
+        `report` is of kind report or supersede and may refer to others; it is of an exercise where the old one is. Raises as
+        `recall`, and as `send`.
         """
         if report.kind not in {Kind.REPORT, Kind.SUPERSEDE}:
             raise UsageError(f"a {report.kind.word} takes the place of nothing", what_to_do="Send it by itself.")
         sent = await self._sent(report_id, agreement)
         named = (("supersedes", report_id, sent.leaf), *report.refers_to)
         addressees = report.addressees or tuple(map(Addressee, sent.parties))
-        new = replace(report, kind=Kind.SUPERSEDE, refers_to=named, addressees=addressees)
+        new = replace(report, kind=Kind.SUPERSEDE, refers_to=named, addressees=addressees, exercise=sent.exercise)
         return await self.send(new, agreement=sent.agreement_id, approved_by=approved_by)
 
     def holders(self, report_id: UUID, *, agreement: str = "") -> Holding:
@@ -102,7 +109,7 @@ class TakesBack(ABC):
         return holders_of(self.mirror, report_id, agreement)
 
     async def _sent(self, report_id: UUID, agreement_id: str) -> SentReport:
-        found = [row async for row in list_reports(self.connection, agreement_id, (), report_id)]
+        found = [row async for row in find_report(self.connection, agreement_id, report_id)]
         own = [row for row in found if row.originator.partition("/")[0] == self.identity.party]
         if not own:
             raise NotFoundError(
@@ -115,12 +122,14 @@ class TakesBack(ABC):
 
 
 def sent_report(mirror: Mirror, agreement_id: str, log_index: int, report_id: UUID) -> SentReport:
-    """Give a report as an entry of the mirror has it; raises NotFoundError where that entry admitted no such report of ours."""
+    """Give a report as an entry of the mirror has it, of an agreement's log or its exercise's; raises NotFoundError where that entry admitted no such report of ours."""
     for entry in mirror.entry_at(agreement_id, log_index):
         found = _admitted(entry, mirror.party, report_id)
         if found is not None:
             leaf, parties = found
-            return SentReport(agreement_id, report_id.bytes, leaf, log_index, entry.shared()["class"], parties)
+            return SentReport(
+                agreement_of(agreement_id), report_id.bytes, leaf, log_index, entry.shared()["class"], parties
+            )
     raise NotFoundError(
         f"entry {log_index} of the log of {agreement_id} admitted no report {report_id} of {mirror.party}",
         what_to_do="comity audit verify holds what the broker says against its log.",
@@ -160,4 +169,5 @@ def _recall(view: AgreementView, sent: SentReport, own: str, reason: str) -> Rep
         kind=Kind.RECALL,
         addressees=[Addressee(party) for party in sent.parties],
         refers_to=[("recalls", UUID(bytes=sent.report_id), sent.leaf)],
+        exercise=sent.exercise,
     )

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from comity.v1 import access_pb2 as comity_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63omity/v1/audit.proto\x12\tcomity.v1\x1a\x16\x63omity/v1/access.proto\"R\n\x0bLogSelector\x12\x16\n\x0c\x61greement_id\x18\x01 \x01(\tH\x00\x12\x0e\n\x04keys\x18\x02 \x01(\x08H\x00\x12\x14\n\noperations\x18\x03 \x01(\x08H\x00\x42\x05\n\x03log\"d\n\x14GetCheckpointRequest\x12#\n\x03log\x18\x01 \x01(\x0b\x32\x16.comity.v1.LogSelector\x12\x12\n\nknown_size\x18\x02 \x01(\x04\x12\x13\n\x0bincarnation\x18\x03 \x01(\x0c\"n\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63onsistency\x18\x02 \x03(\x0c\x12\x13\n\x0b\x62roker_time\x18\x03 \x01(\x04\x12\x17\n\x0f\x66irst_log_index\x18\x04 \x01(\x04\"V\n\x11GetEntriesRequest\x12#\n\x03log\x18\x01 \x01(\x0b\x32\x16.comity.v1.LogSelector\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\r\"L\n\x12GetEntriesResponse\x12$\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x13.comity.v1.LogEntry\x12\x10\n\x08log_size\x18\x02 \x01(\x04\"O\n\x08LogEntry\x12\x11\n\tlog_index\x18\x01 \x01(\x04\x12\r\n\x05\x65ntry\x18\x02 \x01(\x0c\x12!\n\x05parts\x18\x03 \x03(\x0b\x32\x12.comity.v1.LogPart\"D\n\x07LogPart\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x0c\n\x04salt\x18\x02 \x01(\x0c\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x0f\n\x07records\x18\x04 \x01(\x0c\"e\n\x18GetInclusionProofRequest\x12#\n\x03log\x18\x01 \x01(\x0b\x32\x16.comity.v1.LogSelector\x12\x11\n\tlog_index\x18\x02 \x01(\x04\x12\x11\n\ttree_size\x18\x03 \x01(\x04\"+\n\x19GetInclusionProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"C\n\x0eGetTileRequest\x12#\n\x03log\x18\x01 \x01(\x0b\x32\x16.comity.v1.LogSelector\x12\x0c\n\x04path\x18\x02 \x01(\t\"\x1f\n\x0fGetTileResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"S\n\x18PresentCheckpointRequest\x12#\n\x03log\x18\x01 \x01(\x0b\x32\x16.comity.v1.LogSelector\x12\x12\n\ncheckpoint\x18\x02 \x01(\x0c\"D\n\x19PresentCheckpointResponse\x12\x13\n\x0b\x63onsistency\x18\x01 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x02 \x01(\x0c\"R\n\x12GetEvidenceRequest\x12\x14\n\x0c\x61greement_id\x18\x01 \x01(\t\x12\x17\n\x0f\x66irst_log_index\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\r\"[\n\x13GetEvidenceResponse\x12,\n\x08segments\x18\x01 \x03(\x0b\x32\x1a.comity.v1.SegmentEvidence\x12\x16\n\x0enext_log_index\x18\x02 \x01(\x04\"w\n\x0fSegmentEvidence\x12\x11\n\tlog_index\x18\x01 \x01(\x04\x12\x0f\n\x07segment\x18\x02 \x01(\x0c\x12\x17\n\x0f\x62\x61tch_signature\x18\x03 \x01(\x0c\x12\x13\n\x0b\x62\x61tch_index\x18\x04 \x01(\r\x12\x12\n\nbatch_path\x18\x05 \x03(\x0c\x32\xd2\x04\n\x0c\x41uditService\x12\x63\n\rGetCheckpoint\x12\x1f.comity.v1.GetCheckpointRequest\x1a .comity.v1.GetCheckpointResponse\"\x0f\xea\xe0\x18\x0b\n\t\x01\x02\x03\x04\x05\x06\x07\x08\t\x12Z\n\nGetEntries\x12\x1c.comity.v1.GetEntriesRequest\x1a\x1d.comity.v1.GetEntriesResponse\"\x0f\xea\xe0\x18\x0b\n\t\x01\x02\x03\x04\x05\x06\x07\x08\t\x12o\n\x11GetInclusionProof\x12#.comity.v1.GetInclusionProofRequest\x1a$.comity.v1.GetInclusionProofResponse\"\x0f\xea\xe0\x18\x0b\n\t\x01\x02\x03\x04\x05\x06\x07\x08\t\x12L\n\x07GetTile\x12\x19.comity.v1.GetTileRequest\x1a\x1a.comity.v1.GetTileResponse\"\n\xea\xe0\x18\x06\n\x04\x01\x02\x08\t\x12i\n\x11PresentCheckpoint\x12#.comity.v1.PresentCheckpointRequest\x1a$.comity.v1.PresentCheckpointResponse\"\t\xea\xe0\x18\x05\n\x03\x01\x02\x08\x12W\n\x0bGetEvidence\x12\x1d.comity.v1.GetEvidenceRequest\x1a\x1e.comity.v1.GetEvidenceResponse\"\t\xea\xe0\x18\x05\n\x03\x01\x02\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63omity/v1/audit.proto\x12\tcomity.v1\x1a\x16\x63omity/v1/access.proto\"R\n\x0bLogSelector\x12\x16\n\x0c\x61greement_id\x18\x01 \x01(\tH\x00\x12\x0e\n\x04keys\x18\x02 \x01(\x08H\x00\x12\x14\n\noperations\x18\x03 \x01(\x08H\x00\x42\x05\n\x03log\"d\n\x14GetCheckpointRequest\x12#\n\x03log\x18\x01 \x01(\x0b\x32\x16.comity.v1.LogSelector\x12\x12\n\nknown_size\x18\x02 \x01(\x04\x12\x13\n\x0bincarnation\x18\x03 \x01(\x0c\"\x80\x01\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63onsistency\x18\x02 \x03(\x0c\x12\x13\n\x0b\x62roker_time\x18\x03 \x01(\x04\x12\x17\n\x0f\x66irst_log_index\x18\x04 \x01(\x04\x12\x10\n\x08\x65xercise\x18\x05 \x01(\x08\"V\n\x11GetEntriesRequest\x12#\n\x03log\x18\x01 \x01(\x0b\x32\x16.comity.v1.LogSelector\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\r\"L\n\x12GetEntriesResponse\x12$\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x13.comity.v1.LogEntry\x12\x10\n\x08log_size\x18\x02 \x01(\x04\"O\n\x08LogEntry\x12\x11\n\tlog_index\x18\x01 \x01(\x04\x12\r\n\x05\x65ntry\x18\x02 \x01(\x0c\x12!\n\x05parts\x18\x03 \x03(\x0b\x32\x12.comity.v1.LogPart\"D\n\x07LogPart\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x0c\n\x04salt\x18\x02 \x01(\x0c\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x0f\n\x07records\x18\x04 \x01(\x0c\"e\n\x18GetInclusionProofRequest\x12#\n\x03log\x18\x01 \x01(\x0b\x32\x16.comity.v1.LogSelector\x12\x11\n\tlog_index\x18\x02 \x01(\x04\x12\x11\n\ttree_size\x18\x03 \x01(\x04\"+\n\x19GetInclusionProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"C\n\x0eGetTileRequest\x12#\n\x03log\x18\x01 \x01(\x0b\x32\x16.comity.v1.LogSelector\x12\x0c\n\x04path\x18\x02 \x01(\t\"\x1f\n\x0fGetTileResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"S\n\x18PresentCheckpointRequest\x12#\n\x03log\x18\x01 \x01(\x0b\x32\x16.comity.v1.LogSelector\x12\x12\n\ncheckpoint\x18\x02 \x01(\x0c\"D\n\x19PresentCheckpointResponse\x12\x13\n\x0b\x63onsistency\x18\x01 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x02 \x01(\x0c\"R\n\x12GetEvidenceRequest\x12\x14\n\x0c\x61greement_id\x18\x01 \x01(\t\x12\x17\n\x0f\x66irst_log_index\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\r\"[\n\x13GetEvidenceResponse\x12,\n\x08segments\x18\x01 \x03(\x0b\x32\x1a.comity.v1.SegmentEvidence\x12\x16\n\x0enext_log_index\x18\x02 \x01(\x04\"w\n\x0fSegmentEvidence\x12\x11\n\tlog_index\x18\x01 \x01(\x04\x12\x0f\n\x07segment\x18\x02 \x01(\x0c\x12\x17\n\x0f\x62\x61tch_signature\x18\x03 \x01(\x0c\x12\x13\n\x0b\x62\x61tch_index\x18\x04 \x01(\r\x12\x12\n\nbatch_path\x18\x05 \x03(\x0c\x32\xd2\x04\n\x0c\x41uditService\x12\x63\n\rGetCheckpoint\x12\x1f.comity.v1.GetCheckpointRequest\x1a .comity.v1.GetCheckpointResponse\"\x0f\xea\xe0\x18\x0b\n\t\x01\x02\x03\x04\x05\x06\x07\x08\t\x12Z\n\nGetEntries\x12\x1c.comity.v1.GetEntriesRequest\x1a\x1d.comity.v1.GetEntriesResponse\"\x0f\xea\xe0\x18\x0b\n\t\x01\x02\x03\x04\x05\x06\x07\x08\t\x12o\n\x11GetInclusionProof\x12#.comity.v1.GetInclusionProofRequest\x1a$.comity.v1.GetInclusionProofResponse\"\x0f\xea\xe0\x18\x0b\n\t\x01\x02\x03\x04\x05\x06\x07\x08\t\x12L\n\x07GetTile\x12\x19.comity.v1.GetTileRequest\x1a\x1a.comity.v1.GetTileResponse\"\n\xea\xe0\x18\x06\n\x04\x01\x02\x08\t\x12i\n\x11PresentCheckpoint\x12#.comity.v1.PresentCheckpointRequest\x1a$.comity.v1.PresentCheckpointResponse\"\t\xea\xe0\x18\x05\n\x03\x01\x02\x08\x12W\n\x0bGetEvidence\x12\x1d.comity.v1.GetEvidenceRequest\x1a\x1e.comity.v1.GetEvidenceResponse\"\t\xea\xe0\x18\x05\n\x03\x01\x02\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,34 +48,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOGSELECTOR']._serialized_end=142
   _globals['_GETCHECKPOINTREQUEST']._serialized_start=144
   _globals['_GETCHECKPOINTREQUEST']._serialized_end=244
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=246
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=356
-  _globals['_GETENTRIESREQUEST']._serialized_start=358
-  _globals['_GETENTRIESREQUEST']._serialized_end=444
-  _globals['_GETENTRIESRESPONSE']._serialized_start=446
-  _globals['_GETENTRIESRESPONSE']._serialized_end=522
-  _globals['_LOGENTRY']._serialized_start=524
-  _globals['_LOGENTRY']._serialized_end=603
-  _globals['_LOGPART']._serialized_start=605
-  _globals['_LOGPART']._serialized_end=673
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=675
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=776
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=778
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=821
-  _globals['_GETTILEREQUEST']._serialized_start=823
-  _globals['_GETTILEREQUEST']._serialized_end=890
-  _globals['_GETTILERESPONSE']._serialized_start=892
-  _globals['_GETTILERESPONSE']._serialized_end=923
-  _globals['_PRESENTCHECKPOINTREQUEST']._serialized_start=925
-  _globals['_PRESENTCHECKPOINTREQUEST']._serialized_end=1008
-  _globals['_PRESENTCHECKPOINTRESPONSE']._serialized_start=1010
-  _globals['_PRESENTCHECKPOINTRESPONSE']._serialized_end=1078
-  _globals['_GETEVIDENCEREQUEST']._serialized_start=1080
-  _globals['_GETEVIDENCEREQUEST']._serialized_end=1162
-  _globals['_GETEVIDENCERESPONSE']._serialized_start=1164
-  _globals['_GETEVIDENCERESPONSE']._serialized_end=1255
-  _globals['_SEGMENTEVIDENCE']._serialized_start=1257
-  _globals['_SEGMENTEVIDENCE']._serialized_end=1376
-  _globals['_AUDITSERVICE']._serialized_start=1379
-  _globals['_AUDITSERVICE']._serialized_end=1973
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=247
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=375
+  _globals['_GETENTRIESREQUEST']._serialized_start=377
+  _globals['_GETENTRIESREQUEST']._serialized_end=463
+  _globals['_GETENTRIESRESPONSE']._serialized_start=465
+  _globals['_GETENTRIESRESPONSE']._serialized_end=541
+  _globals['_LOGENTRY']._serialized_start=543
+  _globals['_LOGENTRY']._serialized_end=622
+  _globals['_LOGPART']._serialized_start=624
+  _globals['_LOGPART']._serialized_end=692
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=694
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=795
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=797
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=840
+  _globals['_GETTILEREQUEST']._serialized_start=842
+  _globals['_GETTILEREQUEST']._serialized_end=909
+  _globals['_GETTILERESPONSE']._serialized_start=911
+  _globals['_GETTILERESPONSE']._serialized_end=942
+  _globals['_PRESENTCHECKPOINTREQUEST']._serialized_start=944
+  _globals['_PRESENTCHECKPOINTREQUEST']._serialized_end=1027
+  _globals['_PRESENTCHECKPOINTRESPONSE']._serialized_start=1029
+  _globals['_PRESENTCHECKPOINTRESPONSE']._serialized_end=1097
+  _globals['_GETEVIDENCEREQUEST']._serialized_start=1099
+  _globals['_GETEVIDENCEREQUEST']._serialized_end=1181
+  _globals['_GETEVIDENCERESPONSE']._serialized_start=1183
+  _globals['_GETEVIDENCERESPONSE']._serialized_end=1274
+  _globals['_SEGMENTEVIDENCE']._serialized_start=1276
+  _globals['_SEGMENTEVIDENCE']._serialized_end=1395
+  _globals['_AUDITSERVICE']._serialized_start=1398
+  _globals['_AUDITSERVICE']._serialized_end=1992
 # @@protoc_insertion_point(module_scope)

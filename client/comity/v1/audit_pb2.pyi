@@ -94,6 +94,7 @@ class GetCheckpointResponse(_message.Message):
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     BROKER_TIME_FIELD_NUMBER: _builtins.int
     FIRST_LOG_INDEX_FIELD_NUMBER: _builtins.int
+    EXERCISE_FIELD_NUMBER: _builtins.int
     checkpoint: _builtins.bytes
     """The signed note: origin, size, root, both log signatures."""
     broker_time: _builtins.int
@@ -102,6 +103,8 @@ class GetCheckpointResponse(_message.Message):
     """The log_index of the tree's first leaf: above 0 where a restore continued an earlier log, whose entries come before it and
     whose entry at this place is CONTINUES. A reader checks all of it against that entry.
     """
+    exercise: _builtins.bool
+    """The agreement has a log of exercise traffic too, `<agreement>/exercise`."""
     @_builtins.property
     def consistency(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """RFC 6962 consistency proof from known_size; empty when that is 0 or the size itself."""
@@ -113,10 +116,11 @@ class GetCheckpointResponse(_message.Message):
         consistency: _abc.Iterable[_builtins.bytes] | None = ...,
         broker_time: _builtins.int = ...,
         first_log_index: _builtins.int = ...,
+        exercise: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["broker_time", b"broker_time", "checkpoint", b"checkpoint", "consistency", b"consistency", "first_log_index", b"first_log_index"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["broker_time", b"broker_time", "checkpoint", b"checkpoint", "consistency", b"consistency", "exercise", b"exercise", "first_log_index", b"first_log_index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

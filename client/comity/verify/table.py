@@ -22,7 +22,7 @@ agreement  AGREEMENT_PROPOSED AGREEMENT_COUNTERED AGREEMENT_INITIALLED AGREEMENT
 agreement  CONTINUES LOG_CONFIRMED: STEP statement |
 agreement  AGREEMENT_CAVEAT_ADDED: STEP statement | caveat salt
 agreement  UMBRELLA_CHANGED: CALL state_epoch umbrella umbrella_origin umbrella_log_index |
-agreement  AGREEMENT_FOLLOWED: CALL state_epoch agreement agreement_origin agreement_log_index |
+agreement  EXERCISE_FOLLOWS: CALL state_epoch agreement agreement_origin agreement_log_index |
 agreement  SUBMIT_ACCEPTED SUBMIT_REJECTED: CALL received_at key_log_size state_epoch class origin_epoch first_origin_sequence segment_id
            slots first_agreement_sequence count records agreement_digest engine under duplicates
            refusals | decisions attested
