@@ -7,6 +7,7 @@ import pytest
 
 from builders_sdk import AGREEMENT, report, sharing
 from comity.node.clock import wall_ms
+from comity.node.reading import Reading
 
 
 async def texts(node) -> list[str]:
@@ -74,3 +75,21 @@ async def test_a_receiver_whose_clock_is_set_forward_looks_at_the_key_log_before
                 async with await asyncio.wait_for(anext(deliveries), 30) as received:
                     assert received.text == text
                 ahead[0] += 3_700_000
+
+
+async def test_a_clock_that_is_set_forward_while_a_report_is_judged_has_none_refused(tmp_path, monkeypatch):
+    """The view of the key log was young when it was looked at last, and is old by the time that decides."""
+    ahead, judged = [0], Reading.open
+
+    async def set_forward(self, *words):
+        ahead[0] = 3_700_000
+        return await judged(self, *words)
+
+    async with (
+        sharing(tmp_path) as world,
+        world.node("XAR") as sender,
+        world.node("XBO", now_ms=lambda: wall_ms() + ahead[0]) as reader,
+    ):
+        await sender.send(report("two boats"), agreement=AGREEMENT)
+        monkeypatch.setattr(Reading, "open", set_forward)
+        assert await texts(reader) == ["two boats"]

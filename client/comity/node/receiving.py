@@ -91,6 +91,7 @@ class Receiver:
             alarm=mirror.raise_alarm,
             changed=self._arrived.set,
             spawn=self._background.start,
+            renewed=self._renewed,
         )
         self._caught_up = False
         self._incarnation = b""
@@ -108,8 +109,7 @@ class Receiver:
         shown = 0
         try:
             while True:
-                if self._mirror.is_stale:
-                    await self._look_again()
+                await self._renewed()
                 delivery = await self._showing.next(self._waits)
                 self._roomy.set()
                 if delivery is not None:
@@ -246,13 +246,16 @@ class Receiver:
             self._mirror.raise_alarm(AlarmKind.SEGMENT_REJECTED, "", f"entry {frame.log_index}", reason)
             return None
 
-    async def _look_again(self) -> None:
-        """Refresh before anything is refused for the age of a view: a clock that was set forward makes none old."""
+    async def _renewed(self) -> bool:
+        """Refresh where our view is old, and say so: nothing is refused for its age, as a clock that was set forward makes none old."""
+        if not self._mirror.is_stale:
+            return False
         try:
-            await self._refreshed()
+            return await self._refreshed()
         except ComityError as error:
             # What it is about is stopped in the mirror, and is said of each report that needs it.
             _LOG.warning("refresh_failed", extra={"code": error.code.name, "reason": error.message})
+            return False
 
     async def _refreshed(self) -> bool:
         """Refresh, however long the broker is away; False where what asked for it comes again in another session."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -81,7 +81,7 @@ def urgency(transport_class: int) -> int:
 class Showing:
     """The segments at hand of one consumer; takes the end of every delivery it gives (`delivery.Desk`).
 
-    `held_bytes` is how much of them waits to be shown.
+    `held_bytes` is how much of them waits to be shown. `renewed` refreshes a view that is old, and says whether it did.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class Showing:
         alarm: Alarms,
         changed: Callable[[], None],
         spawn: Callable[[Coroutine[Any, Any, None], str], object],
+        renewed: Callable[[], Awaitable[bool]],
     ) -> None:
         self._inbox = inbox
         self._reading = reading
@@ -102,6 +103,7 @@ class Showing:
         self._alarm = alarm
         self._changed = changed
         self._spawn = spawn
+        self._renewed = renewed
         self._aside: set[asyncio.Future[None]] = set()
         self._works: list[deque[_Work]] = [deque() for _ in range(URGENCIES)]
         self._in_hand: dict[tuple[bytes, int], _Work | None] = {}
@@ -214,6 +216,9 @@ class Showing:
         self._in_hand[key] = work
         try:
             result = await self._reading.open(work.opened, slot)
+            if isinstance(result, Refusal) and await self._renewed():
+                work.opened.decided = None
+                result = await self._reading.open(work.opened, slot)
         except BaseException:
             del self._in_hand[key]
             raise
