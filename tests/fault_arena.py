@@ -35,12 +35,14 @@ CONSUMERS = ("default", "copy")
 KILLED, UNKNOWN = -signal.SIGKILL, 18
 PATIENCE_SECONDS = 120.0
 AGE_HOURS = 6
+# Reports a second: enough that every point is soon reached, and few, since what comes during a fault all has to be worked off.
+CAMPAIGN_RATE = 50.0
 
 _HERE = Path(__file__).parent
 # Many small commits and checkpoints, so that every point is soon reached; a stream whose other end is silent is soon given up.
 SETTINGS = {
     "COMITY_BROKER_CHECKPOINT_EVERY": "0.1",
-    "COMITY_BROKER_REDELIVERY": "2",
+    "COMITY_BROKER_REDELIVERY": "1",
     "COMITY_BROKER_WINDOW_SEGMENTS": "8",
     "COMITY_BROKER_ATTEMPTS": "100",
 }

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from fault_arena import Arena
+from fault_arena import CAMPAIGN_RATE, Arena
 from fault_kills import kill_at_points, turns
 from world_files import made_world
 
@@ -20,7 +20,7 @@ pytestmark = [
 
 
 def test_nothing_acknowledged_is_lost_or_shown_again_whatever_point_a_process_dies_at(tmp_path):
-    with Arena(made_world(tmp_path)) as arena:
+    with Arena(made_world(tmp_path), rate=CAMPAIGN_RATE) as arena:
         summary = kill_at_points(arena, KILLS)
     print(f"\n{summary}")
     assert summary.findings == []
