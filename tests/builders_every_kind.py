@@ -76,6 +76,7 @@ MORE: dict[str, tuple[str, str]] = {
             "emergency_destruction = true"
         ),
     ),
+    "39": ("capabilities", 'wire = [1]\nsuites = [1]\nobligations = ["use", "destruction-certificate"]'),
 }
 
 

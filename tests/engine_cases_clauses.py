@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from builders_engine import (
     CLAUSES,
@@ -35,6 +36,21 @@ from engine_words import (
     codes,
     marked,
 )
+
+FLOORED = kinds.Capabilities(id="14", text=TEXT, wire=(1,), suites=(1,), obligations=("use", "retention"))
+FLOOR = frozenset({"wire/1", "suite/1", "use", "retention"})
+
+
+def floored(at: str = "admission", *, node: Any = None, moment: Any = None, **more: Any) -> Situation:
+    """Give a report under an agreement that sets a floor, between nodes that reach it but for what is said."""
+    make = {"admission": Situation, "egress": egress, "opening": opening}[at]
+    return make(
+        clauses=(*CLAUSES, FLOORED),
+        node={"capabilities": FLOOR, **(node or {})},
+        moment={"sender_capabilities": FLOOR, **(moment or {})},
+        **more,
+    )
+
 
 CLAUSE_CASES: dict[str, Row] = {
     # Ceiling
@@ -274,6 +290,27 @@ CLAUSE_CASES: dict[str, Row] = {
         (),
     ),
     "a suspended suites clause": (Situation(label=OPEN, suspended=("13",)), ("13 CLAUSE_SUSPENDED",)),
+    # Capabilities
+    "both nodes can what the floor asks": (floored(), ()),
+    "a recipient that can less": (floored(node={"capabilities": FLOOR - {"use"}}), ("14 DENIED",)),
+    "a sender that can less": (floored(moment={"sender_capabilities": FLOOR - {"wire/1"}}), ("14 DENIED",)),
+    "a recipient without the suite, at egress": (
+        floored("egress", node={"capabilities": FLOOR - {"suite/1"}}),
+        ("14 DENIED",),
+    ),
+    "a recipient that can less, at opening": (
+        floored("opening", node={"capabilities": FLOOR - {"use"}}),
+        ("14 DENIED",),
+    ),
+    "a recipient that states nothing": (floored(node={"capabilities": None}), ("14 FACT_MISSING",)),
+    "a sender that states nothing": (floored(moment={"sender_capabilities": None}), ("14 FACT_MISSING",)),
+    "what is missing speaks before what is lacking": (
+        floored(node={"capabilities": frozenset()}, moment={"sender_capabilities": None}),
+        ("14 FACT_MISSING",),
+    ),
+    "capabilities that are no set": (floored(node={"capabilities": sorted(FLOOR)}), ("14 FACT_MISSING",)),
+    "more than the floor": (floored(node={"capabilities": FLOOR | {"recall"}}), ()),
+    "a suspended capabilities clause": (floored(suspended=("14",)), ("14 CLAUSE_SUSPENDED",)),
     # Suspension of what is not there, and several at once
     "a suspended clause nobody wrote": (Situation(suspended=("99",)), ()),
     "an article cannot be suspended": (Situation(suspended=("0",)), ()),

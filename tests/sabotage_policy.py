@@ -50,6 +50,7 @@ _DECIDED = (
     kinds.Embargo,
     kinds.PrecedenceRule,
     kinds.Suites,
+    kinds.Capabilities,
 )
 
 _FAULTS: dict[str, Fault] = {

@@ -241,6 +241,17 @@ KIND_FAULTS: dict[str, Fault] = {
     "action is free": in_function(lowering_clauses, "use", ", Use.ACTION: clause.action_on", ""),
     "every use needs consent": in_check(rules.UsedAs, " if use in by_consent else HOLDS", ""),
     "a use or a caveat nobody knows is waved through": in_check(rules.UsedAs, "return MISSING", "return HOLDS"),
+    # Capabilities
+    "what the recipient can is not asked": in_check(rules.Enables, "floor <= of_node and ", ""),
+    "what the sender can is not asked": in_check(rules.Enables, " and floor <= of_sender", ""),
+    "one word of the floor will do": in_check(rules.Enables, "floor <= of_node", "not floor.isdisjoint(of_node)"),
+    "a node must be able to do exactly the floor": in_check(rules.Enables, "floor <= of_node", "floor == of_node"),
+    "a node that states nothing is waved through": in_check(rules.Enables, "return MISSING", "return HOLDS"),
+    "a sender that states nothing is told as a denial": in_check(
+        rules.Enables,
+        "if not (isinstance(of_node, frozenset) and isinstance(of_sender, frozenset)):\n            return MISSING",
+        "if not isinstance(of_node, frozenset):\n            return MISSING\n        if of_sender is None:\n            return DENIED",
+    ),
     # Markings and the log
     "anybody changes a marking": in_check(rules.MarkedBy, "HOLDS if by in unchanged_or_own else DENIED", "HOLDS"),
     "the originator changes no marking": in_check(rules.MarkedBy, '("", test.party)', '("",)'),

@@ -173,10 +173,17 @@ class Admission:
         packets = await self._packets(prepared, standing.agreement_id, items)
         self._check_rows(items, record)
         profile = items[0].core.profile
+        compiled = standing.compiled(now_ms)
         candidates = self._decider.candidates(
-            segment.agreement_id, standing.parties, signed_by.party, profile.suite, now_ms, under=standing.agreement_id
+            segment.agreement_id,
+            standing.parties,
+            signed_by.party,
+            profile.suite,
+            now_ms,
+            under=standing.agreement_id,
+            capable=compiled.sets_floor,
         )
-        deciding = SlotDecider(segment.agreement_id, standing.compiled(now_ms), candidates, self._decider)
+        deciding = SlotDecider(segment.agreement_id, compiled, candidates, self._decider)
         to_parties = tuple(dict.fromkeys(one.party for one in profile.addressees))
         quotas = quota_rules(deciding.compiled.source, signed_by.party, to_parties)
         within = Circumstances(
@@ -186,7 +193,8 @@ class Admission:
             # What the windows hold is known where it is committed; until then a report is decided as if it came first.
             usage=dict.fromkeys((one.clause_id for one in quotas), UNUSED),
         )
-        base = self._decider.moment(now_ms, key)
+        can = self._keys.can(record.party, record.node) if compiled.sets_floor else None
+        base = self._decider.moment(now_ms, key, can=can)
         base = self._decider.within(base, within)
         unseen = await self._unseen(standing.agreement_id, items)
         takings, wrong = await self._recalling.look(standing.agreement_id, signed_by.party, items, standing.parties)

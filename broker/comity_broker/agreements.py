@@ -265,13 +265,16 @@ class Agreements:
     # --- what changes from elsewhere --------------------------------------------------------------------------------
 
     async def keys_changed(self, body: Body, key_log_index: int, statement: Statement) -> None:
-        """Raise the epoch of every agreement of a party whose keys changed; a revocation gets its entry there."""
-        if isinstance(body, NodeCapabilities):
-            return  # No clause asks what a node can.
+        """Raise the epoch of every agreement of a party whose keys changed; a revocation gets its entry there.
+
+        What a node says that it can concerns only those that ask it.
+        """
         if isinstance(body, Revocation):
             await self.revoked(body.party, key_log_index, statement)
             return
         for standing in self._ledger.books(body.party):
+            if isinstance(body, NodeCapabilities) and not standing.may_set_floor:
+                continue
             self._raised(standing, await self._insist(Unit(standing.agreement_id, raising, urgency=0)))
 
     async def revoked(self, party: str, key_log_index: int, statement: Statement) -> None:

@@ -16,6 +16,7 @@ from comity.identity.records import NodeRecord, RecordedKey
 from comity_policy.decision import Baseline, Reason, ReportDecision, Violation
 from comity_policy.engine import CompiledAgreement, decide_report
 from comity_policy.facts import Moment, NodeFacts, Point, Profile, Role, Times, Usage
+from comity_policy.floors import floors
 from comity_policy.sources import layer_of
 from comity_policy.state import State
 
@@ -92,8 +93,10 @@ class Decider:
         self._keys = keys
         self._attested = NothingAttested() if attested is None else attested
 
-    def moment(self, now_ms: int, key: RecordedKey, approved: Approved = NOBODY) -> Moment:
-        """Give the moment of a decision by this broker: `key` is the sender's signing key.
+    def moment(
+        self, now_ms: int, key: RecordedKey, approved: Approved = NOBODY, can: frozenset[str] | None = None
+    ) -> Moment:
+        """Give the moment of a decision by this broker: `key` is the sender's signing key, `can` what it states, where that is asked.
 
         The key log is this broker's own, so its view of it is of now.
         """
@@ -107,6 +110,7 @@ class Decider:
             # A caller that is not the originator was refused before (`checks.admit`).
             direct=True,
             sender_key_since=key.since,
+            sender_capabilities=can,
             approvals=approved.identities,
         )
 
@@ -133,12 +137,20 @@ class Decider:
         return replace(moment, size=size, emergency_declared=declared, disputed=disputed)
 
     def candidates(
-        self, agreement_id: str, parties: Sequence[str], originator: str, suite: int, now_ms: int, *, under: str = ""
+        self,
+        agreement_id: str,
+        parties: Sequence[str],
+        originator: str,
+        suite: int,
+        now_ms: int,
+        *,
+        under: str = "",
+        capable: bool = False,
     ) -> tuple[Candidate, ...]:
         """Give every listed node of the parties other than the originator's, by party and name, with what is asked at admission.
 
         What a party is late with stops what goes to its own nodes, and nothing that goes to others; in an exercise, by the name of
-        whose log it is asked `under`, nobody is late with anything.
+        whose log it is asked `under`, nobody is late with anything. `capable`: the agreement asks what they can.
         """
         found: list[Candidate] = []
         for party in sorted(parties):
@@ -146,13 +158,16 @@ class Decider:
                 officers = self._keys.officers_under(party, agreement_id, now_ms)
                 late = self._attested.overdue(under or agreement_id, party, now_ms)
                 for one in self._keys.nodes(party):
-                    candidate = self.candidate(one, officers, suite, now_ms)
+                    candidate = self.candidate(one, officers, suite, now_ms, capable=capable)
                     found.append(replace(candidate, facts=replace(candidate.facts, overdue=late)))
         return tuple(found)
 
-    def candidate(self, record: NodeRecord, officers: frozenset[str], suite: int, now_ms: int) -> Candidate:
+    def candidate(
+        self, record: NodeRecord, officers: frozenset[str], suite: int, now_ms: int, *, capable: bool = False
+    ) -> Candidate:
         """Give one node with its facts; `officers` are those of its party that are accredited for the agreement."""
-        return Candidate(record, self._keys.node_facts(record, now_ms, suite, officers=officers))
+        facts = self._keys.node_facts(record, now_ms, suite, officers=officers, capable=capable)
+        return Candidate(record, facts)
 
     def decide(
         self,
@@ -168,7 +183,13 @@ class Decider:
     def still_permitted(
         self, compiled: CompiledAgreement, profile: Profile, times: Times, candidate: Candidate, moment: Moment
     ) -> frozenset[int]:
-        """Give the portions of an admitted report that a node may have handed over now."""
+        """Give the portions of an admitted report that a node may have handed over now.
+
+        What its sender could is of the admission.
+        """
+        asked = floors(compiled.source, profile.originator.party, candidate.record.party).values()
+        if asked:
+            moment = replace(moment, sender_capabilities=frozenset[str]().union(*asked))
         decision = self.decide(compiled, profile, times, [candidate], moment)
         own = (candidate.record.party, candidate.record.node)
         settled = {

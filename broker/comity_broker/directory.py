@@ -44,6 +44,9 @@ _PENDING_SECONDS: Final = 300.0
 _PENDING_LIMIT: Final = 256
 _PROVEN: Final = frozenset({KeyRole.NODE_SIGNING, KeyRole.NODE_KEM, KeyRole.OFFICER_SIGNING})
 _CHALLENGE: Final = 32
+# A node states what it can when its software changes: more often than this fills everybody's mirror, and has agreements decided anew.
+STATEMENTS_AN_HOUR: Final = 16
+_HOUR_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +213,8 @@ class Directory:
                 what_to_do="Each node says over its own connection what it can.",
                 code=ErrorCode.ACTING_FOR_ANOTHER,
             )
+        if isinstance(body, NodeCapabilities):
+            self._require_seldom(body)
         withdrawal = isinstance(body, OfficerAccreditation) and not body.roles
         if isinstance(body, NodeBundle | OfficerAccreditation) and not withdrawal:
             raise AccessError(
@@ -225,6 +230,16 @@ class Directory:
         return await self._write(statement, by) if before is None else before
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _require_seldom(self, body: NodeCapabilities) -> None:
+        since = self._clock.now_ms() - _HOUR_MS
+        if self.keys.capabilities_since(body.party, body.node, since) >= STATEMENTS_AN_HOUR:
+            raise AccessError(
+                f"{body.identity} has stated {STATEMENTS_AN_HOUR} times within an hour what it can",
+                what_to_do="Its newest statement counts. State again later.",
+                code=ErrorCode.RATE_LIMITED,
+                retry_after_seconds=600.0,
+            )
 
     def _own(self, statement: Statement, caller: Caller) -> NodeBundle | OfficerAccreditation:
         body = self.keys.admissible(statement, self._clock.now_ms())

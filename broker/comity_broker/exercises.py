@@ -51,6 +51,11 @@ class ExerciseStanding(Standing):
         return self.real.agreement_id, self.real.epoch
 
     @property
+    def may_set_floor(self) -> bool:
+        """Say whether the agreement may ask what nodes can."""
+        return self.real.may_set_floor
+
+    @property
     def lags(self) -> bool:
         """Say whether the agreement changed and the exercise's log does not say so yet."""
         return self.followed < self.real.changed_at

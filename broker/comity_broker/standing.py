@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from comity_broker.auditlog.submissions import DecidedUnder
+from comity_policy.clauses import Capabilities
 from comity_policy.document import Document
 from comity_policy.engine import CompiledAgreement
 from comity_policy.facts import AgreementState
@@ -205,6 +206,13 @@ class Standing:
             admits = self.origin in state.open_logs
             held = self._open = _Openness(self.steps, above, now_ms, until, in_force, admits)
         return held
+
+    @property
+    def may_set_floor(self) -> bool:
+        """Say whether any text of it, of its umbrella or of a caveat may ask what nodes can."""
+        texts = (self.first, *self.texts.values())
+        asks = any(isinstance(clause, Capabilities) for text in texts for clause in text.clauses)
+        return asks or bool(self.caveats) or (self.umbrella is not None and self.umbrella.may_set_floor)
 
     def turned(self, since_ms: int, now_ms: int) -> bool:
         """Say whether time alone, without a step, may have changed since a moment what decisions need to know."""

@@ -38,3 +38,12 @@ OBLIGATIONS: Final = frozenset(
 def words_of(*, wire: Iterable[int], suites: Iterable[int], obligations: Iterable[str]) -> frozenset[str]:
     """Give versions of the wire protocol, envelope suites by their numbers, and obligations as one set of words."""
     return frozenset({*(f"wire/{one}" for one in wire), *(f"suite/{one}" for one in suites), *obligations})
+
+
+def able_words(words: Iterable[str] | None) -> str:
+    """Give what a node can, or cannot, as people read it: ``enforce use, speak wire protocol 1``."""
+    listed = sorted(words or ())
+    parts = [f"speak wire protocol {one[5:]}" for one in listed if one.startswith("wire/")]
+    parts += [f"open suite {one[6:]}" for one in listed if one.startswith("suite/")]
+    obligations = [one for one in listed if one in OBLIGATIONS]
+    return ", ".join([*([f"enforce {', '.join(obligations)}"] if obligations else []), *parts])

@@ -14,6 +14,7 @@ from typing import assert_never
 
 from comity_policy.check_finding import Finding, error, note
 from comity_policy.clauses import (
+    Capabilities,
     CaveatClause,
     Ceiling,
     CeilingLimit,
@@ -166,6 +167,7 @@ def _subtracts_nothing(
             | PrecedenceRule()
             | DualControl()
             | Suites()
+            | Capabilities()
         ):
             same = next((one.id for one in above if _fields(one) == _fields(clause)), "")
             return f"clause {same} says the same" if same else ""

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from comity_policy.abilities import OBLIGATIONS
 from comity_policy.clauses import (
     Acknowledge,
     Article,
     Audit,
     Authorities,
     Breach,
+    Capabilities,
     Ceiling,
     Channel,
     Clause,
@@ -73,6 +75,7 @@ ARTICLE_TOPICS = (
     "other",
 )
 SUITES = (1, 2)
+WIRE_VERSIONS = (1,)
 MOST_HOPS = 16
 MOST_OFFICERS = 16
 MOST_YEARS = 100
@@ -194,6 +197,8 @@ def _handling(document: Document, clause: AnyClause, path: Path) -> Iterator[Fau
             yield from unknown_faults(clause.allowed, SUITES, (*path, "allowed"), "suite")
             yield from span_faults(clause.oldest_key, (*path, "oldest_key"))
             yield from span_faults(clause.oldest_key_log_view, (*path, "oldest_key_log_view"))
+        case Capabilities():
+            yield from _capabilities(clause, path)
         case UseRule():
             yield from text_faults(clause.caveat, document, (*path, "caveat"), f"the caveat of clause {clause.id}")
         case Relabel():
@@ -277,6 +282,16 @@ def _need_to_know(
     for party in dict.fromkeys(to_party for _, to_party in needed):
         if party not in parties:
             yield Fault((*path, "rows"), f"there is no row for {party}, to which a scope grants")
+
+
+def _capabilities(clause: Capabilities, path: Path) -> Iterator[Fault]:
+    if not clause.words:
+        yield Fault((*path, "obligations"), "asks for nothing: name wire, suites or obligations")
+    known = {"wire": WIRE_VERSIONS, "suites": SUITES, "obligations": tuple(sorted(OBLIGATIONS))}
+    what = {"wire": "version of the wire protocol", "suites": "suite", "obligations": "obligation"}
+    for name, words in known.items():
+        yield from repetition_faults(getattr(clause, name), (*path, name))
+        yield from unknown_faults(getattr(clause, name), words, (*path, name), what[name])
 
 
 def _onward(document: Document, clause: Onward, path: Path) -> Iterator[Fault]:

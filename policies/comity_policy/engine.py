@@ -26,6 +26,7 @@ from comity_policy.companions import Caveat, Umbrella
 from comity_policy.decision import Decision, Reason, ReportDecision, Violation
 from comity_policy.document import Document
 from comity_policy.facts import AgreementState, Kind, Moment, NodeFacts, Point, Profile, Times
+from comity_policy.floors import sets_floor
 from comity_policy.fused import Fused, fuse
 from comity_policy.lowering import NO_TABLE, Direction, Source
 from comity_policy.predicates import Check
@@ -87,10 +88,12 @@ class _Program:
 class CompiledAgreement:
     """An agreement ready to decide. Immutable; compile anew when its state changes."""
 
-    __slots__ = ("_programs", "source")
+    __slots__ = ("_programs", "sets_floor", "source")
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        # Whether anything asks what a node can: else nobody gathers it.
+        self.sets_floor = sets_floor(source)
         self._programs = {
             (from_party, to_party): tuple(
                 _compile(source, direction) for direction in lowering.directions(source, from_party, to_party)

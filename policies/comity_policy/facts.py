@@ -164,7 +164,8 @@ class NodeFacts:
     `accreditation_level` is a level of the node's own party; `oldest_key_since` is when the oldest key that would be
     used began to be valid; `valid` says that its bundle is current and not revoked. `officers` are the identities (such
     as ``XBO/officer1``) that its party's directory lists as accredited for the agreement at the time. At admission,
-    `overdue` are the ids of the acknowledge clauses under which its party is late beyond their limit.
+    `overdue` are the ids of the acknowledge clauses under which its party is late beyond their limit. `capabilities` are what
+    the node's newest signed statement says that its software can, in the words of `abilities`.
     """
 
     party: str
@@ -178,6 +179,7 @@ class NodeFacts:
     valid: bool | None = None
     officers: frozenset[str] | None = None
     overdue: frozenset[str] | None = None
+    capabilities: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,8 @@ class Moment:
     `key_log_age` is how old the decider's newest view of the key log is, in milliseconds. `sender_roles` are the
     attested roles of the officer or node who sends. `opening_purpose` is what the opener says (opening only).
     `onward_grant` says whether a grant for this very report covers a transfer by somebody else than the originator;
-    `direct` says that the originator itself sends.
+    `direct` says that the originator itself sends. `sender_capabilities` are what the sending node's newest signed statement says;
+    at opening what it said when the report was admitted.
 
     At admission: `size` is the report's length in bytes as it is carried; `usage` is what the current window of each quota
     holds, by clause id; `approvals` are the distinct identities of the officers of the sending party whose approvals of this
@@ -234,6 +237,7 @@ class Moment:
     admitted_at: int | None = None
     opening_purpose: str | None = None
     sender_key_since: int | None = None
+    sender_capabilities: frozenset[str] | None = None
     size: int | None = None
     usage: Mapping[str, Usage] | None = None
     approvals: frozenset[str] | None = None

@@ -7,6 +7,7 @@ from comity_policy.clauses import (
     Audit,
     Authorities,
     Breach,
+    Capabilities,
     Consent,
     Disputes,
     DualControl,
@@ -34,6 +35,7 @@ Handling = (
     | DualControl
     | Acknowledge
     | Suites
+    | Capabilities
     | UseRule
     | Relabel
     | Emergency
@@ -83,6 +85,8 @@ def gloss_of_handling(clause: Handling) -> str:
                 f"{span_words(clause.oldest_key)} old, by nodes whose view of the key log is at most "
                 f"{span_words(clause.oldest_key_log_view)} old."
             )
+        case Capabilities():
+            return _capabilities(clause)
         case UseRule():
             return _use(clause)
         case Relabel():
@@ -181,6 +185,18 @@ def _use(clause: UseRule) -> str:
     return (
         f"Whoever opens a report first sees and acknowledges the caveat ({caveats}); its use as evidence is "
         f"{words[clause.evidence]}, action on it is {words[clause.action_on]}."
+    )
+
+
+def _capabilities(clause: Capabilities) -> str:
+    asked = [
+        *(f"speaks version {one} of the wire protocol" for one in clause.wire),
+        *(f"opens and seals suite {one}" for one in clause.suites),
+        *([f"enforces {joined(clause.obligations, 'and')}"] if clause.obligations else []),
+    ]
+    return (
+        "Reports go only between nodes of which each has stated, signed by itself, that its software "
+        f"{joined(asked, 'and')}."
     )
 
 

@@ -13,6 +13,7 @@ from comity_policy.clauses import (
     Audit,
     Authorities,
     Breach,
+    Capabilities,
     Carrier,
     Ceiling,
     Channel,
@@ -131,6 +132,8 @@ def clause_tests(setting: Setting, clause: AnyClause) -> tuple[Test, ...]:
             return (rules.SentBy(_roles(clause.flash), _roles(clause.immediate)),)
         case Suites():
             return (suites(clause, point),)
+        case Capabilities():
+            return (rules.Enables(clause.words),)
         case Audit():
             return (rules.LogTakesEntries(),) if clause.on_failure is OnFailure.HALT else ()
         case Exclude():

@@ -17,6 +17,7 @@ import msgspec
 
 from comity_policy.clauses import (
     Audit,
+    Capabilities,
     Carrier,
     Ceiling,
     CeilingLimit,
@@ -61,6 +62,7 @@ _LISTS: Mapping[type, tuple[str, ...]] = {
     PersonalDataRule: ("purposes",),
     PrecedenceRule: ("flash", "immediate"),
     Suites: ("allowed",),
+    Capabilities: ("wire", "suites", "obligations"),
     Emergency: ("to",),
     Exclude: ("to", "categories", "kinds"),
     NeedRow: ("offices", "communities", "officers"),

@@ -19,7 +19,7 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from comity_policy.clauses import DualControl, NeedToKnow, Quota, Scope, UseRule
+from comity_policy.clauses import Capabilities, DualControl, NeedToKnow, Quota, Scope, UseRule
 from comity_policy.document import Document
 from comity_policy.facts import (
     Addressee,
@@ -211,6 +211,12 @@ def _who_needs(row: TableRow, texts: tuple[Layer, ...], field: str) -> frozenset
     )
 
 
+def _floor(texts: tuple[Layer, ...]) -> frozenset[str]:
+    """Give what every capabilities clause asks of both nodes."""
+    asked = (clause.words for layer in texts for clause in layer.clauses if isinstance(clause, Capabilities))
+    return frozenset[str]().union(*asked)
+
+
 def _said(words: tuple[str, ...] | None, otherwise: frozenset[str]) -> frozenset[str]:
     return otherwise if words is None else frozenset(words)
 
@@ -234,6 +240,7 @@ def _node(document: Document, row: TableRow, texts: tuple[Layer, ...], created: 
         valid=row.valid,
         officers=_unless(row, "officers", _said(row.officers, officers)),
         overdue=_unless(row, "overdue", frozenset(row.overdue)),
+        capabilities=_unless(row, "capabilities", _said(row.capabilities, _floor(texts))),
     )
 
 
@@ -259,6 +266,7 @@ def _moment(
         direct=_held(row, "direct", row.direct),
         onward_grant=_held(row, "onward_grant", row.onward_grant),
         sender_key_since=_unless(row, "sender_key_age", used_at - span(row.sender_key_age)),
+        sender_capabilities=_unless(row, "sender_capabilities", _said(row.sender_capabilities, _floor(texts))),
         emergency_declared=row.emergency and row.declared,
         hops=_unless(row, "hops", row.hops),
         disputed=_unless(row, "disputed", row.disputed),

@@ -16,6 +16,7 @@ MISSING = frozenset(
         "approvals",
         "broker",
         "broker_region",
+        "capabilities",
         "clearance",
         "cleared_for",
         "communities",
@@ -35,6 +36,7 @@ MISSING = frozenset(
         "region",
         "registered",
         "relabelled_by",
+        "sender_capabilities",
         "sender_key_age",
         "sender_roles",
         "size",
@@ -84,6 +86,7 @@ class TableRow(
     key_age: str = "1d"
     valid: bool = True
     overdue: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] | None = None
     # The moment.
     now: str = "0"
     admitted: str = "0"
@@ -92,6 +95,7 @@ class TableRow(
     key_log_age: str = "1m"
     sender_roles: tuple[str, ...] = ("node",)
     sender_key_age: str = "1d"
+    sender_capabilities: tuple[str, ...] | None = None
     direct: bool = True
     onward_grant: bool = False
     hops: int = 1

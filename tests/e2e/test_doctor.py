@@ -43,6 +43,8 @@ def test_the_way_to_a_partner_is_examined_end_to_end(world, tmp_path):
     assert never == {"delivered", "acknowledged"}
     assert "would go to XBO/n1" in fresh["preview"]["found"]
     assert "XBO/n1 in xbo, accredited to SECRET" in fresh["nodes"]["found"]
+    assert f"{AGREEMENT} sets no floor: XAR/n1 comity " in fresh["capabilities"]["found"]
+    assert "XBO/n1 comity " in fresh["capabilities"]["found"]
     world.send("Two boats.")
     world.receive(tmp_path / "in")
 

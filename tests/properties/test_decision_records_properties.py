@@ -38,6 +38,7 @@ MOMENTS = {
     "direct": st.none() | st.booleans(),
     "onward_grant": st.booleans(),
     "sender_key_since": st.none() | NUMBERS,
+    "sender_capabilities": st.none() | WORDS,
     "size": st.none() | NUMBERS,
     "usage": st.none() | st.dictionaries(st.text("0123.", min_size=1, max_size=4), st.builds(Usage, NUMBERS, NUMBERS)),
     "approvals": st.none() | WORDS,
@@ -56,6 +57,7 @@ NODES = {
     "valid": st.none() | st.booleans(),
     "officers": st.none() | WORDS,
     "overdue": st.none() | WORDS,
+    "capabilities": st.none() | WORDS,
 }
 
 

@@ -9,7 +9,7 @@ from builders_broker import brokered
 from builders_identity import DAY, NOW, directory_of, fails, fold, malformed, nation, signed_again
 from builders_sdk import sharing
 from comity import statement
-from comity.errors import AccessError, ConflictError, ErrorCode, KeyFault
+from comity.errors import AccessError, ComityError, ConflictError, ErrorCode, KeyFault
 from comity.identity.bodies import read_body
 from comity.identity.state import CLOCK_SKEW_MS
 from comity.node.enrolment import publish_statement
@@ -18,6 +18,7 @@ from comity.suites import Suite
 from comity.verify.keys import Key, KeyLog
 from comity.verify.keys import Statement as VerifiedStatement
 from comity.verify.records import FormError
+from comity_broker.directory import STATEMENTS_AN_HOUR
 from comity_policy.abilities import OBLIGATIONS, words_of
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "capabilities-v1.json"
@@ -205,6 +206,20 @@ async def test_nobody_brings_what_another_node_says(tmp_path):
             with pytest.raises(ConflictError):
                 await publish_statement(connection, old)
         assert world.broker.directory.keys.capabilities("XAR", "n1").log_index == first
+
+
+async def test_a_node_does_not_fill_the_key_log_with_what_it_can(tmp_path):
+    async with brokered(tmp_path) as world:
+        n1 = await world.enrolled(world.xar.node("n1"))
+        async with world.connection(n1) as connection:
+            for number in range(1, STATEMENTS_AN_HOUR + 1):
+                await publish_statement(connection, world.xar.capabilities(n1, sequence=number))
+            size = world.broker.directory.keys.size
+            with pytest.raises(ComityError) as refused:
+                await publish_statement(connection, world.xar.capabilities(n1, sequence=STATEMENTS_AN_HOUR + 1))
+        assert refused.value.code is ErrorCode.RATE_LIMITED
+        assert refused.value.retry_after_seconds
+        assert world.broker.directory.keys.size == size
 
 
 async def test_a_node_says_it_when_it_connects_and_again_only_when_it_can_something_else(tmp_path, monkeypatch):

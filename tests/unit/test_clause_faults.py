@@ -90,6 +90,11 @@ FAULTS = {
     "an authority nobody can call": ("36", 'contacts = [{ party = "XAR", role = "r", name = "n", contact = "" }]', "contacts[0].contact", "must not be empty"),
     "fewer than no witnesses": ("38", RETENTION.replace("witnesses = 2", "witnesses = -1"), "witnesses", "must be 0 to 16"),
     "an end of no level": ("38", RETENTION.replace('"SECRET"', '"GEHEIM"'), "end[0].level", "is no level of XAR"),
+    "a floor of nothing": ("39", "obligations = []", "obligations", "asks for nothing"),
+    "a floor of an unknown obligation": ("39", 'obligations = ["use", "surrender"]', "obligations[1]", "unknown obligation 'surrender'"),
+    "a floor that says something twice": ("39", 'obligations = ["use", "use"]', "obligations[1]", "is there already"),
+    "a floor of an unknown suite": ("39", "suites = [3]", "suites[0]", "unknown suite 3"),
+    "a floor of a version nobody speaks": ("39", "wire = [2]", "wire[0]", "unknown version of the wire protocol 2"),
     "a field nobody honours": ("35", "attest_every = { days = 1 }\nby = 1", "by", "unknown field"),
 }  # fmt: skip
 

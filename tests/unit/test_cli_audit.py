@@ -94,6 +94,7 @@ def test_a_decision_is_read_for_the_slots_it_covers():
         "valid": True,
         "officers": None,
         "overdue": None,
+        "capabilities": None,
     }
     moment = {
         "now": 1,
@@ -102,6 +103,7 @@ def test_a_decision_is_read_for_the_slots_it_covers():
         "key_log_age": 1,
         "sender_roles": ["node"],
         "sender_key_since": 1,
+        "sender_capabilities": None,
         "direct": True,
         "onward_grant": False,
         "size": None,

@@ -50,6 +50,12 @@ STATED = {
         "2 witnesses",
         "destruction in an emergency is allowed",
     ),
+    "39": (
+        "each has stated, signed by itself",
+        "speaks version 1 of the wire protocol",
+        "opens and seals suite 1",
+        "enforces use and destruction-certificate",
+    ),
 }
 
 
@@ -74,6 +80,7 @@ OTHERWISE = {
     "30": (MORE["30"][1].replace("true", "false"), "but not the originator's consent to passing on"),
     "31": ('clauses = ["8"]', "clause 8 still bind"),
     "32": ('on_failure = "degrade"', "No body of oversight is named"),
+    "39": ('obligations = ["recall"]', "that its software enforces recall."),
     "38": ("longest = { hours = 3 }", "at the end it is destroyed; its holder alone signs a certificate"),
 }  # fmt: skip
 

@@ -122,6 +122,7 @@ _MOMENT: Final[Shape] = {
     "key_log_age": "signed?",
     "sender_roles": "texts?",
     "sender_key_since": "int?",
+    "sender_capabilities": "texts?",
     "direct": "bool?",
     "onward_grant": "bool",
     "size": "int?",
@@ -152,6 +153,7 @@ _FACTS: Final[Shape] = {
     "valid": "bool?",
     "officers": "texts?",
     "overdue": "texts?",
+    "capabilities": "texts?",
 }
 _RECIPIENT: Final[Shape] = {
     "party": "text",

@@ -258,6 +258,7 @@ def _moment(moment: Moment, reader: _Reader) -> dict[str, object]:
         "key_log_age": moment.key_log_age,
         "sender_roles": None if roles is None else sorted(role.word for role in roles),
         "sender_key_since": moment.sender_key_since,
+        "sender_capabilities": _sorted(moment.sender_capabilities),
         "direct": moment.direct,
         "onward_grant": moment.onward_grant,
         "size": moment.size,
@@ -302,6 +303,7 @@ def _facts(node: NodeFacts) -> dict[str, object]:
         "valid": node.valid,
         "officers": _sorted(node.officers),
         "overdue": _sorted(node.overdue),
+        "capabilities": _sorted(node.capabilities),
     }
 
 

@@ -159,7 +159,7 @@ class Rechecker:
             return False
         given = {index for row in item.manifest.rows if self.owns(node, row.fingerprint) for index in row.indices}
         officers = self._keys.officers_under(node.party, profile.agreement_id, now_ms)
-        candidate = self._decider.candidate(node, officers, profile.suite, now_ms)
+        candidate = self._decider.candidate(node, officers, profile.suite, now_ms, capable=True)
         moment = self._decider.moment(now_ms, key, Approved(roles=frozenset(one.role for one in item.approvals)))
         for compiled in agreements:
             # A later version that applies to what is held decides on the report as if it named that version.

@@ -36,7 +36,7 @@ comity doctor --peer XBO --agreement XAR-XBO-1 --as XAR/n1 --json""",
 def doctor(run: Invocation, *, peer: str | None, agreement_id: str | None) -> int:
     """Look at this identity's installation: files, keys, certificate, disk, broker, TLS, clock, mirror, alarms.
 
-    Each line says ok, warn or fail, and what to do. With --peer: the partner's card, the agreement, its nodes and their keys, the log,
+    Each line says ok, warn or fail, and what to do. With --peer: the partner's card, the agreement, its nodes, their keys and what they can, the log,
     whether a sample report would go, what was last handed over and acknowledged, and what the partner is late with. Nothing is sent and
     nothing changed but the own mirror, which is fetched.
     """

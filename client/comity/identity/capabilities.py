@@ -16,7 +16,7 @@ key. A body is a closed table like those about keys, of the type ``node-capabili
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from comity.errors import MalformedError
@@ -72,12 +72,16 @@ class NodeCapabilities:
 
 @dataclass(frozen=True, slots=True)
 class CapabilitiesRecord:
-    """A statement as one entry of the key log holds it. `signed_by` is the fingerprint of the node's key."""
+    """A statement as one entry of the key log holds it. `signed_by` is the fingerprint of the node's key, `words` what it can."""
 
     body: NodeCapabilities
     signed_by: bytes
     log_index: int
     at_ms: int
+    words: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", self.body.abilities.words)
 
 
 def read_capabilities(fields: Fields, _: Statement) -> NodeCapabilities:

@@ -159,6 +159,15 @@ class KeyDirectory:
         """Give what a node says last that it can; None where it says nothing, or its key was revoked since."""
         return self._state.able(party, node, log_size)
 
+    def can(self, party: str, node: str, log_size: int | None = None) -> frozenset[str] | None:
+        """Give what a node says last that it can, in the words of floors; None where `capabilities` gives none."""
+        stated = self.capabilities(party, node, log_size)
+        return None if stated is None else stated.words
+
+    def capabilities_since(self, party: str, node: str, at_ms: int) -> int:
+        """Give how many capability statements of a node were logged from that time (Unix ms) on."""
+        return sum(one.at_ms >= at_ms for one in self._state.capabilities.get((party, node), ()))
+
     def next_capabilities(self, party: str, node: str) -> int:
         """Give the number of a node's next capability statement."""
         return max((one.body.sequence for one in self._state.capabilities.get((party, node), ())), default=0) + 1
@@ -316,10 +325,11 @@ class KeyDirectory:
         log_size: int | None = None,
         *,
         officers: frozenset[str] | None = None,
+        capable: bool = False,
     ) -> NodeFacts:
         """Give what policy may know of a node that would use the keys of this suite at that Unix millisecond.
 
-        `officers` are what `officers_under` gives of its party, where anybody asks. `oldest_key_since` is None where it has no signing or no KEM key of the suite; `valid` is False where the record has
+        `officers` are what `officers_under` gives of its party, where anybody asks; `capable` that somebody asks what it can. `oldest_key_since` is None where it has no signing or no KEM key of the suite; `valid` is False where the record has
         expired, its chain or one of the two keys is revoked.
         """
         pair = [record.key(role, suite) for role in (KeyRole.NODE_SIGNING, KeyRole.NODE_KEM)]
@@ -336,6 +346,7 @@ class KeyDirectory:
             oldest_key_since=min(key.since for key in keys) if len(keys) == len(pair) else None,
             valid=not revoked and self.is_current(record, now_ms, log_size),
             officers=officers,
+            capabilities=self.can(record.party, record.node, log_size) if capable else None,
         )
 
     def officers_under(self, party: str, agreement_id: str, now_ms: int, log_size: int | None = None) -> frozenset[str]:

@@ -3,13 +3,15 @@
 Rules in order:
 1. What is said is what this release does: its version, the wire protocol it speaks, every obligation of `comity_policy.abilities`, and
    the suites of which the node's newest bundle lists keys.
-2. It is said at enrolment, and whenever a node connects and its newest statement says something else.
+2. It is said at enrolment, and whenever a node connects and its newest statement says something else. Where an agreement asks it, the
+   node then waits until its own mirror has the statement: else it would refuse itself what the broker takes.
 3. Saying it stops nothing: a broker that does not take it now is asked again at the next start. Where an agreement sets a floor, the
    decision names a node that said nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Final
 
@@ -27,6 +29,8 @@ from comity_policy.abilities import OBLIGATIONS
 
 # The package of the protocol files is comity.v1.
 WIRE_VERSIONS: Final = (1,)
+MIRRORED_SECONDS: Final = 3.0
+_LOOK_SECONDS: Final = 0.1
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -54,8 +58,20 @@ async def state_at_enrolment(connection: Connection, bundle: NodeBundle, ring: K
         raise
 
 
-async def state_when_changed(connection: Connection, mirror: Mirror, keys: OwnKeys, now_ms: int) -> int | None:
-    """State what the node can, where its newest statement says something else; gives the entry, None where there is none."""
+async def state_when_changed(connection: Connection, mirror: Mirror, keys: OwnKeys, now_ms: int) -> None:
+    """State what the node can, where its newest statement says something else; raises what stops the mirror."""
+    log_index = await _state_when_changed(connection, mirror, keys, now_ms)
+    if log_index is None or not any(view.compiled.sets_floor for view in mirror.agreements()):
+        return
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + MIRRORED_SECONDS
+    # A checkpoint is signed at most a second after its entries.
+    while mirror.directory.size <= log_index and loop.time() < deadline:
+        await asyncio.sleep(_LOOK_SECONDS)
+        await mirror.refresh(connection, ())
+
+
+async def _state_when_changed(connection: Connection, mirror: Mirror, keys: OwnKeys, now_ms: int) -> int | None:
     try:
         record = keys.record
         able = abilities_of(record)

@@ -172,6 +172,7 @@ class RecordReader:
             said["usage"] is None,
             _listed(said["sender_roles"]),
             _listed(said["approvals"]),
+            _listed(said["sender_capabilities"]),
         )
         known = self._moments.get(key)
         if known is None:
@@ -185,7 +186,7 @@ class RecordReader:
             said["party"],
             said["node"],
             *map(facts.get, _NODE_WORDS),
-            *(_listed(facts[name]) for name in ("offices", "communities", "officers", "overdue")),
+            *(_listed(facts[name]) for name in ("offices", "communities", "officers", "overdue", "capabilities")),
         )
         known = self._nodes.get(key)
         if known is None:
@@ -243,6 +244,7 @@ def _moment(said: Mapping[str, Any]) -> Moment:
         direct=said["direct"],
         onward_grant=said["onward_grant"],
         sender_key_since=said["sender_key_since"],
+        sender_capabilities=_words(said["sender_capabilities"]),
         size=said["size"],
         usage=None if usage is None else {one["clause"]: Usage(one["reports"], one["size"]) for one in usage},
         approvals=_words(said["approvals"]),
@@ -278,6 +280,7 @@ def _node(party: str, node: str, facts: Mapping[str, Any]) -> NodeFacts:
         valid=facts["valid"],
         officers=_words(facts["officers"]),
         overdue=_words(facts["overdue"]),
+        capabilities=_words(facts["capabilities"]),
     )
 
 

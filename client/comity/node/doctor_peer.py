@@ -1,12 +1,12 @@
 """Whether the way to a partner is well, end to end, by the own verified mirror, once it was fetched.
 
-What each finding is called, in this order: card, and for each agreement with the partner: agreement, nodes, log, preview, delivered,
+What each finding is called, in this order: card, and for each agreement with the partner: agreement, nodes, capabilities, log, preview, delivered,
 acknowledged, duties.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,8 +24,10 @@ from comity.node.previews import Preview
 from comity.node.times import rfc3339
 from comity.report import Report
 from comity.suites import Suite
+from comity_policy.abilities import able_words
 from comity_policy.clauses import Purpose, Scope
 from comity_policy.document import Document
+from comity_policy.floors import floors
 from comity_policy.obligations import DutyState
 
 SAMPLE: Final = "This is a sample by which the way to a partner is examined. It is not sent."
@@ -93,6 +95,7 @@ class PeerDoctor:
         else:
             findings.ok("agreement", f"{name} is in force, version {view.document.version}")
         self._nodes(name)
+        self._capabilities(view)
         self._log(view)
         with findings.looking("preview"):
             self._preview(view)
@@ -117,6 +120,49 @@ class PeerDoctor:
             self.findings.warn("nodes", f"{name}: {words}", f"Ask {self.peer} to renew the keys of its nodes.")
         else:
             self.findings.ok("nodes", f"{name}: {words}")
+
+    def _capabilities(self, view: AgreementView) -> None:
+        """Say what each node of both ends states that it can, and what of the floor, by clause, it does not reach."""
+        own = self.node.identity
+        asked = floors(view.compiled.source, view.own, self.peer)
+        now = self.now_ms()
+        theirs = [one for one in self.mirror.directory.nodes(self.peer) if self.mirror.directory.is_current(one, now)]
+        reached = [self._reaches(view, own.party, own.name, asked)]
+        reached += [self._reaches(view, one.party, one.node, asked) for one in theirs]
+        words = "; ".join(told for told, _ in reached)
+        below = [remedy for _, remedy in reached if remedy]
+        floor = (
+            f"{view.agreement_id} asks for {able_words(frozenset().union(*asked.values()))}"
+            if asked
+            else f"{view.agreement_id} sets no floor"
+        )
+        if not below:
+            self.findings.ok("capabilities", f"{floor}: {words}")
+        elif reached[0][1] or len(below) == len(theirs):
+            # Nothing goes from a node below the floor, nor to a party that has no other.
+            self.findings.fail("capabilities", f"{floor}: {words}", " ".join(below), ErrorCode.POLICY_DENIED)
+        else:
+            self.findings.warn("capabilities", f"{floor}: {words}", " ".join(below))
+
+    def _reaches(
+        self, view: AgreementView, party: str, node: str, asked: Mapping[str, frozenset[str]]
+    ) -> tuple[str, str]:
+        """Give what a node states, and how what it lacks is mended; the second is empty where it lacks nothing."""
+        stated = self.mirror.directory.capabilities(party, node)
+        can = frozenset[str]() if stated is None else stated.words
+        clauses = [clause_id for clause_id, words in asked.items() if not words <= can]
+        lacking = able_words(frozenset().union(*(asked[one] - can for one in clauses)))
+        says = (
+            "has stated nothing"
+            if stated is None
+            else f"{stated.body.software}, {len(stated.body.obligations)} obligations"
+        )
+        told = f"{party}/{node} {says}" + (f", cannot {lacking}" if clauses and stated is not None else "")
+        if not clauses:
+            return told, ""
+        own = f"Renew the software of {party}/{node} and connect with it"
+        who = own if party == view.own else f"{party} renews the software of {party}/{node}"
+        return told, f"{who}, or both parties amend clause {', '.join(clauses)} of {view.agreement_id}."
 
     def _log(self, view: AgreementView) -> None:
         pin = self.mirror.pin(view.agreement_id)

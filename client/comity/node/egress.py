@@ -278,7 +278,7 @@ class Egress:
             for node in directory.nodes(party) if party != self._identity.party else ():
                 recipient = recipient_of(node, suite)
                 if recipient is not None:
-                    nodes.append(directory.node_facts(node, now, suite, officers=officers))
+                    nodes.append(directory.node_facts(node, now, suite, officers=officers, capable=True))
                     recipients[node.party, node.node] = recipient
                     ends.append(node.valid_until)
         ends += view.turning_points
@@ -289,6 +289,7 @@ class Egress:
             suite=suite,
             own=own,
             own_since=own.valid_from if key is None else key.since,
+            own_can=directory.can(own.party, own.node),
             keep_ms=longest_keeping(view),
             broker=view.broker_name(broker.party, broker.name),
             broker_region=None if record is None else record.region,
@@ -308,6 +309,7 @@ class Egress:
             sender_roles=approving.roles,
             direct=True,
             sender_key_since=facts.own_since,
+            sender_capabilities=facts.own_can,
         )
 
     # --- what is signed ---------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ class Facts:
     suite: Suite
     own: NodeRecord
     own_since: int
+    own_can: frozenset[str] | None
     keep_ms: int
     broker: str
     broker_region: str | None

@@ -5,8 +5,9 @@ Rules in order:
    officer is in office by the key log. A broker may know of it a moment late (`ORDER_MS`), never before its entry and never without
    one.
 2. Windows of quotas: `logged_windows`. Late acknowledgements: `logged_duties`.
-3. A segment is decided between its arrival and its entry; a report has the size that its manifest gives it.
-4. What differs is a fault of the decision, what was not presented a gap of it; nothing that was not compared counts as the same.
+3. What sender and recipients state that they can: `logged_abilities`.
+4. A segment is decided between its arrival and its entry; a report has the size that its manifest gives it.
+5. What differs is a fault of the decision, what was not presented a gap of it; nothing that was not compared counts as the same.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from comity.errors import VerificationError
 from comity.node.directory import ORDER_MS
+from comity.node.logged_abilities import compare_abilities
 from comity.node.logged_duties import LoggedDuties
 from comity.node.logged_entries import SUBMISSIONS, LoggedEntry, slots_in
 from comity.node.logged_life import LoggedLife
@@ -88,6 +90,7 @@ class LoggedFacts:
     """
 
     def __init__(self, life: LoggedLife, documents: Mapping[bytes, Document], offices: Offices | None) -> None:
+        self._offices = offices
         self._declarations = _Declarations(offices)
         self._windows = LoggedWindows()
         self._duties = LoggedDuties.of(life, documents.values())
@@ -126,6 +129,7 @@ class LoggedFacts:
             _sized(entry, said, recorded),
             self._declarations.compare(entry, recorded),
             self._duties.compare(recorded),
+            compare_abilities(self._offices, entry, recorded, source),
         ]
         if source is not None:
             found.append(self._windows.compare(entry, reader, said["slots"], recorded, source))

@@ -120,6 +120,7 @@ class OpenSegment:
     key_verdict: Verdict
     admission: Time
     sender_key_since: int
+    sender_can: frozenset[str] | None
     forked: Mapping[int, str]
     batch: BatchSignature
     batch_index: int
@@ -148,12 +149,14 @@ class OpenSegment:
             # The segment's checks hold its originator to be who published it.
             direct=True,
             sender_key_since=self.sender_key_since,
+            sender_capabilities=self.sender_can,
         )
 
     def renew(self, fresh: OpenSegment) -> None:
         """Take over what the same segment is judged by now."""
         self.fold, self.officers, self.admission = fresh.fold, fresh.officers, fresh.admission
         self.key_verdict, self.sender_key_since = fresh.key_verdict, fresh.sender_key_since
+        self.sender_can = fresh.sender_can
         self.registered, self.levels, self.version = fresh.registered, fresh.levels, fresh.version
         self.decided = self.entered = None
 

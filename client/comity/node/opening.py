@@ -178,6 +178,9 @@ class Opening:
             key_verdict=verdict_of(self._mirror.directory, (key.fingerprint, record.signed_by), fold, judged),
             admission=admission,
             sender_key_since=key.since,
+            sender_can=self._mirror.directory.can(
+                record.party, record.node, self._mirror.key_log_size_at(place.admitted_at)
+            ),
             forked=forked,
             batch=where[0],
             batch_index=where[1],
@@ -264,7 +267,7 @@ class Opening:
         if (record := directory.node(party, self._identity.name, log_size)) is None:
             return None
         officers = directory.officers_under(party, agreement_id, now, log_size)
-        return directory.node_facts(record, now, suite, log_size, officers=officers)
+        return directory.node_facts(record, now, suite, log_size, officers=officers, capable=True)
 
     # --- a slot -----------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from typing import Any, Final
 from comity.envelope.evidence import SlotCode
 from comity.errors import VerificationError
 from comity.node.decision_records import RecordReader
+from comity.node.logged_abilities import with_abilities
 from comity.node.logged_entries import SUBMISSIONS, LoggedEntry, slots_in
 from comity.node.logged_facts import LoggedFacts
 from comity.node.logged_life import LoggedLife, LoggedUmbrella, folded_state
@@ -123,6 +124,7 @@ class LogReplay:
         self._reader = RecordReader()
         self._second = second
         self._draft = draft
+        self._offices = offices
         self._replayer = Replayer(texts.held(), second)
         self._what_if = None if draft is None else WhatIf(texts.held(), draft)
         self._life = LoggedLife(texts)
@@ -181,7 +183,7 @@ class LogReplay:
             if recorded is not None:
                 recorded = self._facts.compare(entry, reader, said, recorded, source, known)
                 _add(told, self._replayer.replay(recorded))
-                changes += self._changes(recorded)
+                changes += self._changes(entry, recorded)
         self._facts.end(entry, source)
         _add(told, (Told(slot, Verdict.DIFFERENT, (wrong,)) for slot, wrong in _outcomes(entry, decisions)))
         unknown = [slot for slot in unknown if slot not in told]
@@ -204,8 +206,11 @@ class LogReplay:
         above, late = self._umbrella.at(now_ms) if state.document.under is not None else (None, ())
         return folded_state(state, above), (*late, above) if isinstance(above, Gap) else late
 
-    def _changes(self, recorded: Recorded) -> Iterator[Change]:
-        return iter(()) if self._what_if is None else self._what_if.changes(recorded)
+    def _changes(self, entry: LoggedEntry, recorded: Recorded) -> Iterator[Change]:
+        if self._what_if is None:
+            return iter(())
+        # The draft may set a floor where nobody asked for one then.
+        return self._what_if.changes(with_abilities(self._offices, entry, recorded))
 
 
 def _add(told: dict[int, Told], found: Iterable[Told]) -> None:

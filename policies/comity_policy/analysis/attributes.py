@@ -49,6 +49,7 @@ ACCREDITATION_LEVEL_KNOWN, ACCREDITATION_LEVEL = _fact(_NODE, "accreditation_lev
 ACCREDITATION_UNTIL_KNOWN, ACCREDITATION_UNTIL = _fact(_NODE, "accreditation_until", _N)
 OLDEST_KEY_SINCE_KNOWN, OLDEST_KEY_SINCE = _fact(_NODE, "oldest_key_since", _N)
 OVERDUE_KNOWN, OVERDUE = _fact(_NODE, "overdue", _S, "clause")
+CAPABILITIES_KNOWN, CAPABILITIES = _fact(_NODE, "capabilities", _S, "capability")
 
 # The report and its portion.
 AGREEMENT_ID = _attribute(_REPORT, "agreement_id", _W, "agreement")
@@ -99,6 +100,7 @@ ONWARD_GRANT_KNOWN, ONWARD_GRANT = _fact(_MOMENT, "onward_grant", _T)
 ADMITTED_AT_KNOWN, ADMITTED_AT = _fact(_MOMENT, "admitted_at", _N)
 OPENING_PURPOSE_KNOWN, OPENING_PURPOSE = _fact(_MOMENT, "opening_purpose", _W, "purpose")
 SENDER_KEY_SINCE_KNOWN, SENDER_KEY_SINCE = _fact(_MOMENT, "sender_key_since", _N)
+SENDER_CAPABILITIES_KNOWN, SENDER_CAPABILITIES = _fact(_MOMENT, "sender_capabilities", _S, "capability")
 EMERGENCY_DECLARED = _attribute(_MOMENT, "emergency_declared", _T)
 HOPS_KNOWN, HOPS = _fact(_MOMENT, "hops", _N)
 DISPUTED_KNOWN, DISPUTED = _fact(_MOMENT, "disputed", _T)

@@ -216,6 +216,7 @@ def _node(found: _Found) -> NodeFacts:
         valid=found.fact(of.VALID),
         officers=frozenset(found.officers),
         overdue=found.fact(of.OVERDUE),
+        capabilities=found.fact(of.CAPABILITIES),
     )
 
 
@@ -231,6 +232,7 @@ def _moment(found: _Found, point: Point) -> Moment:
         "direct": found.fact(of.DIRECT),
         "onward_grant": found.fact(of.ONWARD_GRANT),
         "sender_key_since": found.fact(of.SENDER_KEY_SINCE),
+        "sender_capabilities": found.fact(of.SENDER_CAPABILITIES),
         "emergency_declared": found.truth(of.EMERGENCY_DECLARED),
         "hops": found.fact(of.HOPS),
         "disputed": found.fact(of.DISPUTED),

@@ -73,6 +73,7 @@ def _node(node: NodeFacts) -> dict[Attribute, Value]:
         **_number(of.ACCREDITATION_UNTIL, node.accreditation_until),
         **_number(of.OLDEST_KEY_SINCE, node.oldest_key_since),
         **_words(of.OVERDUE, node.overdue),
+        **_words(of.CAPABILITIES, node.capabilities),
     }
 
 
@@ -147,6 +148,7 @@ def _moment(moment: Moment) -> dict[Attribute, Value]:
         **_number(of.ADMITTED_AT, moment.admitted_at),
         **_text(of.OPENING_PURPOSE, moment.opening_purpose or None),
         **_number(of.SENDER_KEY_SINCE, moment.sender_key_since),
+        **_words(of.SENDER_CAPABILITIES, moment.sender_capabilities),
         of.EMERGENCY_DECLARED: moment.emergency_declared is True,
         **_number(of.HOPS, moment.hops),
         **_truth(of.DISPUTED, moment.disputed),

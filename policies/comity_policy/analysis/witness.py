@@ -113,6 +113,8 @@ def _more_fields(one: Witness) -> Iterator[tuple[str, object]]:
     yield "officer", tuple(each.officer for each in profile.addressees if each.officer)
     yield "offices", _listed(node.offices)
     yield "communities", _listed(node.communities)
+    yield "capabilities", _listed(node.capabilities)
+    yield "sender_capabilities", _listed(moment.sender_capabilities)
     yield "personal_data", portion.personal_data.name if portion.personal_data is not PersonalData.NONE else None
     yield "persons", portion.persons or None
     yield "warn", portion.warn or None

@@ -31,6 +31,7 @@ from comity_policy.clauses.duties import (
 )
 from comity_policy.clauses.handling import (
     Acknowledge,
+    Capabilities,
     Consent,
     Copies,
     CopyRow,
@@ -76,6 +77,7 @@ __all__ = [
     "Authorities",
     "BaseClause",
     "Breach",
+    "Capabilities",
     "Carrier",
     "CaveatClause",
     "Ceiling",
@@ -144,6 +146,7 @@ Clause = (
     | DualControl
     | Acknowledge
     | Suites
+    | Capabilities
     | UseRule
     | Embargo
     | Relabel
@@ -171,4 +174,5 @@ CaveatClause = (
     | PrecedenceRule
     | DualControl
     | Suites
+    | Capabilities
 )

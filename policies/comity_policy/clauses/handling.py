@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
+from comity_policy.abilities import words_of
 from comity_policy.clauses.base import ALL, AO, EA, BaseClause, LevelRow, Span, Status
 from comity_policy.facts import Point
 
@@ -181,3 +182,18 @@ class Suites(BaseClause, frozen=True, tag="suites"):
     oldest_key_log_view: Span = Span(hours=1)
 
     points: ClassVar[frozenset[Point]] = ALL
+
+
+class Capabilities(BaseClause, frozen=True, tag="capabilities"):
+    """The floor: what both nodes' signed statements say that their software can; at least one of the lists is not empty."""
+
+    wire: tuple[int, ...] = ()
+    suites: tuple[int, ...] = ()
+    obligations: tuple[str, ...] = ()
+
+    points: ClassVar[frozenset[Point]] = ALL
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Give the floor as the words that statements are compared by."""
+        return words_of(wire=self.wire, suites=self.suites, obligations=self.obligations)

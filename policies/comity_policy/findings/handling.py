@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from comity_policy.abilities import able_words
 from comity_policy.clauses import (
     Acknowledge,
     Audit,
+    Capabilities,
     Consent,
     Copies,
     DualControl,
@@ -58,6 +60,8 @@ def of_handling(case: Case, clause: AnyClause) -> Finding:
             return _precedence(case, clause)
         case Suites():
             return _suites(case, clause)
+        case Capabilities():
+            return _capabilities(case, clause)
         case _:
             raise ValueError(f"clause {clause.id} is of a kind that never refuses")
 
@@ -123,6 +127,29 @@ def _suites(case: Case, clause: Suites) -> Finding:
         case.remedy(
             RemedyAction.NONE, f"comity node show {case.originator}/{case.profile.originator.node}", Role.OPERATOR
         ),
+    )
+
+
+def _capabilities(case: Case, clause: Capabilities) -> Finding:
+    own = case.profile.originator
+    sender, recipient = f"{own.party}/{own.node}", f"{case.node.party}/{case.node.node}"
+    told: dict[str, str] = {}
+    for name, stated in ((sender, case.moment.sender_capabilities), (recipient, case.node.capabilities)):
+        if not isinstance(stated, frozenset):
+            told[name] = f"{name} has stated nothing"
+        elif not clause.words <= stated:
+            told[name] = f"{name} cannot {able_words(clause.words - stated)}"
+    parties = dict.fromkeys(name.partition("/")[0] for name in told)
+    renewed = " and ".join(f"{party} renews the software of its node" for party in parties)
+    look = f"comity node capabilities {own.party if [*told] == [sender] else case.node.party} --as {sender}"
+    return Finding(
+        "capabilities of both nodes",
+        "; ".join(told.values()),
+        f"each states that it can {able_words(clause.words)}",
+        f"after {renewed} and it connects, or both parties amend clause {case.clause_id}",
+        case.remedy(RemedyAction.NONE, look, Role.OPERATOR)
+        if [*told] == [sender]
+        else case.remedy(RemedyAction.RAISE_WITH_PARTNER, look, Role.LIAISON),
     )
 
 

@@ -100,6 +100,7 @@ BUILDERS: Mapping[type[Test], Callable[[Any], Check]] = {
     rules.LogTakesEntries: handling.log_takes_entries,
     rules.SentBy: handling.sent_by,
     rules.SealedWith: handling.sealed_with,
+    rules.Enables: handling.enables,
     rules.AllOf: all_of,
     rules.UnlessLifted: unless_lifted,
     rules.ByTable: by_table,

@@ -89,6 +89,19 @@ def sealed_with(test: rules.SealedWith) -> Check:
     return check
 
 
+def enables(test: rules.Enables) -> Check:
+    """Hold where both nodes' statements say all of the floor."""
+    floor = test.words
+
+    def check(_p: Profile, _t: Times, _q: PortionMarking, _r: int | None, node: NodeFacts, moment: Moment) -> int:
+        of_node, of_sender = node.capabilities, moment.sender_capabilities
+        if not (isinstance(of_node, frozenset) and isinstance(of_sender, frozenset)):
+            return MISSING
+        return HOLDS if floor <= of_node and floor <= of_sender else DENIED
+
+    return check
+
+
 def copied_as(test: rules.CopiedAs) -> Check:
     """Hold for every use but copying; a copy is free, registered, or consented to by rank."""
     by_rank = test.by_rank

@@ -16,6 +16,7 @@ from comity_policy.clauses import (
     Audit,
     Authorities,
     Breach,
+    Capabilities,
     CaveatClause,
     Ceiling,
     Channel,
@@ -57,6 +58,7 @@ from comity_policy.reference.case import (
     as_text,
     as_truth,
     as_use,
+    as_words,
     covered_rank,
     is_classified,
     is_controlled,
@@ -70,7 +72,7 @@ def points_of(clause: Clause | CaveatClause) -> str:
     match clause:
         case Scope() | Ceiling() | Clearance() | Releasability() | Purpose() | Retention() | Suites():
             return "EAO"
-        case NeedToKnow() | PersonalDataRule():
+        case NeedToKnow() | PersonalDataRule() | Capabilities():
             return "EAO"
         case Closed():
             return "EAO"
@@ -302,6 +304,17 @@ def _suites(case: Case, clause: Suites) -> Reasons:
         yield Reason.DENIED
 
 
+def _capabilities(case: Case, clause: Capabilities) -> Reasons:
+    floor = [f"wire/{one}" for one in clause.wire]
+    floor += [f"suite/{one}" for one in clause.suites]
+    floor += clause.obligations
+    for stated in (as_words(case.node.capabilities), as_words(case.moment.sender_capabilities)):
+        if stated is None:
+            yield Reason.FACT_MISSING
+        elif any(word not in stated for word in floor):
+            yield Reason.DENIED
+
+
 def _exclude(case: Case, clause: Exclude) -> Reasons:
     if clause.to and case.recipient not in clause.to:
         return
@@ -333,6 +346,7 @@ _RULES: dict[type, Callable[[Case, Any], Reasons]] = {
     DualControl: handling.dual_control,
     Acknowledge: handling.acknowledge,
     Suites: _suites,
+    Capabilities: _capabilities,
     UseRule: handling.use_rule,
     Embargo: lambda case, _: embargo(case),
     Relabel: lambda case, _: handling.relabel(case),

@@ -34,6 +34,7 @@ from comity_policy.rules.handling import (
     CopiedAs,
     EmbargoEnds,
     EmbargoOver,
+    Enables,
     ExpiresWithin,
     LogTakesEntries,
     MarkedBy,
@@ -73,6 +74,7 @@ __all__ = [
     "CopiedAs",
     "EmbargoEnds",
     "EmbargoOver",
+    "Enables",
     "ExpiresWithin",
     "Grant",
     "Granted",
@@ -179,6 +181,7 @@ Test = (
     | LogTakesEntries
     | SentBy
     | SealedWith
+    | Enables
     | AllOf
     | UnlessLifted
     | ByTable

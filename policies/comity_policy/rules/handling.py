@@ -107,3 +107,10 @@ class SealedWith:
     oldest_key: int
     oldest_view: int
     as_admitted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Enables:
+    """Both nodes state that they can all of this."""
+
+    words: frozenset[str]

@@ -92,6 +92,7 @@ VERDICTS: Mapping[type[Test], Callable[[Any, Table], Verdict]] = {
     rules.LogTakesEntries: handling.log_takes_entries,
     rules.SentBy: handling.sent_by,
     rules.SealedWith: handling.sealed_with,
+    rules.Enables: handling.enables,
     rules.AllOf: all_of,
     rules.UnlessLifted: unless_lifted,
     rules.ByTable: by_table,

@@ -80,6 +80,14 @@ def _of_age(since: Attribute, used_at: Attribute, oldest: int) -> Term:
     return every(at_most(since, used_at), at_most(used_at, amount(since, oldest)))
 
 
+def enables(test: rules.Enables, _table: Table) -> Verdict:
+    stated = (of.CAPABILITIES, of.SENDER_CAPABILITIES)
+    return Verdict(
+        no(every(*(holds(one, word) for one in stated for word in sorted(test.words)))),
+        missing=no(every(Is(of.CAPABILITIES_KNOWN), Is(of.SENDER_CAPABILITIES_KNOWN))),
+    )
+
+
 def copied_as(test: rules.CopiedAs, table: Table) -> Verdict:
     if not test.by_rank:
         return Verdict(missing=some(no(Is(of.USE_KNOWN)), is_copying() if test.by_rank is None else FALSE))
