@@ -137,6 +137,42 @@ async def test_no_more_reports_come_than_credit_allows(world):
     assert why(second) == dict.fromkeys((1, 2, 5), SkipReason.OTHER_FRAME)
 
 
+async def test_an_item_waits_a_moment_for_credit_to_go_whole_where_more_is_out(world):
+    for _ in range(3):
+        await world.admit(4)
+    consumer = await world.connect(reports=11)
+    assert numbers(*await consumer.deliveries()) == list(range(1, 9))
+    consumer.session.credit(1, 0)
+    assert await consumer.deliveries() == []
+    consumer.session.credit(1, 0)
+    (frame,) = await consumer.deliveries()
+    assert (numbers(frame), frame.absent) == ([9, 10, 11, 12], ())
+
+
+async def test_an_item_goes_in_part_where_credit_for_all_of_it_does_not_come(world):
+    for _ in range(3):
+        await world.admit(4)
+    consumer = await world.connect(reports=11)
+    assert len(await consumer.deliveries()) == 2
+    world.pass_seconds(0.2)
+    consumer.session.pass_time()
+    assert await consumer.deliveries() == []
+    world.pass_seconds(0.1)
+    consumer.session.pass_time()
+    (frame,) = await consumer.deliveries()
+    assert numbers(frame) == [9, 10]
+    consumer.session.credit(2, 0)
+    (rest,) = await consumer.deliveries()
+    assert numbers(rest) == [11, 12]
+
+
+async def test_what_is_urgent_goes_in_part_at_once(world):
+    for _ in range(3):
+        await world.admit(4, transport_class=1)
+    consumer = await world.connect(reports=10)
+    assert numbers(*await consumer.deliveries()) == list(range(1, 11))
+
+
 async def test_nothing_comes_without_credit_but_a_recall(world):
     await world.admit(1, transport_class=1)
     await world.admit(1, transport_class=0)

@@ -41,6 +41,11 @@ class Credits:
         size = self.size - kept * (self._window_size // _RESERVE)
         return max(0, self.reports - kept * (self._window_reports // _RESERVE)) if size > 0 else 0
 
+    def window(self, transport_class: int) -> int:
+        """Give the most reports of a class that the consumer has at once."""
+        kept = 1 if precedence_of(transport_class) >= ROUTINE_CLASS else 0
+        return self._window_reports - kept * (self._window_reports // _RESERVE)
+
     def use(self, transport_class: int, reports: int, size: int) -> None:
         """Count what is handed over; negative numbers give back."""
         if not is_control(transport_class):

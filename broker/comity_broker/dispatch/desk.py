@@ -12,7 +12,7 @@ from typing import Final
 
 from comity_broker.dispatch.checking import TAKEN_BACK
 from comity_broker.dispatch.floors import LaneState
-from comity_broker.dispatch.lanes import LaneCursor
+from comity_broker.dispatch.lanes import CREDIT_PATIENCE_SECONDS, LaneCursor
 from comity_broker.dispatch.references import Reference
 from comity_broker.dispatch.shelf import Shelf
 from comity_broker.dispatch.withheld import decode_due
@@ -146,15 +146,18 @@ class Desk:
     # --- whose turn it is -------------------------------------------------------------------------------------------
 
     def turns(self, now: float, now_ms: int, looked: Mapping[int, float]) -> Iterator[float]:
-        """Give, in monotonic seconds, when something is due again by time alone: tries again, embargoes that end.
+        """Give, in monotonic seconds, when something is due by time alone: tries again, embargoes that end, what waits to go whole.
 
         `looked` has when each class was looked at last: what came due since then nobody has seen. Of a class that it has not
         nothing is to be looked at.
         """
         for cursor in self.cursors.values():
+            seen = looked.get(cursor.row.key.transport_class, math.inf)
             retry = cursor.next_retry()
-            if retry is not None and retry > looked.get(cursor.row.key.transport_class, math.inf):
+            if retry is not None and retry > seen:
                 yield max(now, retry)
+            if cursor.short_since is not None and cursor.short_since + CREDIT_PATIENCE_SECONDS > seen:
+                yield max(now, cursor.short_since + CREDIT_PATIENCE_SECONDS)
             if cursor.waits_until_ms > now_ms:
                 yield now + (cursor.waits_until_ms - now_ms) / 1000
             elif cursor.waits_until_ms:

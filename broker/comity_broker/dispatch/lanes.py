@@ -27,6 +27,7 @@ from comity_broker.dispatch.references import Pending, Reference, drop, mark, un
 from comity_broker.dispatch.withheld import decode_due, slots_of
 from comity_broker.storage.protocol import ExceptionRow, ExceptionState, InboxRow, LaneRow
 
+CREDIT_PATIENCE_SECONDS: Final = 0.25
 _ALONE_AFTER: Final = 2
 _UNTOLD_KEPT: Final = 64
 _REASONS: Final = {
@@ -43,7 +44,7 @@ class LaneCursor:
     """One lane of one consumer, in one session.
 
     `changes` counts what may free a held report, `looked` is its value when all held ones were looked at last. Until
-    `waits_until_ms` (Unix ms) nothing new is looked at.
+    `waits_until_ms` (Unix ms) nothing new is looked at. Since `short_since` its next item waits for credit to go whole.
     """
 
     def __init__(self, row: LaneRow, state: LaneState) -> None:
@@ -58,6 +59,7 @@ class LaneCursor:
         self.changes = 1
         self.looked = 0
         self.waits_until_ms = 0
+        self.short_since: float | None = None
         self._last = self.read_to = state.floor
         self._again: dict[int, Reference] = {}
         # Slots by item: those the lane waits behind, and those of them that come alone.

@@ -1,7 +1,7 @@
 """What one round hands over: the lanes of one class under one agreement, as far as credit and the size of a unit go.
 
 In order, for each lane, another one first each time: what was handed over too often is parked; what is to be handed over again;
-replays; what is new, until a report waits for its `not_before` or credit ends. Nothing is changed here but credit, which the
+replays; what is new, until a report waits for its `not_before` or credit ends (an item that would be cut waits a moment to go whole). Nothing is changed here but credit, which the
 caller gives back where the unit is refused.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from comity.envelope.answering import is_control
+from comity.envelope.answering import is_control, precedence_of
 from comity.envelope.profile import ProfileMemo
 from comity.envelope.segment import Segment, parse_segment
 from comity.identity.records import NodeRecord
@@ -21,7 +21,7 @@ from comity_broker.dispatch.credits import Credits
 from comity_broker.dispatch.desk import Desk
 from comity_broker.dispatch.floors import Change
 from comity_broker.dispatch.handover import ItemPlan
-from comity_broker.dispatch.lanes import LaneCursor
+from comity_broker.dispatch.lanes import CREDIT_PATIENCE_SECONDS, LaneCursor
 from comity_broker.dispatch.logged import Recipient
 from comity_broker.dispatch.references import Pending, Reference
 from comity_broker.dispatch.shared import Shared
@@ -126,12 +126,26 @@ class Round:
         for pending in cursor.fresh():
             await breathe(self.transport_class)
             free = self.credits.free(self.transport_class)
-            if self.is_full or not free:
+            if self.is_full or not free or self._waits_for_credit(cursor, pending.slots.bit_count(), free):
                 return
             cursor.waits_until_ms, whole = await self._draft_fresh(cursor, pending, free)
             if cursor.waits_until_ms or not whole:
                 return
         cursor.looked = changes
+
+    def _waits_for_credit(self, cursor: LaneCursor, wanted: int, free: int) -> bool:
+        """Say whether an item waits a moment until there is credit for all of it, where what is out gives as much back.
+
+        Cut in two it would be parsed and put together again for each part, and worked twice by its consumer.
+        """
+        patient = precedence_of(self.transport_class) >= _PATIENT_CLASS
+        if wanted <= free or not patient or 2 * wanted > self.credits.window(self.transport_class):
+            cursor.short_since = None
+            return False
+        now = self.shared.clock.monotonic()
+        if cursor.short_since is None:
+            cursor.short_since = now
+        return now < cursor.short_since + CREDIT_PATIENCE_SECONDS
 
     def _take_in(self, draft: Draft) -> None:
         if not (draft.has_effect or draft.has_frame):
