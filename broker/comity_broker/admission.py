@@ -198,10 +198,13 @@ class Admission:
         base = self._decider.within(base, within)
         unseen = await self._unseen(standing.agreement_id, items)
         takings, wrong = await self._recalling.look(standing.agreement_id, signed_by.party, items, standing.parties)
-        slots = [
-            self._slot(deciding, base, within, slot, item, unseen[slot] or wrong.get(slot))
-            for slot, item in enumerate(items)
-        ]
+        slots: list[SlotDecision] = []
+        for slot, item in enumerate(items):
+            unsound = unseen[slot] or wrong.get(slot)
+            if slots and unsound is None and not (within.usage or within.state.disputes) and slots[-1].speaks_for(item):
+                slots.append(SlotDecision(slot, item, slots[-1].moment, slots[-1].decision, None))
+            else:
+                slots.append(self._slot(deciding, base, within, slot, item, unsound))
         return Admissible(
             segment=segment,
             standing=standing,

@@ -47,6 +47,22 @@ class SlotDecision:
     refused: SlotRefused | None
     unsound: SlotRefused | None = None
 
+    def speaks_for(self, item: WholeItem) -> bool:
+        """Say whether another report of the segment is let in by the very same decision, where nothing counts or names reports singly."""
+        core, own = item.core, self.item.core
+        layout = item.manifest.layout
+        return (
+            layout is not None
+            and layout is self.item.manifest.layout
+            and core.profile is own.profile
+            and core.created_at == own.created_at
+            and core.not_before == own.not_before
+            and core.expires_at == own.expires_at
+            and self.refused is None
+            and self.unsound is None
+            and not (item.approvals or self.item.approvals)
+        )
+
     @property
     def recipients(self) -> frozenset[str]:
         """Give the parties that have a node which may have something of it."""

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from cryptography import x509
@@ -28,6 +29,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from comity.errors import ErrorCode, KeyFault, MalformedError
 from comity.identity.names import IdentityKind, SpiffeId, broker_tls_name, check_trust_domain, parse_spiffe
 
+# A reading of the bytes alone, asked for at every call of a connection.
+_LEAVES_KEPT: Final = 256
 CERTIFICATE_LIMIT: Final = 4096
 CLOCK_HINT: Final = "Compare this machine's clock with another one (NTP), then try again."
 
@@ -133,6 +136,7 @@ def read_leaf(der: bytes) -> Leaf:
         return _read_leaf(der)
 
 
+@lru_cache(_LEAVES_KEPT)
 def _read_leaf(der: bytes) -> Leaf:
     certificate = _load(der)
     spki = spki_of(certificate.public_key())
