@@ -292,7 +292,9 @@ class Session:
             if transport_class not in self._pumping and not self._stopped:
                 self._pumping.add(transport_class)
                 self._spawn(self._pump(transport_class))
-        self._notify()
+        if not self._pumping:
+            # Else whoever pumps says so when there is something to write, and when there is not.
+            self._notify()
 
     # --- handing over -----------------------------------------------------------------------------------------------
 
@@ -340,9 +342,11 @@ class Session:
                         together.append(one)
                 if together:
                     self._notices.extend(await self._answering.acknowledge(together))
+                    self._notify()
                 if given_back is not None:
                     refused = await self._answering.give_back(given_back)
                     self._notices.extend(() if refused is None else (refused,))
+                    self._notify()
                 self.kick()
                 await self._until(lambda: len(self._notices) <= ANSWERS_WAITING)
         finally:
@@ -379,8 +383,10 @@ class Session:
 
     def _notify(self) -> None:
         self._writing.changed.set()
-        if self._urgent is not None:
-            self._urgent.changed.set()
+        urgent = self._urgent
+        # Each wake costs a turn of the loop, and most are of what the first stream brings.
+        if urgent is not None and (self._stopped or any(self._outgoing[one] for one in urgent.classes)):
+            urgent.changed.set()
         if self._stopped:
             self._room.set()
 
@@ -405,4 +411,5 @@ class Session:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._notify()
+        if self._stopped:
+            self._notify()
