@@ -245,14 +245,12 @@ class DispatchWorld:
         self.numbers[lane] = first + draft.count - 1
         made = await self.commit(self.maker.admission(draft, key, first, self.clock.now_ms()), reads=reads)
         self.admitted_segments.append(made)
-        await self.look()
+        self.tell(made)
         return made
 
-    async def look(self) -> None:
-        """Have the sessions look for what was admitted."""
-        lanes = await self.reader.lanes(AGREEMENT)
-        for session in self.dispatcher._sessions.values():
-            session.admitted(AGREEMENT, lanes)
+    def tell(self, made: Made) -> None:
+        """Tell dispatch what was admitted, as the broker does after each commit."""
+        self.dispatcher.brought(AGREEMENT, made.batch, made.placed)
 
     def key_set(self, held: Held) -> bytes:
         return self.keys.node(held.identity.party, held.identity.name).key_set

@@ -73,6 +73,15 @@ def caller_of(held: Held) -> Caller:
 
 
 @dataclass(frozen=True)
+class Placement:
+    """What dispatch is told of a commit."""
+
+    row: SegmentRow
+    lane: LaneRow
+    inboxes: tuple[InboxRow, ...]
+
+
+@dataclass(frozen=True)
 class Made:
     """One segment that was admitted. `numbers` are the origin_sequence of each slot, `leaves` their leaves."""
 
@@ -83,6 +92,8 @@ class Made:
     leaves: tuple[bytes, ...]
     data: bytes
     log_index: int
+    batch: bytes
+    placed: Placement
 
     def number(self, slot: int) -> int:
         return self.first + slot
@@ -198,7 +209,10 @@ class Maker:
                 rows.packets.append(
                     PacketRow(packet, draft.packet, fingerprint_of(self.people.reader), NOW + 30 * 24 * HOUR)
                 )
-            rows.result = Made(whole.segment_id, row.item, lane.lane, first, whole.leaves, stored, head.leaf_next)
+            placed = Placement(row, rows.lanes[0], tuple(rows.inboxes))
+            rows.result = Made(
+                whole.segment_id, row.item, lane.lane, first, whole.leaves, stored, head.leaf_next, record, placed
+            )
             return rows
 
         return build

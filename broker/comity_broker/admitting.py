@@ -62,7 +62,8 @@ _GAP_RETRY_SECONDS: Final = 1.0
 class Admitted:
     """What a commit made of a segment: its row, which slots were refused and why, and whether it was there before.
 
-    `took_back` says that it took reports back and raised the epoch. `entry` and `bodies` (the shared part and the sender's own) are those of the entry, where it is new.
+    `took_back` says that it took reports back and raised the epoch. `entry` and `bodies` (the shared part and the sender's own) are
+    those of the entry, `lane` and `inboxes` where the segment stands, where it is new.
     """
 
     row: SegmentRow
@@ -72,6 +73,8 @@ class Admitted:
     took_back: bool = False
     entry: EntryRow | None = None
     bodies: tuple[BodyRow, ...] = ()
+    lane: LaneRow | None = None
+    inboxes: tuple[InboxRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +227,8 @@ class _Building:
                 for one in rows.bodies
                 if one.log_index == row.log_index and one.part in {SHARED, self._caller.party}
             ),
+            lane=rows.lanes[0],
+            inboxes=tuple(rows.inboxes),
         )
         return rows
 

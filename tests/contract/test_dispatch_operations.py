@@ -13,6 +13,7 @@ from comity.errors import ComityError, ErrorCode
 from comity.v1 import exchange_pb2
 from comity_broker import access
 from comity_broker.dispatch.answering import GivenBack, SlotName
+from comity_broker.dispatch.desk import AHEAD_LIMIT
 from comity_broker.dispatch.floors import LaneState, Partial
 from comity_broker.dispatch.frames import AckConfirmed, CaughtUp, Draining, Opened
 from comity_broker.dispatch.listing import Filter, Listing, Place, Position, ReportState, report_state
@@ -242,19 +243,41 @@ async def test_an_idle_consumer_is_no_alarm(world):
 
 
 async def test_admission_wakes_whoever_waits(world):
-    running = asyncio.create_task(world.dispatcher.run())
-    try:
-        consumer = await world.connect()
-        await consumer.until(CaughtUp)
-        world.look = do_nothing
+    consumer = await world.connect()
+    await consumer.until(CaughtUp)
+    tell, world.tell = world.tell, told_nothing
+    made = await world.admit(1)
+    assert await consumer.deliveries() == []
+    tell(made)
+    assert numbers(await consumer.delivery()) == [1]
+
+
+async def test_what_was_read_between_its_commit_and_the_word_of_it_comes_once(world):
+    tell, world.tell = world.tell, told_nothing
+    made = [await world.admit(1) for _ in range(2)]
+    consumer = await world.connect()
+    assert numbers(*await consumer.deliveries()) == [1, 2]
+    for one in made:
+        tell(one)
+    assert await consumer.deliveries() == []
+    tell(await world.admit(1))
+    assert numbers(*await consumer.deliveries()) == [3]
+
+
+async def test_what_comes_while_more_waits_than_is_read_ahead_comes_in_its_turn(world):
+    for _ in range(AHEAD_LIMIT):
         await world.admit(1)
-        world.dispatcher.admitted(AGREEMENT)
-        assert numbers(await consumer.delivery()) == [1]
-    finally:
-        running.cancel()
+    consumer = await world.connect(reports=0)
+    await consumer.all()
+    for _ in range(3):
+        await world.admit(1)
+    (desk,) = consumer.session.desks.values()
+    assert desk.ahead(4) == AHEAD_LIMIT
+    consumer.session.credit(1000, 1 << 26)
+    assert numbers(*await consumer.deliveries()) == list(range(1, AHEAD_LIMIT + 4))
 
 
-async def do_nothing() -> None:
+def told_nothing(_: object) -> None:
     """Tell dispatch nothing."""
 
 

@@ -110,6 +110,19 @@ class Desk:
                 grown.add(row.key.transport_class)
         return grown
 
+    def brought(self, lane: LaneRow, inbox: InboxRow | None, now: float, now_ms: int, *, room: bool) -> set[int]:
+        """Take a segment that was just committed, as `grew`; where all before it was read it is not read back, if there is `room`."""
+        known = self.cursors.get(lane.lane)
+        if known is None or known.more or not room:
+            return self.grew([lane])
+        if lane.last_origin_sequence > known.row.last_origin_sequence:
+            known.row = lane
+        # It may have been read between its commit and this.
+        if inbox is None or inbox.item <= known.read_to:
+            return set()
+        known.extend([inbox], self._exceptions, now, now_ms)
+        return {lane.key.transport_class}
+
     async def read_holds(self, reader: Reader) -> None:
         """Read the agreement's suspensions and what its originators took back, where they may have changed."""
         if self.stale:

@@ -6,16 +6,16 @@ memory never says more than the store.
 
     dispatcher = Dispatcher(Shared(...))
     session = await dispatcher.open(caller, Opening("default", credit=(256, 16 << 20)))
-    dispatcher.admitted("XAR-XBO-1")
+    dispatcher.brought("XAR-XBO-1", batch_signature, admitted)
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from comity.errors import ComityError, ConflictError, ErrorCode, UnreachableError
 from comity.identity.names import is_exercise
@@ -27,7 +27,7 @@ from comity_broker.dispatch.session import Session
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.status import Ages, ConsumerStatus, consumer_status
 from comity_broker.operations import log_caller
-from comity_broker.storage.protocol import SegmentRow
+from comity_broker.storage.protocol import InboxRow, LaneRow, SegmentRow
 from comity_broker.tracing import TracedJournal, Tracer
 
 _LOG: Final = logging.getLogger(__name__)
@@ -37,6 +37,19 @@ _DRAIN_RETRY_SECONDS: Final = 5.0
 _REQUEST: Final = 16
 
 Key = tuple[str, str]
+
+
+class Placed(Protocol):
+    """A segment that was committed, the lane it ended in as that is now, and what each node gets of it."""
+
+    @property
+    def row(self) -> SegmentRow: ...
+
+    @property
+    def lane(self) -> LaneRow | None: ...
+
+    @property
+    def inboxes(self) -> Sequence[InboxRow]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +73,6 @@ class Dispatcher:
         self._opening: set[Key] = set()
         self._closing: dict[Key, asyncio.Task[None]] = {}
         self._confirmed = Confirmed()
-        self._grown: dict[str, set[str] | None] = {}
         self._joining: set[str] = set()
         self._wake = asyncio.Event()
         self._left = asyncio.Event()
@@ -169,16 +181,13 @@ class Dispatcher:
 
     # --- what happens elsewhere -------------------------------------------------------------------------------------
 
-    def brought(self, agreement_id: str, row: SegmentRow, batch: bytes) -> None:
-        """Take that a segment was admitted with that batch signature; both are at hand for whoever is about to get it."""
-        self.shared.shelf.put(agreement_id, row, batch)
-        self.admitted(agreement_id)
-
-    def admitted(self, agreement_id: str, nodes: Collection[str] | None = None) -> None:
-        """Take that a segment was admitted; `nodes` ("PARTY/NODE") narrows whose sessions look."""
-        before = self._grown.get(agreement_id, set())
-        self._grown[agreement_id] = None if before is None or nodes is None else before | set(nodes)
-        self._wake.set()
+    def brought(self, agreement_id: str, batch: bytes, made: Placed) -> None:
+        """Take that a segment was admitted with that batch signature: it is at hand for whoever is about to get it."""
+        self.shared.shelf.put(agreement_id, made.row, batch)
+        inboxes = {one.node: one for one in made.inboxes}
+        for session in self._sessions.values():
+            if made.lane is not None:
+                session.brought(agreement_id, made.lane, inboxes.get(session.to.node))
 
     def changed(self, agreement_id: str) -> None:
         """Take that an agreement's state changed, or that there is a new one."""
@@ -218,7 +227,6 @@ class Dispatcher:
                 self._wake.clear()
                 try:
                     await self._join()
-                    await self._look()
                 except ComityError as error:
                     _LOG.error("dispatch_failed", extra={"code": error.code.name, "reason": error.message})
         finally:
@@ -232,14 +240,6 @@ class Dispatcher:
                 asked = session.to.exercise == is_exercise(agreement_id)
                 if standing is not None and asked and session.to.party in standing.first.parties:
                     await session.add_desk(agreement_id)
-
-    async def _look(self) -> None:
-        while self._grown:
-            agreement_id, nodes = self._grown.popitem()
-            lanes = await self.shared.reader.lanes(agreement_id)
-            for session in list(self._sessions.values()):
-                if nodes is None or session.to.node in nodes:
-                    session.admitted(agreement_id, lanes)
 
     # --- watching and ending ----------------------------------------------------------------------------------------
 

@@ -24,14 +24,14 @@ from comity_broker.dispatch.checkpoints import Checkpoints
 from comity_broker.dispatch.composing import Composer
 from comity_broker.dispatch.credits import Credits
 from comity_broker.dispatch.deadlines import Deadlines
-from comity_broker.dispatch.desk import Desk
+from comity_broker.dispatch.desk import AHEAD_LIMIT, Desk
 from comity_broker.dispatch.frames import Delivered, Draining, Frame, Opened
 from comity_broker.dispatch.handing import HandingOver, Outgoing
 from comity_broker.dispatch.logged import Recipient
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.telling import Telling
 from comity_broker.dispatch.writing import Writing
-from comity_broker.storage.protocol import LaneRow
+from comity_broker.storage.protocol import InboxRow, LaneRow
 
 _LOG: Final = logging.getLogger(__name__)
 REAL: Final = range(5)
@@ -220,6 +220,15 @@ class Session:
         # Two may have read while neither was here; the first to come stays.
         if self.desks.setdefault(agreement_id, desk) is desk:
             self.admitted(agreement_id, await self._shared.reader.lanes(agreement_id))
+
+    def brought(self, agreement_id: str, lane: LaneRow, inbox: InboxRow | None) -> None:
+        """Take that a segment was admitted into a lane, and what this node gets of it, if anything."""
+        desk = self.desks.get(agreement_id)
+        if desk is not None:
+            transport_class = lane.key.transport_class
+            room = sum(one.ahead(transport_class) for one in self.desks.values()) < AHEAD_LIMIT
+            clock = self._shared.clock
+            self.kick(desk.brought(lane, inbox, clock.monotonic(), clock.now_ms(), room=room))
 
     def admitted(self, agreement_id: str, lanes: Sequence[LaneRow]) -> None:
         """Look for what was admitted under an agreement, whose lanes are these now."""

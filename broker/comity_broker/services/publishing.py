@@ -48,7 +48,7 @@ Answer = exchange_pb2.SegmentReceipt | exchange_pb2.SegmentRefusal
 
 
 class Publishing:
-    """Admits what nodes publish. `admitted` is told of each commit of a segment: under which log, its row and batch signature."""
+    """Admits what nodes publish. `admitted` is told of each commit of a segment: under which log, the batch signature, what was made."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Publishing:
         settings: Settings,
         random_bytes: RandomBytes,
         incarnation: bytes,
-        admitted: Callable[[str, SegmentRow, bytes], None],
+        admitted: Callable[[str, bytes, Admitted], None],
         counts: Counts,
         held_until: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -306,7 +306,7 @@ class Publishing:
                 if outcome.result.took_back:
                     self._admission.took_back(admissible.standing, outcome.head.state_epoch)
                 if not outcome.result.known:
-                    self._admitted(admissible.segment.log_name, outcome.result.row, admissible.batch)
+                    self._admitted(admissible.segment.log_name, admissible.batch, outcome.result)
 
         return committed
 
