@@ -27,7 +27,7 @@ from comity.envelope.evidence import (
     verify_ack,
 )
 from comity.envelope.exported import decode_exported, encode_exported, export, verify_exported
-from comity.envelope.receipts import Receipt, encode_receipt, sign_receipts, verify_receipt
+from comity.envelope.receipts import Receipt, VerifiedRoots, encode_receipt, sign_receipts, verify_receipt
 from comity.envelope.segment import (
     Absent,
 )
@@ -127,7 +127,10 @@ def _receipted(change):
     (signed,) = sign_receipts(
         broker, broker.fingerprint, [encode_receipt(receipt())], lambda size: hashlib.shake_256(b"r").digest(size)
     )
-    return verify_receipt(change(signed), int(broker.suite), broker.fingerprint, broker.public)
+    # What was verified before must not speak for what was not.
+    key, memo = (int(broker.suite), broker.fingerprint, broker.public), VerifiedRoots()
+    verify_receipt(signed, *key, memo)
+    return verify_receipt(change(signed), *key, memo)
 
 
 @attack(R.RECEIPT_PATH)

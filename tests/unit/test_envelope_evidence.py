@@ -9,6 +9,7 @@ import pytest
 from builders_attack import Recorder
 from builders_attack_evidence import receipt as attack_receipt
 from builders_envelope import AGREEMENT, NOW, NodeKeys, refused
+from comity.envelope import receipts
 from comity.envelope.core import LogSeen
 from comity.envelope.evidence import (
     Ack,
@@ -27,6 +28,7 @@ from comity.envelope.evidence import (
 from comity.envelope.receipts import (
     SlotOutcome,
     SlotRecord,
+    VerifiedRoots,
     decode_receipt,
     decode_slot_record,
     encode_receipt,
@@ -35,7 +37,8 @@ from comity.envelope.receipts import (
     verify_receipt,
 )
 from comity.envelope.records import u32
-from comity.errors import ErrorCode, MalformedError
+from comity.errors import ErrorCode, MalformedError, RejectedError
+from comity.suites import verify_signature
 from comity_policy.facts import Role
 
 SENDER = NodeKeys.generate("XAR", "n1")
@@ -172,7 +175,35 @@ def test_receipts_are_signed_together_and_verify_alone(count: int) -> None:
     assert len({item.slot for item in signed}) == count
     assert {len(item.path) for item in signed} == {6}
     for index, item in enumerate(signed):
-        assert verify_receipt(item, 1, broker.fingerprint, broker.public).log_index == index
+        assert verify_receipt(item, 1, broker.fingerprint, broker.public, VerifiedRoots()).log_index == index
+
+
+def test_receipts_under_one_signature_are_verified_once_and_under_each_key_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker, other = (NodeKeys.generate("XAR", name).signer for name in ("hub", "other"))
+    records = [encode_receipt(attack_receipt(log_index=i)) for i in range(3)]
+    first, *rest = sign_receipts(broker, broker.fingerprint, records, Recorder())
+    asked: list[bytes] = []
+
+    def counted(suite: int, public: bytes, purpose: str, message: bytes, signature: bytes) -> bool:
+        asked.append(signature)
+        return verify_signature(suite, public, purpose, message, signature)
+
+    monkeypatch.setattr(receipts, "verify_signature", counted)
+    memo = VerifiedRoots(capacity=1)
+    for item in (first, *rest):
+        verify_receipt(item, 1, broker.fingerprint, broker.public, memo)
+    assert len(asked) == 1
+    for public, item in ((other.public, first), (broker.public, replace(first, signature=bytes(len(first.signature))))):
+        with pytest.raises(RejectedError):
+            verify_receipt(item, 1, broker.fingerprint, public, memo)
+    assert len(asked) == 3
+    # Another signature takes the one place there is, and the first is verified again.
+    another, _ = sign_receipts(broker, broker.fingerprint, records[1:], Recorder())
+    for item in (another, first):
+        verify_receipt(item, 1, broker.fingerprint, broker.public, memo)
+    assert len(asked) == 5
 
 
 def test_at_most_64_receipts_are_signed_at_once() -> None:

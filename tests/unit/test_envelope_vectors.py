@@ -31,6 +31,7 @@ from comity.envelope.manifest import decode_manifest, encode_manifest
 from comity.envelope.open import OpenedPortion, OpenedReport, WithheldPortion, index_packets
 from comity.envelope.packets import packet_id
 from comity.envelope.receipts import (
+    VerifiedRoots,
     decode_receipt,
     decode_signed_receipt,
     decode_slot_record,
@@ -299,7 +300,7 @@ def test_receipt(vector: dict[str, Any]) -> None:
     pinned = vector["receipt"]
     signed = decode_signed_receipt(unhex(pinned["signed"]))
     mark, public = unhex(pinned["broker_fingerprint"]), unhex(pinned["broker_public"])
-    receipt = verify_receipt(signed, vector["suite"], mark, public)
+    receipt = verify_receipt(signed, vector["suite"], mark, public, VerifiedRoots())
     assert vectors.describe(receipt) == pinned["receipt"]
     assert encode_receipt(decode_receipt(unhex(pinned["bytes"]))) == unhex(pinned["bytes"]) == signed.record
     root = sha384(b"\x00" + pae("receipt", signed.record))

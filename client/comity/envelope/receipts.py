@@ -157,13 +157,40 @@ def sign_receipts(
     )
 
 
-def verify_receipt(signed: SignedReceipt, key_suite: int, broker_fingerprint: bytes, public: bytes) -> Receipt:
-    """Verify a receipt's exact bytes, then parse them; raises RejectedError or MalformedError."""
+class VerifiedRoots:
+    """Signatures over up to 64 receipts that verified before, by their exact (message, signature, public key) bytes; bounded."""
+
+    __slots__ = ("_capacity", "_seen")
+
+    def __init__(self, capacity: int = 64) -> None:
+        self._capacity = capacity
+        self._seen: dict[tuple[bytes, bytes, bytes], None] = {}
+
+    def verify(self, message: bytes, signature: bytes, key_suite: int, public: bytes) -> bool:
+        """Say whether the signature is of this message by this key."""
+        entry = (message, signature, public)
+        if entry in self._seen:
+            return True
+        if not verify_signature(key_suite, public, "receipts", message, signature):
+            return False
+        if len(self._seen) >= self._capacity:
+            del self._seen[next(iter(self._seen))]
+        self._seen[entry] = None
+        return True
+
+
+def verify_receipt(
+    signed: SignedReceipt, key_suite: int, broker_fingerprint: bytes, public: bytes, memo: VerifiedRoots
+) -> Receipt:
+    """Verify a receipt's exact bytes, then parse them; raises RejectedError or MalformedError.
+
+    `memo` remembers the signatures that it verified: one covers up to 64 receipts, each of which is bound to its root by a path.
+    """
     leaf = tree.labelled_leaf("receipt", signed.record)
     root = tree.root_from_path(leaf, signed.slot, limits.RECEIPT_SLOTS, signed.path)
     reasons.require(root is not None, RejectReason.RECEIPT_PATH)
     message = pae("receipts", key_suite, broker_fingerprint, root)
-    verifies = verify_signature(key_suite, public, "receipts", message, signed.signature)
+    verifies = memo.verify(message, signed.signature, key_suite, public)
     reasons.require(verifies, RejectReason.RECEIPT_SIGNATURE)
     return decode_receipt(signed.record)
 

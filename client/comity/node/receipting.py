@@ -15,7 +15,7 @@ from uuid import UUID
 
 from comity.envelope.evidence import SlotCode
 from comity.envelope.receipts import Receipt as SegmentReceipt
-from comity.envelope.receipts import SignedReceipt, decode_receipt, decode_signed_receipt, verify_receipt
+from comity.envelope.receipts import SignedReceipt, VerifiedRoots, decode_receipt, decode_signed_receipt, verify_receipt
 from comity.errors import ComityError, ErrorCode, RefusedError, RejectedError, VerificationError
 from comity.identity.names import agreement_of, exercise_of, is_exercise
 from comity.node.alarms import AlarmKind
@@ -70,6 +70,7 @@ class Receipting:
     def __init__(self, mirror: Mirror, party: str) -> None:
         self._mirror = mirror
         self._party = party
+        self._verified = VerifiedRoots()
 
     def verify(self, segment: StoredSegment, frame: exchange_pb2.SegmentReceipt) -> Answer:
         """Verify a receipt; raises VerificationError, RejectedError or MalformedError."""
@@ -83,7 +84,7 @@ class Receipting:
         )
         if owner is None or not is_brokers:
             raise VerificationError(f"a receipt is signed with a key that is not listed for {self._mirror.broker}")
-        receipt = verify_receipt(signed, owner.key.suite, frame.broker_key, owner.key.public)
+        receipt = verify_receipt(signed, owner.key.suite, frame.broker_key, owner.key.public, self._verified)
         name = segment.lane.log_name
         pin = self._mirror.pin(name)
         said = (receipt.segment_id, receipt.agreement_id, receipt.slots, receipt.origin)
