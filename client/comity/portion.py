@@ -91,6 +91,21 @@ def _written(text: str) -> Marking:
     return Marking(text=text)
 
 
+_SIGNED: Final[dict[int, Marking]] = {}
+_SIGNED_KEPT: Final = 256
+
+
+def _signed(label: Label) -> Marking:
+    """Give the marking that a label is: one for each label object, which the reports of a run share."""
+    # By identity, the label itself kept in the marking so that its identity stays taken; hashing a label costs more.
+    marking = _SIGNED.get(id(label))
+    if marking is None:
+        if len(_SIGNED) >= _SIGNED_KEPT:
+            _SIGNED.clear()
+        marking = _SIGNED[id(label)] = Marking(label=label)
+    return marking
+
+
 @dataclass(frozen=True, slots=True)
 class StoredContent:
     """Content too large for memory: where it lies and how long it is. Whoever sends it reads it."""
@@ -164,7 +179,7 @@ class Portion:
         name, media_type, title = header.get("file_name"), header.get("media_type"), header.get("title")
         return cls(
             content=content,
-            marking=Marking(label=marking.label),
+            marking=_signed(marking.label),
             media_type=media_type if isinstance(media_type, str) and media_type else BINARY,
             file_name=_bare(name) if name and isinstance(name, str) else "",
             title=title if isinstance(title, str) else "",
@@ -172,7 +187,9 @@ class Portion:
             # Made to fit one another: what was really said stays in the signed profile.
             persons=0 if marking.personal_data is PersonalData.NONE else max(1, marking.persons),
             warn=marking.warn,
-            extra={key: value for key, value in header.items() if key not in _OWN_NAMES},
+            extra={}
+            if header.keys() <= _OWN_NAMES
+            else {key: value for key, value in header.items() if key not in _OWN_NAMES},
         )
 
     @property
@@ -196,8 +213,7 @@ class Portion:
     @property
     def is_text(self) -> bool:
         """Say whether the content reads as text."""
-        kind = self.media_type.split(";")[0].strip().lower()
-        return kind.startswith("text/") or kind == "application/json" or kind.endswith(("+json", "+xml", "/xml"))
+        return _reads_as_text(self.media_type)
 
     @property
     def text(self) -> str:
@@ -210,6 +226,12 @@ class Portion:
     def length(self) -> int:
         """Give the length of the content in bytes."""
         return self.content.length if isinstance(self.content, StoredContent) else len(self.content)
+
+
+@lru_cache(maxsize=256)
+def _reads_as_text(media_type: str) -> bool:
+    kind = media_type.split(";", maxsplit=1)[0].strip().lower()
+    return kind.startswith("text/") or kind == "application/json" or kind.endswith(("+json", "+xml", "/xml"))
 
 
 def utf8(text: str) -> bytes:

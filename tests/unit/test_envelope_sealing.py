@@ -20,13 +20,14 @@ from comity.envelope.evidence import (
 from comity.envelope.exported import decode_exported, encode_exported, export, verify_exported
 from comity.envelope.manifest import encode_manifest
 from comity.envelope.open import OpenedPortion, OpenedReport, UploadedPortion, WithheldPortion, index_packets
+from comity.envelope.reasons import RejectReason
 from comity.envelope.seal import Recipient, SealInput
 from comity.envelope.segment import (
     parse_segment,
     prune,
     with_approvals,
 )
-from comity.errors import ErrorCode, MalformedError, UsageError
+from comity.errors import ErrorCode, MalformedError, RejectedError, UsageError
 from comity.suites import Suite
 from comity_policy.facts import Kind, PortionMarking, Profile, Role
 
@@ -157,12 +158,17 @@ def test_reports_of_a_run_are_written_as_each_would_be_alone() -> None:
     first = core(world.sender, 1, one)
     changes = [
         ({}, both),
+        ({}, both),
+        ({}, both),
+        ({}, first_only),
+        ({}, first_only),
         ({}, first_only),
         ({"created_at": NOW - 5}, both),
         ({"profile": other}, both),
         ({"agreement_log_seen": seen}, both),
         ({"key_log_seen": seen}, both),
         ({"refers_to": (answered,)}, both),
+        ({}, both),
         ({}, both),
         ({"not_before": NOW + 7, "expires_at": NOW + 9}, both),
     ]
@@ -174,13 +180,20 @@ def test_reports_of_a_run_are_written_as_each_would_be_alone() -> None:
     sealed = sealer.close([sealer.seal(SealInput(of, texts, recipients)) for of, recipients in made])
     items = parse_segment(sealed.data).items
     assert [item.core for item in items] == [of for of, _ in made]
-    for item, (_, recipients) in zip(items, made, strict=True):
+    opener, key_packets = world.reader.opener(), index_packets(tuple(one.data for one in sealed.packets))
+    # In any order: what is urgent is opened between others.
+    for item, (_, recipients) in [*zip(items, made, strict=True), (items[2], made[2]), (items[5], made[5])]:
         assert encode_core(item.core) == item.manifest.core
         assert encode_manifest(item.manifest) == item.manifest_bytes
         assert [row.indices for row in item.manifest.rows if row.party == "XBO"] == [recipients[0][1]]
-        opened = world.reader.opener().open_item(item, index_packets(tuple(one.data for one in sealed.packets)), {}.get)
+        opened = opener.open_item(item, key_packets, {}.get)
         shown = [one.content for one in opened.portions if isinstance(one, OpenedPortion)]
         assert shown == [b"a", b"b"][: len(recipients[0][1])]
+    # What it remembers of the way into the last one goes with the key.
+    opener.forget(world.reader.recipient.fingerprint)
+    with pytest.raises(RejectedError) as refusal:
+        opener.open_item(items[-1], key_packets, {}.get)
+    assert refusal.value.reason == RejectReason.NOT_OURS
 
 
 def test_reports_sealed_one_by_one_are_a_dense_run() -> None:

@@ -192,6 +192,17 @@ class NotOpened:
     reason: RejectReason
 
 
+@light
+class _Way:
+    """By which row the items of one layout open, what stands behind the core's hash in its context, and under which key."""
+
+    layout: object | None
+    position: int
+    indices: tuple[int, ...]
+    tail: bytes
+    kek: AESGCM = field(repr=False)
+
+
 class Opener:
     """Opens for one node, which may hold several KEM keys (a rotation). Not for several threads at once.
 
@@ -213,6 +224,7 @@ class Opener:
         self._capacity = capacity
         self._keks: dict[tuple[bytes, bytes, bytes], AESGCM] = {}
         self._last_info: tuple[Profile, str, bytes, bytes] | None = None
+        self._way: _Way | None = None
 
     def open_slot(
         self, verified: VerifiedSegment, slot: int, key_packets: Mapping[bytes, bytes], officers: OfficerLookup
@@ -239,9 +251,8 @@ class Opener:
         return self._portions(item, key_packets)
 
     def _portions(self, item: WholeItem, key_packets: Mapping[bytes, bytes]) -> tuple[Portion, ...]:
-        position, row = self._row(item)
         core = core_hash(item.manifest.core)
-        keys = self._content_keys(item, core, position, row, key_packets)
+        keys = self._content_keys(item, core, key_packets)
         return tuple(
             [
                 self._portion(core, index, digest, keys[index], item.ciphertexts[index])
@@ -254,6 +265,7 @@ class Opener:
     def forget(self, fingerprint: bytes) -> None:
         """Drop a KEM key and every KEK that came by it (a rotation has ended, or the key is revoked)."""
         self._keys.pop(fingerprint, None)
+        self._way = None
         for entry in [entry for entry in self._keks if entry[0] == fingerprint]:
             del self._keks[entry]
 
@@ -270,18 +282,28 @@ class Opener:
         if self._newer is not None and not any(row.fingerprint in self._keys for row in item.manifest.rows):
             self._keys |= self._newer()
 
-    def _content_keys(
-        self, item: WholeItem, core: bytes, position: int, row: StanzaRow, key_packets: Mapping[bytes, bytes]
-    ) -> dict[int, bytes]:
-        stanza = item.stanzas[position]
+    def _content_keys(self, item: WholeItem, core: bytes, key_packets: Mapping[bytes, bytes]) -> dict[int, bytes]:
+        way, layout = self._way, item.manifest.layout
+        if way is None or layout is None or way.layout is not layout:
+            way = self._way_of(item, key_packets)
+        stanza = item.stanzas[way.position]
         if not isinstance(stanza, bytes):
             raise RejectedError(RejectReason.STANZA_WITHHELD)
-        kek = self._kek(item.core.profile, row, key_packets)
-        context = packets.stanza_context(core, row.packet_id, row.party, row.fingerprint, row.indices)
+        context = packets.context_start(core) + way.tail
         try:
-            return packets.open_stanza(kek, stanza, context, row.indices)
+            return packets.open_stanza(way.kek, stanza, context, way.indices)
         except RejectedError as error:
             raise RejectedError(RejectReason.STANZA_UNREADABLE) from error
+
+    def _way_of(self, item: WholeItem, key_packets: Mapping[bytes, bytes]) -> _Way:
+        """Find by which row an item opens, and under which key. The manifests of one layout differ in no row but its digest."""
+        position, row = self._row(item)
+        if not isinstance(item.stanzas[position], bytes):
+            raise RejectedError(RejectReason.STANZA_WITHHELD)
+        kek = self._kek(item.core.profile, row, key_packets)
+        tail = packets.context_tail(row.packet_id, row.party, row.fingerprint, row.indices)
+        way = self._way = _Way(item.manifest.layout, position, row.indices, tail, kek)
+        return way
 
     def _kek(self, profile: Profile, row: StanzaRow, key_packets: Mapping[bytes, bytes]) -> AESGCM:
         info = self._info(profile, row)

@@ -84,7 +84,7 @@ def decode_portion(plaintext: bytes) -> tuple[Header, bytes]:
     used = start + length
     if used > total or total != padded_size(used):
         raise MalformedError("portion: the padded length does not fit the content")
-    if plaintext[used:].strip(b"\x00"):
+    if plaintext.count(0, used) != total - used:
         raise MalformedError("portion: the padding is not zero")
     return _header(plaintext[4 : start - 8]), plaintext[start:used]
 

@@ -299,13 +299,16 @@ class Opening:
         return self._permitted(opened, result, given)
 
     def _permitted(self, opened: OpenSegment, report: OpenedReport, given: Opened) -> OpenSlot | Refusal:
-        profile, early_ms = report.core.profile, report.core.not_before - self._now(opened)
+        profile, now = report.core.profile, self._now(opened)
+        early_ms = report.core.not_before - now
         if early_ms > CREATED_AT_AHEAD:
             return Refusal(AckOutcome.REFUSED, "its time has not come", early_seconds=early_ms / 1000)
         ours = [one for one in report.portions if isinstance(one, OpenedPortion)]
         beside = [one for one in report.portions if isinstance(one, UploadedPortion)]
-        indices = tuple(sorted([*(one.index for one in ours), *(one.index for one in beside)]))
-        times, decided = self._decided(opened, report, given, indices)
+        indices = [one.index for one in ours]
+        if beside:
+            indices = sorted([*indices, *(one.index for one in beside)])
+        times, decided = self._decided(opened, report, given, tuple(indices), now)
         if not decided.portions and not decided.waiting:
             reason = f"not permitted: {', '.join(decided.reasons) or 'no portion'}"
             return Refusal(AckOutcome.REFUSED, reason, clauses=decided.refused)
@@ -316,7 +319,7 @@ class Opening:
                 if one.index in decided.portions
             ]
         )
-        attached = tuple(self._attach(Fetchable.of(report, one)) for one in beside if one.index in decided.portions)
+        attached = tuple([self._attach(Fetchable.of(report, one)) for one in beside if one.index in decided.portions])
         received = ReceivedReport(
             report_id=UUID(bytes=report.core.report_id),
             leaf=report.leaf,
@@ -342,10 +345,10 @@ class Opening:
         )
 
     def _decided(
-        self, opened: OpenSegment, report: OpenedReport, given: Opened, indices: tuple[int, ...]
+        self, opened: OpenSegment, report: OpenedReport, given: Opened, indices: tuple[int, ...], now: int
     ) -> tuple[Times, Permitted]:
         """Decide as of its admission, and as of now under all that governs it; once for reports that ask the same."""
-        core, now = report.core, max(self._now(opened), report.core.not_before)
+        core, now = report.core, max(now, report.core.not_before)
         roles = _NODE_ALONE
         if report.approvals:
             roles |= {approval.role for approval in report.approvals}
