@@ -14,6 +14,7 @@ from typing import Final
 
 from comity.envelope.record_list import decode_record_list
 from comity.errors import ErrorCode, MalformedError, NotFoundError, VerificationError
+from comity.node.background import to_its_end
 from comity.node.connection import Connection
 from comity.node.continuing import ContinuedEntry, Continuing, Vouch
 from comity.node.entries import MirroredEntry, Part, check_entry
@@ -76,7 +77,8 @@ async def follow(
     `vouch` checks the broker's signature of what continues a log.
     """
     known, first = (0, 0) if pin is None else (pin.size, pin.first)
-    await asyncio.to_thread(store.drop_provisional, log.name, known, first)
+    # To its end, whoever leaves meanwhile: the file is closed, or used by the next refresh, right afterwards.
+    await to_its_end(asyncio.to_thread(store.drop_provisional, log.name, known, first))
     request = audit_pb2.GetCheckpointRequest(
         log=log.selector, known_size=known - first, incarnation=b"" if pin is None else pin.incarnation
     )
@@ -102,7 +104,7 @@ async def follow(
         while frontier.size < checkpoint.size:
             wanted = min(PAGE, checkpoint.size - frontier.size)
             page = await _page(connection, log, origin, pin.first + frontier.size, wanted)
-            frontier = await asyncio.to_thread(_take, store, log.name, frontier, page)
+            frontier = await to_its_end(asyncio.to_thread(_take, store, log.name, frontier, page))
         verified = check_root(pin, frontier, checkpoint, reply.checkpoint)
         return Fetched(verified, known, tuple(continued), reply.exercise)
     except ForkError as error:
