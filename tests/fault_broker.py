@@ -57,9 +57,10 @@ def kind_of(unit: Unit[Any]) -> str:
 
 
 class Holds:
-    """Where everything of one kind waits until it is let go."""
+    """Where everything of one kind waits until it is let go. `waiting` counts what waits there."""
 
     def __init__(self) -> None:
+        self.waiting = 0
         self._point = ""
         self._go = asyncio.Event()
 
@@ -73,7 +74,9 @@ class Holds:
         """Wait here if this is the point; suspends only then."""
         if point == self._point:
             say(f"held at {point}")
+            self.waiting += 1
             await self._go.wait()
+            self.waiting -= 1
 
 
 class FaultyJournal(Journal):
