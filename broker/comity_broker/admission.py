@@ -15,6 +15,7 @@ known.
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -54,6 +55,7 @@ from comity_broker.storage.protocol import KEYS, LaneKey, Reader, Reads, Segment
 from comity_policy.facts import Moment, Precedence, Profile
 
 _RETRY_SECONDS: Final = 1.0
+_LANES_REMEMBERED: Final = 4096
 _FROZEN_RETRY_SECONDS: Final = 30.0
 _UNCONFIRMED_RETRY_SECONDS: Final = 5.0
 
@@ -131,16 +133,29 @@ class Admission:
         self._disk = disk
         self._exercises = exercises
         self._recalling = Recalling(reader, keys)
+        self._come_to: OrderedDict[tuple[str, LaneKey], int] = OrderedDict()
 
     async def stored(self, caller: Caller, segment: Segment) -> SegmentRow | None:
         """Give the row of a parsed segment that this caller published before; None for a new one, or another node's.
 
-        The id is of the bytes, and it commits to leaves, epoch, class and numbers: equal id, equal reports (docs/adr/0007).
+        The id is of the bytes, and it commits to leaves, epoch, class and numbers: equal id, equal reports (docs/adr/0007). What begins
+        beyond what a lane has come to is new, and is not looked for.
         """
         own = LaneKey(f"{caller.party}/{caller.identity.name}", segment.origin_epoch, segment.transport_class)
+        come_to = self._come_to.get((segment.log_name, own))
+        if come_to is not None and segment.first_origin_sequence > come_to:
+            return None
         known = await self._reader.known(segment.log_name, Reads(segment_ids=[segment.segment_id], lanes=[own]))
         row, lane = known.segments.get(segment.segment_id), known.lanes.get(own)
+        self.committed(segment.log_name, own, 0 if lane is None else lane.last_origin_sequence)
         return row if row is not None and lane is not None and row.lane == lane.lane else None
+
+    def committed(self, log_name: str, lane: LaneKey, last_origin_sequence: int) -> None:
+        """Take what a lane has come to; to be told of every segment's commit, in their order."""
+        key = (log_name, lane)
+        self._come_to[key] = max(last_origin_sequence, self._come_to.pop(key, 0))
+        while len(self._come_to) > _LANES_REMEMBERED:
+            self._come_to.popitem(last=False)
 
     async def examine(
         self, prepared: PreparedFrame, number: int, segment: Segment, received_at: int, now_ms: int

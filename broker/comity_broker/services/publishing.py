@@ -305,8 +305,12 @@ class Publishing:
             if isinstance(outcome, Committed):
                 if outcome.result.took_back:
                     self._admission.took_back(admissible.standing, outcome.head.state_epoch)
-                if not outcome.result.known:
-                    self._admitted(admissible.segment.log_name, admissible.batch, outcome.result)
+                made = outcome.result
+                if made.lane is not None:
+                    lane = made.lane
+                    self._admission.committed(admissible.segment.log_name, lane.key, lane.last_origin_sequence)
+                if not made.known:
+                    self._admitted(admissible.segment.log_name, admissible.batch, made)
 
         return committed
 
