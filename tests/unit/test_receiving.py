@@ -213,6 +213,20 @@ async def test_a_pruned_report_without_a_reason_is_an_alarm_and_with_one_is_not(
         assert world.alarms() == ["UNEXPLAINED"]
 
 
+async def test_a_reason_that_the_log_denies_is_an_alarm(tmp_path):
+    async with receiving(tmp_path) as world:
+        whole = world.hand.frame(2)
+        leaf, entry = parse_segment(whole.segment).leaves[1], world.hand.audit.find("AGREEMENT_SIGNED")
+        recalled = exchange_pb2.Skipped(
+            origin_sequence=2, leaf=leaf, reason=exchange_pb2.SKIP_REASON_RECALLED, log_index=entry
+        )
+        told = cut(whole, segment=prune(whole.segment, [1]), slots=[whole.slots[0]], absent=[recalled])
+        world.hand_over(told)
+        world.catch_up()
+        assert await world.texts() == ["1 portion 0"], "what else came with it is shown"
+        assert world.alarms() == ["FALSE_REASON"]
+
+
 async def test_a_delivery_that_the_log_denies_is_not_shown(tmp_path):
     async with receiving(tmp_path) as world:
         sent = world.hand.audit.submit(1)

@@ -109,7 +109,7 @@ class Publishing:
     ) -> AsyncGenerator[exchange_pb2.PublishResponse, None]:
         answers: asyncio.Queue[Answer | None] = asyncio.Queue()
         reading = asyncio.create_task(self._read(publisher, taking, room, answers))
-        answered = 0
+        answered = told = 0
         try:
             while (answer := await answers.get()) is not None:
                 answered += 1
@@ -120,7 +120,10 @@ class Publishing:
                 # Only what was written leaves the window: whoever does not read its answers is not read either.
                 room.release()
                 if answers.empty():
+                    told = answered
                     yield exchange_pb2.PublishResponse(flow_ack=exchange_pb2.FlowAck(segments=answered))
+            if told != answered:
+                yield exchange_pb2.PublishResponse(flow_ack=exchange_pb2.FlowAck(segments=answered))
             await reading
             if self._draining.is_set():
                 yield exchange_pb2.PublishResponse(draining=draining())
