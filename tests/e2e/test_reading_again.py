@@ -7,6 +7,7 @@ import pytest
 
 from builders_sdk import AGREEMENT, report, sharing
 from comity.errors import ErrorCode, NotFoundError, RefusedError, UnreachableError, UsageError, VerificationError
+from comity.identity.names import exercise_of
 from comity.node import reading_again
 from comity.node.alarms import AlarmKind
 from comity.portion import Portion
@@ -178,6 +179,24 @@ async def test_what_a_broker_makes_up_is_not_shown(tmp_path, monkeypatch):
         lying.change = only_deliveries(lambda response: setattr(response.delivery, "log_index", 1 << 40))
         with pytest.raises(VerificationError, match="does not have"):
             await again(reader)
+
+
+async def test_an_exercise_is_never_read_again_as_real(tmp_path):
+    async with sharing(tmp_path) as world, world.node("XAR") as sender, world.node("XBO") as reader:
+        await sender.send(report("a drill", exercise=True), agreement=AGREEMENT)
+        assert await received(reader, exercise=True) == ["a drill"]
+        assert await received(reader) == []
+        assert await again(reader) == ([], {})
+        lying = Lying(reader, nothing)
+        honest = lying.honest
+
+        def of_the_exercise(request):
+            request.agreement_id = exercise_of(request.agreement_id)
+            return honest(request)
+
+        lying.honest = of_the_exercise
+        assert await again(reader) == ([], {})
+        assert {one.kind for one in reader.alarms()} == {AlarmKind.SEGMENT_REJECTED}
 
 
 async def test_a_call_that_breaks_goes_on_after_the_last_segment_and_one_that_stands_still_ends(tmp_path, monkeypatch):

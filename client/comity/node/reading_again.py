@@ -24,6 +24,7 @@ from uuid import UUID
 import grpc
 
 from comity.envelope.evidence import AckOutcome
+from comity.envelope.profile import is_exercise_class
 from comity.envelope.segment import Segment, WholeItem
 from comity.errors import ComityError, RejectedError, StorageError, UnreachableError, VerificationError
 from comity.identity.names import Identity
@@ -212,10 +213,9 @@ class ReadingAgain:
             except RefreshNeeded:
                 await self._refresh()
                 opened = self._opening.open_segment(frame, refreshed=True)
-            if opened.segment.agreement_id != agreement_id:
-                raise VerificationError(
-                    f"a segment of {opened.segment.agreement_id} came in a replay of {agreement_id}"
-                )
+            segment = opened.segment
+            if segment.agreement_id != agreement_id or is_exercise_class(segment.transport_class):
+                raise VerificationError(f"a segment of {segment.log_name} came in a replay of {agreement_id}")
         except ComityError as error:
             if isinstance(error, StorageError | UnreachableError):
                 raise
