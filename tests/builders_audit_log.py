@@ -344,13 +344,20 @@ class Audit:
             )
         )
 
-    def acknowledge(self, sent: Sent, outcomes: Sequence[int], *, signer: SoftSigner | None = None) -> None:
+    def acknowledge(
+        self,
+        sent: Sent,
+        outcomes: Sequence[int],
+        *,
+        signer: SoftSigner | None = None,
+        consumer: str = "default",
+    ) -> None:
         node = self.node("XBO/m1")
         ack = Ack(
             suite=1,
             agreement_id=AGREEMENT,
             key_set=node.key_set,
-            consumer="default",
+            consumer=consumer,
             time=self.time,
             agreement_log_seen=LogSeen(bytes(16), 1, bytes(32)),
             segments=((sent.admission.segment_id, bytes(outcomes)),),
@@ -362,7 +369,7 @@ class Audit:
                 key_log_size=self.key_log_size,
                 originator="XAR",
                 recipient=("XBO", "m1"),
-                consumer="default",
+                consumer=consumer,
                 ack=sign_ack(signer or node.signer, ack),
             )
         )

@@ -6,6 +6,8 @@ import pytest
 
 from builders_sdk import AGREEMENT, report, sharing
 from comity.errors import ConflictError, ErrorCode, RefusedError
+from comity.node.alarms import AlarmKind
+from comity.node.opening import Opening
 from comity.node.reports import ParkedAction, ReportState
 from comity.node.subscribing import CREDIT_REPORTS
 from comity.portion import Portion
@@ -212,3 +214,15 @@ async def test_many_tasks_send_at_once_and_each_has_its_own_receipt(tmp_path):
         receipts = await asyncio.gather(*(sender.send(report(f"{i}"), agreement=AGREEMENT) for i in range(40)))
         assert len({receipt.report_id for receipt in receipts}) == 40
         assert sorted(await texts(reader), key=int) == [f"{i}" for i in range(40)]
+
+
+async def test_the_sender_hears_of_what_did_not_come_whole_though_the_log_says_delivered(tmp_path, monkeypatch):
+    async with sharing(tmp_path) as world, world.node("XAR") as sender, world.node("XBO") as reader:
+        monkeypatch.setattr(Opening, "remember_packets", lambda *_: None)
+        await sender.send(report(), agreement=AGREEMENT)
+        assert await texts(reader) == []
+        await sender.refresh()
+        (heard,) = sender.alarms()
+        assert (heard.kind, heard.agreement_id) == (AlarmKind.NOT_CARRIED, AGREEMENT)
+        assert heard.subject.startswith("XBO/n1 (default)")
+        assert [one.kind for one in reader.alarms()] == [AlarmKind.INCOMPLETE]

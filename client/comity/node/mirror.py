@@ -258,12 +258,17 @@ class Mirror:
         end = min(mirrored.pin.size, first + limit)
         return self._state.store.entries(agreement_id or KEYS, mirrored.pin, first, end)
 
-    def entries_of(self, agreement_id: str, kinds: Collection[str]) -> tuple[MirroredEntry, ...]:
-        """Give every verified entry of some kinds of an agreement's log."""
+    def entries_of(
+        self, agreement_id: str, kinds: Collection[str], first: int = 0, end: int | None = None
+    ) -> tuple[MirroredEntry, ...]:
+        """Give every verified entry of some kinds of an agreement's log, or of a part of it, without `end`."""
         mirrored = self._state.logs.get(agreement_id)
         if mirrored is None:
             return ()
-        return self._state.store.entries(agreement_id, mirrored.pin, 0, mirrored.pin.size, kinds)
+        size = mirrored.pin.size
+        return self._state.store.entries(
+            agreement_id, mirrored.pin, first, size if end is None else min(end, size), kinds
+        )
 
     def entry_at(self, agreement_id: str, log_index: int) -> tuple[MirroredEntry, ...]:
         """Give one verified entry of an agreement's log; none where the mirror has not come that far."""

@@ -46,6 +46,8 @@ from comity.node.home import Home
 from comity.node.listing import find_report, list_reports, resolve_held
 from comity.node.logs import ForkError
 from comity.node.mirror import Mirror
+from comity.node.not_carried import FILE as HANDED
+from comity.node.not_carried import NotCarried
 from comity.node.outbox import Outbox
 from comity.node.own_keys import OwnKeys
 from comity.node.previews import Preview
@@ -94,6 +96,7 @@ class Node(TakesBack, ReadsAgain):
         self._background = Background(self._fail)
         self.keys = OwnKeys(self.identity, access.ring, mirror, access.newer)
         place = access.place
+        self._carried = NotCarried(place.directory / HANDED, mirror, self.identity.party)
         self._consuming = Consuming(
             place, mirror, connections, self.keys, refresh=self.refresh, now_ms=now_ms, random_bytes=random_bytes
         )
@@ -114,6 +117,7 @@ class Node(TakesBack, ReadsAgain):
                     await self._sender.prove(name)
                 for receiver in self._consuming.receivers:
                     await receiver.prove(name)
+                await self._carried.look(name)
 
     def agreements(self) -> tuple[AgreementView, ...]:
         """Give the party's agreements as of now, by id; `mirror.faults` has those that could not be verified."""
@@ -303,6 +307,7 @@ class Node(TakesBack, ReadsAgain):
     async def close(self) -> None:
         """Close everything that was begun; the mirror and the connections are closed by whoever opened them."""
         async with AsyncExitStack() as stack:
+            stack.callback(self._carried.close)
             stack.push_async_callback(self._background.close)
             sender, self._sender = self._sender, None
             if sender is not None:
