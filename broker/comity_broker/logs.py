@@ -18,7 +18,13 @@ from typing import Final
 
 from comity.envelope.core import LogSeen
 from comity.errors import ErrorCode, NotFoundError, StorageError, VerificationError
-from comity.identity.names import agreement_log_origin, key_log_origin, operations_log_origin
+from comity.identity.names import (
+    agreement_log_origin,
+    agreement_of,
+    is_exercise,
+    key_log_origin,
+    operations_log_origin,
+)
 from comity.verify.notes import VerifierKey
 from comity.verify.trees import EMPTY_ROOT
 from comity_broker.auditlog.checkpoint import Checkpointer, LogFrozenError, LogKeys
@@ -243,7 +249,13 @@ class Logs:
                         shard, seen, f"({seen.size} entries) is not a part of the one that was restored"
                     )
                 return
+        if is_exercise(shard) and not self._of(shard).left and self._was_left(agreement_of(shard), seen.incarnation):
+            # It began anew after a restore from a backup that was taken before it began.
+            return
         raise ForkSeenError(shard, seen, "has an incarnation that nothing here names")
+
+    def _was_left(self, shard: str, incarnation: bytes) -> bool:
+        return any(one.incarnation == incarnation for one in self._of(shard).left)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 

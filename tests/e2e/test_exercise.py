@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
@@ -13,7 +14,13 @@ from comity import attached
 from comity.errors import ComityError, ErrorCode, RefusedError, UsageError
 from comity.identity.names import exercise_of, is_exercise
 from comity.node.alarms import AlarmKind
+from comity.node.bundle import write_bundle
+from comity.node.catching_up import catch_up
+from comity.node.logged_texts import Texts
+from comity.node.replay_sources import mirror_entries, mirror_played, replay_bundle
+from comity.node.replaying import LogReplay
 from comity.node.reports import HeldAction, ParkedAction, ReportState
+from comity.verify.checks import Verification
 from comity_broker.dispatch.logged import Recipient
 from comity_broker.ledger import Ledger
 from comity_policy.facts import Precedence
@@ -58,6 +65,44 @@ async def test_what_is_sent_as_an_exercise_comes_to_whoever_asks_for_exercises_a
             assert node.alarms() == ()
             admitted = [one.kind for one in node.mirror.entries(AGREEMENT)].count("SUBMIT_ACCEPTED")
             assert admitted == 1, "nothing of the exercise stands in the real log"
+
+
+async def test_a_bundle_is_asked_for_an_exercise_and_proves_it_by_its_own_origin(tmp_path):
+    async with sharing(tmp_path) as world, world.node("XAR") as sender, world.node("XBO") as reader:
+        cards = {one.party: one.card_file for one in (world.world.xar, world.world.xbo)}
+        for kind in (None, StepKind.SUSPEND, StepKind.RESUME):
+            if kind is not None:
+                await world.treaty.take(kind, world.world.xbo, reason="Consultations." * (kind is StepKind.SUSPEND))
+            if kind is not StepKind.SUSPEND:
+                await sender.refresh()
+                await sender.send(report("meant"), agreement=AGREEMENT)
+                await sender.send(report("play", exercise=True), agreement=AGREEMENT)
+                assert await received(reader, exercise=True) == ["play"]
+        for node in (sender, reader):
+            await catch_up(node.connection, node.mirror, (AGREEMENT,))
+            outboxes = [world.access(node.identity.party).place.outbox]
+            counts = []
+            for exercise in (False, True):
+                folder = tmp_path / f"{node.identity.party}-{exercise}"
+                written = await write_bundle(
+                    node.connection, node.mirror, AGREEMENT, cards, folder, outboxes=outboxes, exercise=exercise
+                )
+                counts.append((written.envelopes, written.receipts))
+                done = Verification(folder, views=[node.identity.party])
+                assert done.findings == []
+                assert done.verdict == "PASS"
+                assert any(is_exercise(one.origin) for one in done.logs) is exercise
+                replayed = replay_bundle(folder, done.logs)
+                assert replayed.findings == replayed.gaps == []
+                assert replayed.counts["decisions different"] == 0
+                assert replayed.counts["decisions identical"] == (4 if exercise else 2) - 2 * (node is reader)
+            sent = node is sender
+            assert counts == [(2 * sent, 2 * sent), (2 * sent + 2, 4 * sent)], "nothing real was handed over"
+        playing = mirror_played(Texts(reader.agreement(AGREEMENT).texts.values()), reader.mirror, EXERCISE)
+        replaying = LogReplay(Texts(reader.agreement(AGREEMENT).texts.values()), played=playing)
+        entries = [one async for one in mirror_entries(reader.connection, reader.mirror, EXERCISE)]
+        done = [one for one in map(replaying.take, entries) if one is not None]
+        assert [one.verdict.name for each in done for one in each.told] == ["IDENTICAL"] * 2
 
 
 def mixing(monkeypatch) -> None:
@@ -203,3 +248,68 @@ async def test_a_restored_broker_goes_on_with_both_logs_and_nothing_of_either_is
             kinds = {one.kind for one in reader.alarms()}
             assert kinds == {AlarmKind.RESTORED}
             assert {one.agreement_id for one in reader.alarms()} >= {AGREEMENT, EXERCISE}
+
+
+async def test_an_exercise_that_began_after_the_backup_begins_anew_and_is_sent_again(tmp_path):
+    async with sharing(tmp_path) as world, world.node("XAR") as sender, world.node("XBO") as reader:
+        await sender.send(report("kept"), agreement=AGREEMENT)
+        saved = save(world, tmp_path / "saved")
+        await sender.send(report("lost whole", exercise=True), agreement=AGREEMENT)
+        assert await received(reader, exercise=True) == ["lost whole"]
+        for node in (sender, reader):
+            await node.refresh()
+    await restore(world, saved)
+    async with brokered(world.world.data, world=world.world):
+        async with world.node("XBO") as reader:
+            lost = reader.mirror.lost_kinds(EXERCISE)
+            assert lost["SUBMIT_ACCEPTED"] == 1
+            assert reader.mirror.exercise_seen(AGREEMENT).size == 0
+            assert reader.mirror.faults == {}
+        await confirm(world)
+        async with world.node("XAR") as sender, world.node("XBO") as reader:
+            await sender.send(report("meant"), agreement=AGREEMENT)
+            await sender.settle()
+            await sender.send(report("new", exercise=True), agreement=AGREEMENT)
+            assert await received(reader, exercise=True) == ["new"], "what it acknowledged is not shown again"
+            assert await received(reader, exercise=False) == ["kept", "meant"]
+            for node in (sender, reader):
+                await node.refresh()
+                kinds = [one.kind for one in node.mirror.entries(EXERCISE)]
+                assert kinds[:2] == ["LOG_OPENED", "EXERCISE_FOLLOWS"]
+                assert kinds.count("SUBMIT_ACCEPTED") == 2, "the lost one was sent again"
+                assert {one.kind for one in node.alarms()} == {AlarmKind.RESTORED}
+
+
+async def test_however_the_two_come_one_after_the_other_each_consumer_has_what_it_would_have_had_alone(tmp_path):
+    choose = random.Random(28)
+    async with sharing(tmp_path) as world, world.node("XAR") as sender, world.node("XBO") as reader:
+        sent, got = {False: [], True: []}, {False: [], True: []}
+        for number in range(24):
+            exercise = choose.random() < 0.5
+            if choose.random() < 0.7:
+                precedence = choose.choice([Precedence.ROUTINE, Precedence.PRIORITY])
+                receipt = await sender.send(
+                    report(str(number), exercise=exercise, precedence=precedence), agreement=AGREEMENT
+                )
+                sent[exercise].append((str(number), receipt))
+            else:
+                got[exercise] += await received(reader, exercise=exercise)
+        for exercise in (False, True):
+            got[exercise] += await received(reader, exercise=exercise)
+            receipts = [receipt for _, receipt in sent[exercise]]
+            # Numbers are dense in each, and of each lane every report came once, in its order.
+            assert [one.agreement_sequence for one in receipts] == list(range(1, len(receipts) + 1))
+            assert sorted(got[exercise]) == sorted(text for text, _ in sent[exercise])
+            for lane in {one.transport_class for one in receipts}:
+                of_lane = [text for text, one in sent[exercise] if one.transport_class == lane]
+                numbers = [one.origin_sequence for one in receipts if one.transport_class == lane]
+                assert numbers == list(range(1, len(numbers) + 1))
+                assert [text for text in got[exercise] if text in of_lane] == of_lane
+            await sender.refresh()
+            logged = [
+                entry.shared()["segment_id"]
+                for entry in sender.mirror.entries(EXERCISE if exercise else AGREEMENT)
+                if entry.kind == "SUBMIT_ACCEPTED"
+            ]
+            assert logged == [one.segment_id.hex() for one in receipts]
+        assert sender.alarms() == reader.alarms() == ()

@@ -15,8 +15,11 @@ from builders_restored import restore, save
 from comity.envelope.receipts import decode_receipt, decode_signed_receipt
 from comity.errors import ComityError, ErrorCode, UnreachableError
 from comity.identity.names import exercise_of
+from comity.node import operations
+from comity_broker.counts import class_name
 from comity_broker.dispatch.dispatcher import Opening
 from comity_broker.dispatch.frames import CaughtUp, Delivered
+from comity_broker.metrics import exposition
 from comity_policy.facts import Precedence
 from comity_policy.steps import StepKind
 
@@ -176,6 +179,31 @@ async def test_a_consumer_is_handed_one_or_the_other_and_never_both(tmp_path):
         assert (await kinds(world, EXERCISE))[-1] == "DELIVERED"
         floors = {name: len(await reader_of(world).floors(name)) for name in (REAL, EXERCISE)}
         assert floors == {REAL: 1, EXERCISE: 1}
+
+
+async def test_an_operator_sees_an_exercise_apart_in_status_and_metrics(tmp_path):
+    async with at_play(tmp_path) as (world, treaty):
+        await world.publish("XAR", treaty, exercise=True, precedence=Precedence.PRIORITY)
+        await world.publish("XAR", treaty)
+        assert await delivered(world, "XBO", exercise=True) == [8]
+        picture = await world.base.broker.survey.picture()
+        assert {one.agreement_id: one.reports for one in picture.agreements} == {REAL: 1, EXERCISE: 1}
+        (consumer,) = picture.consumers
+        assert (consumer.consumer, consumer.by_class) == ("default/exercise", {8: 1})
+        counted = [one for one in exposition(picture).splitlines() if one.startswith("comity_admitted_reports_total{")]
+        assert len(counted) == 2
+        for name, kind in ((EXERCISE, "exercise-priority"), (REAL, "routine")):
+            (line,) = (one for one in counted if f'agreement="{name}"' in one)
+            assert f'class="{kind}"' in line
+            assert line.endswith(" 1.0")
+        assert [class_name(one) for one in (0, 4, 5, 9, 10)] == [
+            "control",
+            "routine",
+            "exercise-control",
+            "exercise-routine",
+            "10",
+        ]
+        assert [operations.class_name(one) for one in range(11)] == [class_name(one) for one in range(11)]
 
 
 async def test_a_report_of_an_exercise_names_no_step_may_be_taken_under_its_log(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import builders_audit_cases_bodies  # noqa: F401 - enters its cases
 import builders_audit_cases_continued  # noqa: F401 - enters its cases
 import builders_audit_cases_evidence  # noqa: F401 - enters its cases
+import builders_audit_cases_exercise  # noqa: F401 - enters its cases
 import builders_audit_cases_governing  # noqa: F401 - enters its cases
 import builders_audit_cases_handled  # noqa: F401 - enters its cases
 import builders_audit_cases_keys  # noqa: F401 - enters its cases

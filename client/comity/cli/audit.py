@@ -16,7 +16,7 @@ from comity.cli.base import Group, Invocation, until_stopped
 from comity.cli.identity import access_of
 from comity.cli.output import folded, safe
 from comity.errors import ComityError, NotFoundError, UnreachableError, UsageError, VerificationError
-from comity.identity.names import IdentityKind
+from comity.identity.names import IdentityKind, log_name
 from comity.node.bundle import Written, write_bundle
 from comity.node.catching_up import catch_up
 from comity.node.connection import Connection
@@ -51,6 +51,7 @@ comity audit tail --keys --as XAR/auditor1
 comity audit tail --operations --as XAR/operator1""",
 )
 @click.argument("agreement_id", required=False)
+@click.option("--exercise", is_flag=True, help="Of the agreement the log of its exercise traffic.")
 @click.option("--keys", is_flag=True, help="The key log, instead of an agreement's.")
 @click.option(
     "--operations", is_flag=True, help="The operations log: for auditors and operators of the broker's party."
@@ -62,6 +63,7 @@ def tail(
     run: Invocation,
     *,
     agreement_id: str | None,
+    exercise: bool,
     keys: bool,
     operations: bool,
     follow: bool,
@@ -74,7 +76,9 @@ def tail(
     """
     if [agreement_id is not None, keys, operations].count(True) != 1:
         raise UsageError("one log is shown", what_to_do="Name an agreement, or say --keys or --operations.")
-    name = OPERATIONS if operations else agreement_id
+    if exercise and agreement_id is None:
+        raise UsageError("an exercise is one of an agreement", what_to_do="Name the agreement.")
+    name = OPERATIONS if operations else agreement_id and log_name(agreement_id, exercise=exercise)
     agreements = () if name is None else (name,)
     with mirror_of(run, offline=offline, agreements=agreements) as mirror:
         pin = mirror.pin(name)
@@ -102,8 +106,9 @@ def tail(
 
 @audit.does("bundle", example="comity audit bundle XAR-XBO-1 --into XAR-XBO-1.audit --as XAR/auditor1")
 @click.argument("agreement_id")
+@click.option("--exercise", is_flag=True, help="The log of its exercise traffic too, with what belongs to it.")
 @click.option("--into", required=True, metavar="DIR", help="A new folder.")
-def bundle(run: Invocation, *, agreement_id: str, into: str) -> None:
+def bundle(run: Invocation, *, agreement_id: str, exercise: bool, into: str) -> None:
     """Write everything that proves what happened under an agreement into a folder, for `comity audit verify`.
 
     Both logs with the bodies this party may see (of an arrangement its umbrella's as well), the texts, the cards of their parties,
@@ -120,7 +125,13 @@ def bundle(run: Invocation, *, agreement_id: str, into: str) -> None:
         async with Connection(access.target) as connection:
             await catch_up(connection, mirror, (agreement_id,))
             return await write_bundle(
-                connection, mirror, agreement_id, run.home.trusted_cards(), Path(into), outboxes=outboxes
+                connection,
+                mirror,
+                agreement_id,
+                run.home.trusted_cards(),
+                Path(into),
+                outboxes=outboxes,
+                exercise=exercise,
             )
 
     with Mirror.of_identity(run.home, place.identity) as mirror:

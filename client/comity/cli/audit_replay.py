@@ -16,7 +16,8 @@ import click
 from comity.cli.base import Group, Invocation
 from comity.cli.identity import access_of
 from comity.cli.output import folded, safe
-from comity.errors import NotFoundError, UsageError, VerificationError
+from comity.errors import ErrorCode, NotFoundError, UsageError, VerificationError
+from comity.identity.names import agreement_of, log_name
 from comity.node.catching_up import catch_up
 from comity.node.connection import Connection
 from comity.node.files import read_file
@@ -30,10 +31,12 @@ from comity.node.replay_sources import (
     bundle_evidence,
     bundle_life,
     bundle_logs,
+    bundle_played,
     bundle_texts,
     mirror_entries,
     mirror_lives,
     mirror_offices,
+    mirror_played,
     of_agreements,
     umbrella_logs,
 )
@@ -61,6 +64,7 @@ comity audit replay XAR-XBO-1.audit --with draft.toml""",
 )
 @click.argument("directory", metavar="[BUNDLE]", required=False, type=click.Path())
 @click.option("--agreement", "agreement_id", metavar="ID", help="From the mirror and the broker's evidence instead.")
+@click.option("--exercise", is_flag=True, help="Of --agreement the log of its exercise; a bundle has what it has.")
 @click.option("--with", "draft", metavar="FILE", help="What would this text of the agreement have changed?")
 @click.option(
     "--second",
@@ -69,7 +73,15 @@ comity audit replay XAR-XBO-1.audit --with draft.toml""",
     show_default=True,
     help="Of which reports the reference interpreter is asked too: of the first with each answer, or of each record.",
 )
-def replay(run: Invocation, *, directory: str | None, agreement_id: str | None, draft: str | None, second: str) -> None:
+def replay(
+    run: Invocation,
+    *,
+    directory: str | None,
+    agreement_id: str | None,
+    exercise: bool,
+    draft: str | None,
+    second: str,
+) -> None:
     """Take every decision of a log again, and say of each whether it is the same. Exit code 15 where one differs.
 
     A difference names what differs: agreement, vocabulary, umbrella, caveat, engine, state, fact or outcome, with the clause. What
@@ -83,7 +95,8 @@ def replay(run: Invocation, *, directory: str | None, agreement_id: str | None, 
     if directory is not None:
         _replay_bundle(run, Path(directory), tally, document, Second(second))
     else:
-        _replay_mirror(run, str(agreement_id), tally, document, Second(second))
+        name = log_name(str(agreement_id), exercise=exercise)
+        _replay_mirror(run, name, tally, document, Second(second))
     _tell(run, tally, document)
 
 
@@ -131,7 +144,14 @@ def _replay_bundle(run: Invocation, folder: Path, tally: Tally, draft: Document 
     umbrellas = {log.origin: bundle_life(bundle_texts(folder), log, every) for log in umbrella_logs(logs)}
     for log in logs:
         offices = folded_offices(cards, every, log)
-        replaying = LogReplay(bundle_texts(folder), draft=draft, second=second, umbrellas=umbrellas, offices=offices)
+        replaying = LogReplay(
+            bundle_texts(folder),
+            draft=draft,
+            second=second,
+            umbrellas=umbrellas,
+            offices=offices,
+            played=bundle_played(bundle_texts(folder), log, every),
+        )
         with _progress(run, len(log.entries), log.origin) as advance:
             for entry in bundle_entries(log, evidence, every):
                 done = replaying.take(entry)
@@ -141,26 +161,29 @@ def _replay_bundle(run: Invocation, folder: Path, tally: Tally, draft: Document 
                     advance(1)
 
 
-def _replay_mirror(run: Invocation, agreement_id: str, tally: Tally, draft: Document | None, second: Second) -> None:
+def _replay_mirror(run: Invocation, name: str, tally: Tally, draft: Document | None, second: Second) -> None:
     place = run.acting()
     access = access_of(run, place)
 
     async def go(mirror: Mirror) -> None:
         async with Connection(access.target) as connection:
-            await catch_up(connection, mirror, (agreement_id,))
+            await catch_up(connection, mirror, (name,))
             # Raises for one that is not mirrored, or whose log does not hold.
-            mirror.agreement(agreement_id)
+            mirror.agreement(agreement_of(name))
             texts = Texts(text for view in mirror.agreements() for text in view.texts.values())
             replaying = LogReplay(
                 texts,
                 draft=draft,
                 second=second,
-                umbrellas=mirror_lives(mirror, agreement_id),
+                umbrellas=mirror_lives(mirror, name),
                 offices=mirror_offices(mirror),
+                played=mirror_played(texts, mirror, name),
             )
-            pin = mirror.pin(agreement_id)
-            with _progress(run, 0 if pin is None else pin.size, agreement_id) as advance:
-                async for entry in mirror_entries(connection, mirror, agreement_id):
+            pin = mirror.pin(name)
+            if pin is None:
+                raise NotFoundError(f"the mirror has fetched no log of {name}", code=ErrorCode.LOG_UNKNOWN)
+            with _progress(run, pin.size, name) as advance:
+                async for entry in mirror_entries(connection, mirror, name):
                     _show(run, tally, replaying.take(entry), told=draft is None)
                     advance(1)
 

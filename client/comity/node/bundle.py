@@ -27,6 +27,7 @@ from comity.envelope.exported import encode_exported, export
 from comity.envelope.segment import WholeItem, parse_segment
 from comity.errors import ConflictError, ErrorCode, NotFoundError
 from comity.identity.cardfile import CardFile, encode_card_file
+from comity.identity.names import exercise_of, is_exercise
 from comity.node.agreement_view import AgreementView
 from comity.node.connection import Connection
 from comity.node.custody import kept_receipts
@@ -60,8 +61,11 @@ async def write_bundle(
     directory: Path,
     *,
     outboxes: Iterable[Path] = (),
+    exercise: bool = False,
 ) -> Written:
     """Write a bundle of an agreement from a mirror that was just refreshed; the evidence of its reports is fetched.
+
+    With `exercise` the log of its exercise goes along, with the evidence and receipts of that one's reports.
 
     `outboxes` are those of the party's nodes on this machine: the receipts in them whose entries the mirror has go along.
     Raises ConflictError FILE_EXISTS where the folder exists, NotFoundError for an agreement that is not mirrored, StorageError.
@@ -71,15 +75,16 @@ async def write_bundle(
     try:
         entries = {}
         views = [view] if view.document.under is None else [view, mirror.agreement(view.document.under.agreement)]
-        for name in (*(one.agreement_id for one in views), None):
+        names = (agreement_id, exercise_of(agreement_id)) if exercise else (agreement_id,)
+        for name in (*(one.agreement_id for one in views), *names[1:], None):
             pin = mirror.pin(name)
             if pin is None:
                 raise NotFoundError("the mirror has not fetched this log yet", code=ErrorCode.LOG_UNKNOWN)
             entries.update(_write_logs(temporary / "logs", mirror, name, pin))
         for one in views:
             _write_texts(temporary, one, cards)
-        envelopes = await _write_envelopes(temporary / "envelopes", connection, agreement_id)
-        receipts = _write_receipts(temporary / "receipts", mirror, agreement_id, outboxes)
+        envelopes = sum([await _write_envelopes(temporary / "envelopes", connection, name) for name in names])
+        receipts = sum(_write_receipts(temporary / "receipts", mirror, name, outboxes) for name in names)
         temporary.rename(directory)
     except OSError as error:
         raise storage_error(directory, error) from error
@@ -171,14 +176,14 @@ def _write_receipts(folder: Path, mirror: Mirror, agreement_id: str, outboxes: I
     size = 0 if pin is None else pin.size
     kept = [one for outbox in outboxes for one in kept_receipts(outbox, agreement_id, size)]
     for number, (log_index, signed) in enumerate(kept):
-        _put(folder / f"{log_index}-{number}", signed)
+        _put(folder / f"{_mark(agreement_id)}{log_index}-{number}", signed)
     return len(kept)
 
 
 async def _write_envelopes(folder: Path, connection: Connection, agreement_id: str) -> int:
     count = 0
     async for one in evidence_of(connection, agreement_id):
-        count += _write_segment(one, lambda name, data: _put(folder / name, data))
+        count += _write_segment(one, lambda name, data: _put(folder / f"{_mark(agreement_id)}{name}", data))
     return count
 
 
@@ -208,6 +213,11 @@ def _write_segment(one: pb.SegmentEvidence, put: Callable[[str, bytes], None]) -
         )
         put(f"{one.log_index}-{slot}", encode_exported(exported))
     return len(whole)
+
+
+def _mark(log_name: str) -> str:
+    """Give how names of files begin that belong to a log: log indices of two logs are the same numbers."""
+    return "exercise-" if is_exercise(log_name) else ""
 
 
 def _put(path: Path, data: bytes) -> None:

@@ -2,8 +2,9 @@
 
 Rules in order:
 1. What is confirmed is what the own mirror verified: the restored tree is a part of the own history, CONTINUES is the broker's.
-2. Whoever confirms sees first what was lost, as far as the own mirror has it.
-3. What the own party had revoked, and the restored key log has lost, is brought again before anything goes on: a lost revocation
+2. The agreement's exercise is confirmed with it: its log has to verify as well, and what was lost of it is told too.
+3. Whoever confirms sees first what was lost, as far as the own mirror has it.
+4. What the own party had revoked, and the restored key log has lost, is brought again before anything goes on: a lost revocation
    would let a lost key in. Every other lost statement is brought again by whoever it is about, by its own command.
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from comity.errors import ConflictError, ErrorCode
+from comity.identity.names import exercise_of
 from comity.node.catching_up import catch_up
 from comity.node.continuing import read_continued
 from comity.node.enrolment import publish_statement
@@ -49,7 +51,11 @@ class Confirming(OfficerWork):
             )
         (entry,) = self.mirror.entries(agreement_id, pin.first, 1)
         said = read_continued(entry).said
+        # Raises what stops the exercise, which is confirmed with it.
+        self.mirror.exercise_seen(agreement_id)
         lost = self.mirror.lost_kinds(agreement_id)
+        played = self.mirror.lost_kinds(exercise_of(agreement_id))
+        lost |= {f"{kind} of its exercise": count for kind, count in played.items()}
         return Restored(pin.origin, said.before.origin, said.first, said.time, lost)
 
     async def confirm(self, agreement_id: str) -> tuple[Taken, int]:

@@ -3,7 +3,8 @@
 Rules in order:
 1. An exercise's log is of the agreement's broker and incarnation, signed by the very keys of the agreement's log under its own name.
 2. An EXERCISE_FOLLOWS entry names the agreement, its log, and an entry that log has; each a later entry than the one before.
-3. What stands in the exercise's log is decided under the agreement as of the last such entry before it, inclusive.
+3. An exercise that a restored broker has lost whole begins anew; what is here of it stays, as evidence.
+4. What stands in the exercise's log is decided under the agreement as of the last such entry before it, inclusive.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from comity.errors import ErrorCode, VerificationError
-from comity.identity.names import agreement_of
+from comity.identity.names import agreement_of, exercise_of
 from comity.node.agreements import AgreementFold
 from comity.node.entries import MirroredEntry
-from comity.node.logs import LogPin
+from comity.node.logs import LeftLog, LogPin
+from comity.verify.notes import VerifierKey
 
 KIND: Final = "EXERCISE_FOLLOWS"
 
@@ -53,6 +55,19 @@ class ExercisePlaces:
         return VerificationError(
             f"entry {log_index} of the log of {self.name}: {problem}", code=ErrorCode.STATEMENT_REJECTED
         )
+
+
+def begun_anew(pin: LogPin, real: LogPin) -> tuple[LeftLog, LogPin] | None:
+    """Give the log of an exercise that a restored broker lost whole, and the one that would begin in its place; None where none is lost.
+
+    So it is when the backup was taken before the exercise began: the agreement's log was continued, and beside it there is none.
+    """
+    if not real.before or pin.first or pin.incarnation == real.incarnation:
+        return None
+    left = LeftLog(pin.origin, pin.vkeys, first=0, kept=0, verified=pin.tree_size, note=pin.note)
+    origin = exercise_of(real.origin)
+    vkeys = tuple(str(VerifierKey(origin, one.key_type, one.public)) for one in real.policy.logs)
+    return left, LogPin(origin, vkeys, before=(*pin.before, left))
 
 
 def check_pin(pin: LogPin, real: LogPin) -> None:

@@ -86,11 +86,14 @@ class _Declarations:
 class LoggedFacts:
     """The facts of one log, whose entries come in their order; `life` has taken the same ones, `documents` are the texts held.
 
-    `offices` is what the key log says of who was in office, None where it is not here.
+    `offices` is what the key log says of who was in office, None where it is not here. In an exercise nothing is owed.
     """
 
-    def __init__(self, life: LoggedLife, documents: Mapping[bytes, Document], offices: Offices | None) -> None:
+    def __init__(
+        self, life: LoggedLife, documents: Mapping[bytes, Document], offices: Offices | None, *, exercise: bool = False
+    ) -> None:
         self._offices = offices
+        self._owes = not exercise
         self._declarations = _Declarations(offices)
         self._windows = LoggedWindows()
         self._duties = LoggedDuties.of(life, documents.values())
@@ -99,7 +102,8 @@ class LoggedFacts:
         """Take the next entry; of a segment `begin` and `end` tell the rest."""
         self._windows.pass_by(entry)
         self._declarations.take(entry)
-        self._duties.take(entry)
+        if self._owes:
+            self._duties.take(entry)
         if entry.kind in SUBMISSIONS and not entry.shared:
             self._windows.miss(entry)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from comity.errors import ComityError
 from comity.identity.bodies import PartyCard
 from comity.identity.directory import KeyDirectory
+from comity.identity.names import incarnation_of
 from comity.identity.offices import in_office
 from comity.node.directory import STATEMENTS, KeyLog
 from comity.statement import from_json
@@ -37,7 +38,7 @@ class Offices:
 def folded_offices(cards: Mapping[str, PartyCard], logs: Iterable[Log], of: Log) -> Offices | None:
     """Fold the key log of the broker of an agreement's log; None where it is not there, or not all of it was presented."""
     every = list(logs)
-    name = f"{of.origin.partition('/')[0]}/keys/{of.origin.rpartition('/')[2]}"
+    name = f"{of.origin.partition('/')[0]}/keys/{incarnation_of(of.origin).hex()}"
     log = next((one for one in every if one.origin == name), None)
     entries = [] if log is None else Chain(log, every).entries
     if not entries or not all(entry.shared for entry in entries):

@@ -202,7 +202,8 @@ class MirrorState:
     def compare_left(self, name: str, seen: LogSeen) -> Seen:
         """Say what a view of an incarnation that is not the present one is worth; one that nothing here names is a fork.
 
-        Of what a restored broker lost, as much is compared as was verified here: the rest nobody has.
+        Of what a restored broker lost, as much is compared as was verified here: the rest nobody has, as all of an exercise that began
+        after the backup.
         """
         for left in self.logs[name].pin.before:
             if left.incarnation != seen.incarnation:
@@ -211,7 +212,9 @@ class MirrorState:
                 return Seen.CONSISTENT
             roots = self._left_roots.setdefault((name, left.origin), Roots(self.store, name, left=left))
             return Seen.CONSISTENT if roots.root(seen.size) == seen.root else Seen.FORK
-        return Seen.FORK
+        real = self.logs.get(agreement_of(name)) if is_exercise(name) and not self.logs[name].pin.before else None
+        began_anew = real is not None and any(one.incarnation == seen.incarnation for one in real.pin.before)
+        return Seen.CONSISTENT if began_anew else Seen.FORK
 
     def is_together(self, name: str) -> bool:
         """Say whether a log is of the same incarnation of the broker as the key log."""

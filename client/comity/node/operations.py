@@ -180,8 +180,9 @@ async def drain_broker(connection: Connection) -> None:
 
 
 def class_name(transport_class: int) -> str:
-    """Give the word for a class; one that this release does not know by its number."""
-    return CLASS_NAMES[transport_class] if transport_class < len(CLASS_NAMES) else str(transport_class)
+    """Give the word for a class, 0 to 9: those of exercise traffic begin with ``exercise-``; another one by its number."""
+    exercise, urgency = divmod(transport_class, len(CLASS_NAMES))
+    return f"{'exercise-' * exercise}{CLASS_NAMES[urgency]}" if exercise <= 1 else str(transport_class)
 
 
 def _consumers(messages: Iterable[operations_pb2.ConsumerStatus]) -> tuple[ConsumerStatus, ...]:

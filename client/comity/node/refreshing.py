@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from comity.errors import (
@@ -20,7 +21,7 @@ from comity.errors import (
     UnreachableError,
     VerificationError,
 )
-from comity.identity.names import exercise_of
+from comity.identity.names import agreement_of, exercise_of
 from comity.node import agreement_umbrella
 from comity.node.agreement_texts import Text, check_digest, text_of
 from comity.node.agreements import KINDS, AgreementFold, brought_by
@@ -29,6 +30,7 @@ from comity.node.connection import Connection
 from comity.node.continuing import Vouch, check_broker_signed
 from comity.node.entries import MirroredEntry
 from comity.node.exercises import KIND as EXERCISE_KIND
+from comity.node.exercises import begun_anew
 from comity.node.following import Fetched, Followed, follow
 from comity.node.logs import OPERATIONS, ForkError, LeftLog, LogPin, check_keys, check_note
 from comity.node.mirror_state import KEYS, Mirrored, MirrorState
@@ -112,8 +114,20 @@ class Refresher:
             return
         state.folds[name] = fold
         state.faults.pop(name, None)
-        if exercise_of(name) in state.logs or exercise_of(name) in self._exercises:
-            await self._exercise(exercise_of(name), fold)
+        beside = exercise_of(name)
+        if beside in self._exercises or (beside in state.logs and not self._has_none(beside, fold)):
+            await self._exercise(beside, fold)
+
+    def _has_none(self, name: str, fold: AgreementFold) -> bool:
+        """Say whether a broker that serves no log of an exercise need not: a restore lost it whole, and it has not begun anew."""
+        state, pin = self._state, self._state.logs[name].pin
+        lost = begun_anew(pin, fold.pin)
+        if lost is not None:
+            left, following = lost
+            self._writing.leave(name, left, replace(following, before=pin.before), 0)
+            state.load()
+            state.raise_alarm(AlarmKind.RESTORED, name, following.origin, told_of(state.store, name, left))
+        return lost is not None or (pin.incarnation == fold.pin.incarnation and not pin.tree_size)
 
     async def _exercise(self, name: str, fold: AgreementFold) -> None:
         """Refresh the log of an agreement's exercise; what stops it is written into the state's faults. Raises UnreachableError."""
@@ -288,11 +302,16 @@ def told_of(store: MirrorStore, name: str, left: LeftLog) -> str:
     """Say what a restored broker kept of a log and what it lost, in words."""
     lost = store.lost_kinds(left)
     kinds = ", ".join(f"{count} {kind}" for kind, count in lost.items())
-    what = f"the broker was restored from a backup and goes on after entry {left.end - 1}"
+    after = f"goes on after entry {left.end - 1}" if left.end else "begins this log anew"
+    what = f"the broker was restored from a backup and {after}"
     what += (
         f"; it lost {sum(lost.values())} entries that are here: {kinds}" if lost else "; nothing that is here is lost"
     )
-    return f"{what}. A liaison of each party confirms it: comity agreement confirm-log {name}" if name else what
+    return (
+        f"{what}. A liaison of each party confirms it: comity agreement confirm-log {agreement_of(name)}"
+        if name
+        else what
+    )
 
 
 def _check_shown(mirrored: Mirrored, before: bytes, pin: LogPin) -> None:

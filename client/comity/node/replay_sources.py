@@ -23,12 +23,14 @@ from comity.envelope.segment import Absent, Segment, WholeItem, carried_size, pa
 from comity.errors import ComityError, MalformedError, VerificationError
 from comity.identity.bodies import PartyCard
 from comity.identity.cardfile import decode_card_file
+from comity.identity.names import agreement_of, is_exercise
 from comity.node import agreement_umbrella
 from comity.node.bundle import evidence_of
 from comity.node.connection import Connection
 from comity.node.decision_records import Evidence
 from comity.node.entries import SHARED, MirroredEntry
 from comity.node.logged_entries import SUBMISSIONS, LoggedEntry
+from comity.node.logged_exercise import Played
 from comity.node.logged_life import LoggedLife
 from comity.node.logged_offices import Offices, folded_offices
 from comity.node.logged_texts import Texts
@@ -119,6 +121,18 @@ def bundle_life(texts: Texts, log: Log, logs: Iterable[Log]) -> LoggedLife:
     return life
 
 
+def bundle_played(texts: Texts, log: Log, logs: Iterable[Log]) -> Played | None:
+    """Give the agreement of an exercise's log of a bundle, None for another log; raises VerificationError where it is not there."""
+    if not is_exercise(log.origin):
+        return None
+    every = list(logs)
+    real = next((one for one in every if one.origin == agreement_of(log.origin)), None)
+    if real is None:
+        raise VerificationError("the log of the exercise's agreement is not in the bundle")
+    origins = (one.origin for one, _ in Chain(real, every).spans)
+    return Played(texts, bundle_entries(real, {}, every), origins)
+
+
 @dataclass(slots=True)
 class BundleReplay:
     """What the replay of a whole bundle came to. `findings` are (origin, log index or None, words).
@@ -180,8 +194,9 @@ def replay_bundle(folder: Path, logs: Iterable[Log]) -> BundleReplay:
             umbrellas[log.origin] = bundle_life(bundle_texts(folder), log, every)
     for log in named:
         offices = folded_offices(cards, every, log)
-        replaying = LogReplay(bundle_texts(folder), umbrellas=umbrellas, offices=offices)
         with found.reading(log.origin):
+            played = bundle_played(bundle_texts(folder), log, every)
+            replaying = LogReplay(bundle_texts(folder), umbrellas=umbrellas, offices=offices, played=played)
             for entry in bundle_entries(log, evidence, every):
                 done = replaying.take(entry)
                 # What a log continues is told where it stands.
@@ -193,8 +208,16 @@ def replay_bundle(folder: Path, logs: Iterable[Log]) -> BundleReplay:
 # --- from the mirror --------------------------------------------------------------------------------------------------
 
 
+def mirror_played(texts: Texts, mirror: Mirror, log_name: str) -> Played | None:
+    """Give the agreement of an exercise's log as a mirror verified it, None for another log."""
+    pin = mirror.pin(agreement_of(log_name))
+    if not is_exercise(log_name) or pin is None:
+        return None
+    return Played(texts, (_logged(entry, {}) for entry in _mirrored(mirror, agreement_of(log_name))), pin.origins)
+
+
 async def mirror_entries(connection: Connection, mirror: Mirror, agreement_id: str) -> AsyncIterator[LoggedEntry]:
-    """Give the entries of an agreement's log as a mirror verified them, with the manifests that the broker hands out."""
+    """Give the entries of an agreement's or exercise's log as a mirror verified them, with the manifests that the broker hands out."""
     evidence = evidence_of(connection, agreement_id)
     ahead = await anext(evidence, None)
     profiles = ProfileMemo(_PROFILES_BYTES)
@@ -212,7 +235,7 @@ async def mirror_entries(connection: Connection, mirror: Mirror, agreement_id: s
 
 def mirror_lives(mirror: Mirror, agreement_id: str) -> dict[str, LoggedLife]:
     """Give the steps of an arrangement's umbrella as a mirror verified them, by the origin of its log; empty where there is none."""
-    under = mirror.agreement(agreement_id).document.under
+    under = mirror.agreement(agreement_of(agreement_id)).document.under
     pin = None if under is None else mirror.pin(under.agreement)
     if under is None or pin is None:
         return {}

@@ -23,6 +23,7 @@ from comity.errors import VerificationError
 from comity.node.decision_records import RecordReader
 from comity.node.logged_abilities import with_abilities
 from comity.node.logged_entries import SUBMISSIONS, LoggedEntry, slots_in
+from comity.node.logged_exercise import ExerciseLife, Played
 from comity.node.logged_facts import LoggedFacts
 from comity.node.logged_life import LoggedLife, LoggedUmbrella, folded_state
 from comity.node.logged_offices import Offices
@@ -109,6 +110,7 @@ class LogReplay:
     """Replays the entries of one agreement's log, which come in their order.
 
     `umbrellas` are the logs of umbrellas, by origin; `offices` says who was in office by the key log, None where that is not here.
+    `played` is the agreement of an exercise, where the log is that of one.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class LogReplay:
         second: Second = Second.ANSWER,
         umbrellas: Mapping[str, LoggedLife] | None = None,
         offices: Offices | None = None,
+        played: Played | None = None,
     ) -> None:
         self._texts = texts
         self._reader = RecordReader()
@@ -127,9 +130,10 @@ class LogReplay:
         self._offices = offices
         self._replayer = Replayer(texts.held(), second)
         self._what_if = None if draft is None else WhatIf(texts.held(), draft)
-        self._life = LoggedLife(texts)
+        self._exercise = None if played is None else ExerciseLife(played)
+        self._life = LoggedLife(texts) if played is None else played.life
         self._umbrella = LoggedUmbrella(umbrellas or {})
-        self._facts = LoggedFacts(self._life, texts.documents, offices)
+        self._facts = LoggedFacts(self._life, texts.documents, offices, exercise=played is not None)
         self._known: tuple[tuple[int, int], Under, tuple[Difference | Gap, ...]] | None = None
 
     def take(self, entry: LoggedEntry) -> Replayed | None:
@@ -142,9 +146,14 @@ class LogReplay:
             ) from error
 
     def _take(self, entry: LoggedEntry) -> Replayed | None:
-        self._take_caveat(entry)
-        self._life.take(entry)
-        self._umbrella.take(entry)
+        if self._exercise is None:
+            self._take_caveat(entry)
+            self._life.take(entry)
+            self._umbrella.take(entry)
+        else:
+            for one in self._exercise.take(entry):
+                self._take_caveat(one)
+                self._umbrella.take(one)
         self._facts.take(entry)
         if entry.kind not in SUBMISSIONS or not entry.shared:
             return None
@@ -200,10 +209,11 @@ class LogReplay:
         return self._known[1:]
 
     def _amounts_to(self, before: int, now_ms: int) -> tuple[Folded | None, tuple[Difference | Gap, ...]]:
-        state = self._life.state(before, now_ms)
+        state = (self._exercise or self._life).state(before, now_ms)
         if isinstance(state, Gap):
             return None, (state,)
         above, late = self._umbrella.at(now_ms) if state.document.under is not None else (None, ())
+        late = (*late, *(() if self._exercise is None else self._exercise.late(now_ms)))
         return folded_state(state, above), (*late, above) if isinstance(above, Gap) else late
 
     def _changes(self, entry: LoggedEntry, recorded: Recorded) -> Iterator[Change]:

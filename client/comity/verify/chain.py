@@ -17,6 +17,7 @@ from comity.verify.notes import verify_checkpoint
 from comity.verify.records import require
 from comity.verify.trees import root_of
 
+EXERCISE: Final = "exercise"
 _TERMS: Final = ("agreement", "origin", "log_vkeys", "anchor_slot", "anchor_key")
 _KEYS: Final = "type time origin log_vkeys anchor_slot anchor_key before checkpoint presented agreement_sequence"
 
@@ -52,7 +53,7 @@ class Chain:
             )
             place = (log.origin, before["first"] + before["size"], old.first)
             require((fields["origin"], log.first, before["first"]) == place, "CONTINUES is of another log or place")
-            same = log.origin.rpartition("/")[0] == old.origin.rpartition("/")[0] and log.parties == old.parties
+            same = _lasting(log.origin) == _lasting(old.origin) and log.parties == old.parties
             require(same, "CONTINUES goes on with the log of something else")
             root = root_of(old.leaves[: before["size"]])
             good = before["size"] <= len(old.leaves) and root.hex() == before["root"]
@@ -73,6 +74,12 @@ class Chain:
             for entry in log.entries[:count] if log.kind == "agreement" else ():
                 same = all(one[term] == opened[term] for one in _terms(entry) for term in _TERMS)
                 require(same, "other terms of the log than entry 0 states")
+
+
+def _lasting(origin: str) -> list[str]:
+    """Give what all incarnations of a log have of their origins."""
+    words = origin.split("/")
+    return [word for place, word in enumerate(words) if place != len(words) - 1 - (words[-1] == EXERCISE)]
 
 
 def _terms(entry: Entry) -> list[dict[str, Any]]:

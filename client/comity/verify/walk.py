@@ -14,8 +14,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
-from comity.verify.bundle import Code, Entry, Log, read_file
-from comity.verify.chain import Chain
+from comity.verify.bundle import Code, Entry, Log, Report, read_file
+from comity.verify.chain import EXERCISE, Chain
+from comity.verify.exercise import Exercise, check_class, is_exercise
 from comity.verify.handled import Handed
 from comity.verify.keys import Key, KeyLog, Listing, Statement
 from comity.verify.records import read, require
@@ -47,6 +48,8 @@ class AgreementLog:
         self._next, self._time, self.blind, self._deaf = 1, 0, False, False
         self._logs, self._restored, self._going_on = tuple(logs), False, set[tuple[Any, ...]]()
         self._umbrella_at: int | None = None
+        self.exercise: Exercise | None = None
+        self._report = log.report
         self._versions, self._taken_back, self._handed = Versions(), TakenBack(), Handed()
         self._suspended, found = set[str](), len(log.report.findings)
         with self.expect(Code.CONTINUES):
@@ -59,10 +62,13 @@ class AgreementLog:
             with self.expect(Code.ROOTS):
                 self._read_roots(roots)
                 with self.expect(Code.KEY_LOG):
-                    name = f"{self.host}/keys/{log.origin.rpartition('/')[2]}"
+                    name = f"{self.host}/keys/{log.origin.split('/')[3]}"
                     (self.key_log,) = (one for one in self._logs if one.origin == name)
                     self.key_chain = Chain(self.key_log, self._logs)
                     self._fold()
+        if is_exercise(log):
+            with self.expect(Code.EXERCISE):
+                self.exercise = Exercise(log, self._logs)
         self.judged = len(log.report.findings) == found
         if not self.judged:
             return
@@ -82,7 +88,7 @@ class AgreementLog:
 
     def expect(self, code: Code, entry: Entry | None = None) -> AbstractContextManager[None]:
         """Make a check of this log, or of an entry of it."""
-        return self.log.report.expect(code, self.log.origin, None if entry is None else entry.index)
+        return self._report.expect(code, self.log.origin, None if entry is None else entry.index)
 
     def counting(self, entry: Entry, key: bytes, role: str) -> tuple[Listing, Key]:
         """Give whose key that is, if it counts where this entry stands; raises FormError."""
@@ -132,13 +138,14 @@ class AgreementLog:
                     self._changes.append((entry.index, entry.shared["time"]))
 
     def _read_revocations(self) -> None:
-        for entry in self.chain.entries:
-            if entry.kind == "KEY_REVOKED" and entry.shared:
+        mine = [(entry, entry.index) for entry in self.chain.entries if entry.kind == "KEY_REVOKED"]
+        for entry, at in mine if self.exercise is None else self.exercise.revocations(self.chain.entries):
+            if entry.shared:
                 place, fields = entry.shared["key_log_index"], Statement(entry.shared["statement"]).fields
                 same = self.key_chain.entries[place].shared["statement"] == entry.shared["statement"]
                 require(same, "a revocation is not the one the key log has there")
                 self._compromised[bytes.fromhex(fields["key"])] = fields["compromised_at"]
-                self._places.append((place, entry.index))
+                self._places.append((place, at))
 
     # --- entry by entry ---------------------------------------------------------------------------------------------
 
@@ -164,12 +171,16 @@ class AgreementLog:
                 with self.expect(Code.NOT_DELIVERED, entry):
                     self._handed.check(entry.kind, one, sure=not (self.blind or self._deaf))
         if entry.kind == "CONTINUES":
-            # Of every lane numbers may have been lost, and every party has to confirm the log.
+            # Of every lane numbers may have been lost, and every party has to confirm the log (of an exercise, its agreement's).
             self._restored, self._going_on = True, set(self._lanes)
-            self._versions.continued()
+            if self.exercise is None:
+                self._versions.continued()
         if "umbrella" in body:
             with self.expect(Code.UMBRELLA, entry):
                 self._follow(entry, body)
+        if "agreement_log_index" in body:
+            with self.expect(Code.EXERCISE, entry):
+                self._follow_agreement(body)
         if entry.kind in _SUBMITS:
             self._take_segment(entry, own)
         elif own:
@@ -244,6 +255,20 @@ class AgreementLog:
             steps = (one for one in entries if one.kind in STEPS and one.shared)
             self._above = [(one.shared["time"], one.index) for one in steps]
 
+    def _follow_agreement(self, body: dict[str, Any]) -> None:
+        """Take the steps of its agreement that an exercise's log says count from here on."""
+        require(self.exercise is not None, "the log of an agreement follows none")
+        entries = [] if self.exercise is None else self.exercise.take(body, self.terms["agreement"])
+        time, deaf = self._time, self._deaf
+        # What is wrong with them is told where they stand.
+        self._report = Report()
+        for one in entries:
+            if one.kind == "CONTINUES":
+                self._versions.continued()
+            else:
+                self._walk(one, one.shared)
+        self._report, self._time, self._deaf = self.log.report, time, deaf
+
     def _check_umbrella(self, body: dict[str, Any]) -> None:
         """Hold the umbrella that a segment was decided under against the text, and what was named against the umbrella's log."""
         at = self._umbrella_at
@@ -315,6 +340,10 @@ class AgreementLog:
         with self.expect(Code.LOG_OPENED, entry):
             opened = self._versions.opened(body["agreement_digest"]) or self.blind
             require(opened, "a report was submitted before as many parties had signed the log as must")
+        with self.expect(Code.EXERCISE, entry):
+            check_class(self.log, body)
+            if self.exercise is not None and not self.blind:
+                self.exercise.check(body)
         with self.expect(Code.UMBRELLA, entry):
             self._check_umbrella(body)
         with self.expect(Code.GOVERNING, entry):
@@ -386,7 +415,10 @@ class AgreementLog:
         ack, node = read("ack", record), (told["recipient"]["party"], told["recipient"]["node"])
         listing, key = self.counting(entry, self.keys.signing_key(ack["key_set"], ack["suite"]), "node-signing")
         require(key.signed(bytes.fromhex(told["signature"]), "ack", record), "the signature does not verify")
-        said, due = (ack["consumer"], ack["agreement"]), (told["consumer"], self.terms["agreement"])
+        said, due = (
+            (ack["consumer"], ack["agreement"]),
+            (told["consumer"], self.terms["agreement"] + f"/{EXERCISE}" * is_exercise(self.log)),
+        )
         require((listing.identity, said) == (node, due), "the record is of another node, consumer or agreement")
         self.judge(entry, key)
         with self.expect(Code.NOT_DELIVERED, entry):
