@@ -14,13 +14,16 @@ import comity
 from builders_attachments import no_streams, rows
 from builders_sdk import AGREEMENT, report, sharing
 from comity.attachment import Into, Stage
-from comity.errors import ConflictError, ErrorCode, NotFoundError, RefusedError, UsageError
+from comity.errors import ComityError, ConflictError, ErrorCode, NotFoundError, RefusedError, UsageError
 from comity.node.attached_files import AttachedFiles
 from comity.portion import Portion
 from comity.v1 import attachments_pb2
 from comity_broker.attachments import Attachments
+from comity_broker.downloads import Downloads
+from comity_broker.services import attachments as services
 from comity_broker.settings import Settings
 from comity_broker.storage.blob_directory import BlobDirectory
+from comity_broker.storage.blobs import blob_name
 from comity_broker.storage.protocol import UploadState
 from comity_broker.sweeping import Sweeping
 from comity_policy.steps import StepKind
@@ -176,6 +179,64 @@ async def test_a_suspended_agreement_gives_nothing_more_and_a_resumed_one_goes_o
         assert not (tmp_path / "saved").exists()
         await world.treaty.take(StepKind.RESUME, world.world.xar, clauses=(), reason="it was in order")
         assert (await delivery.report.attachments[0].save(tmp_path / "saved")).new
+
+
+async def download(node, report_id: bytes, portion: int) -> int:
+    """Take all of a portion past the SDK; give its length. Raises ComityError."""
+    request = attachments_pb2.DownloadRequest(agreement_id=AGREEMENT, report_id=report_id, portion=portion)
+    call, length = node.connection.attachments.Download(request), 0
+    try:
+        while (response := await call.read()) is not grpc.aio.EOF:
+            length += len(response.piece)
+    except grpc.aio.AioRpcError as error:
+        raise node.connection.error_of(error) from error
+    return length
+
+
+async def test_what_stands_against_a_report_later_ends_its_downloads(tmp_path, monkeypatch):
+    """Looked at on the way, a lost or shortened ciphertext, a recall, a freeze, the end of the broker: each says what it is."""
+    async with sharing(tmp_path) as world, world.node("XAR") as sender, world.node("XBO") as reader:
+        receipts = [await sender.send(with_video(video(tmp_path)), agreement=AGREEMENT) for _ in range(2)]
+        first, second = (one.report_id.bytes for one in receipts)
+        await received(reader)
+        broker = world.world.broker
+        permitted, asked = Downloads.permitted, []
+
+        async def once(*arguments):
+            asked.append(arguments)
+            if len(asked) > 1:
+                raise RefusedError("it was suspended", code=ErrorCode.AGREEMENT_NOT_IN_FORCE)
+            return await permitted(*arguments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(services, "AGAIN_BYTES", 1_000_000)
+            patched.setattr(Downloads, "permitted", once)
+            assert await code_of(download(reader, first, 1)) is ErrorCode.AGREEMENT_NOT_IN_FORCE
+        assert await download(reader, first, 1) > SIZE
+
+        uploads = {row.digest: row for row in await rows(world)}
+        (row, other) = uploads.values()
+        names = {one.digest: blob_name(AGREEMENT, one.node, one.digest) for one in (row, other)}
+        for one in (row, other):
+            path = world.world.data / "attachments" / names[one.digest]
+            os.truncate(path, one.length - 1000)
+        assert await code_of(download(reader, second, 1)) is ErrorCode.STORAGE_FAILED
+        for one in (row, other):
+            assert await broker.attaching.sweeping._replaced(AGREEMENT, one, one._replace(state=UploadState.OPEN))
+        assert await code_of(download(reader, second, 1)) is ErrorCode.STORAGE_FAILED
+
+        await sender.recall(receipts[0].report_id, agreement=AGREEMENT, reason="it was wrong")
+        assert await code_of(download(reader, first, 1)) is ErrorCode.REPORT_RECALLED
+        await broker.agreements.freeze(AGREEMENT, "two histories")
+        assert await code_of(download(reader, second, 1)) is ErrorCode.LOG_FROZEN
+        broker.attaching.drain()
+        assert await code_of(download(reader, second, 1)) is ErrorCode.DRAINING
+
+
+async def code_of(coroutine) -> ErrorCode:
+    with pytest.raises(ComityError) as caught:
+        await coroutine
+    return caught.value.code
 
 
 async def test_a_cut_download_goes_on_and_a_garbled_one_begins_anew(tmp_path):

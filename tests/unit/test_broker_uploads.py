@@ -217,13 +217,127 @@ async def test_an_upload_counts_on_the_disk_before_its_bytes_are_there(tmp_path)
                 return Usage(free_bytes=free[0], total_bytes=200_000)
 
         reader, uploads.reader = uploads.reader, Disk()
-        what = ciphertext(tmp_path, 80_000)
+        what, other = ciphertext(tmp_path, 80_000), ciphertext(tmp_path, 80_000, name="other")
         with pytest.raises(StorageError) as caught:
             await brought(world, what)
         assert (caught.value.code, caught.value.retry_after_seconds) == (ErrorCode.STORAGE_FULL, 30.0)
         assert await rows(world) == []
+        async with world.world.connection(world.nodes["XAR"]) as connection:
+            free[0] = 180_000
+            call = connection.attachments.Upload()
+            await call.write(opening(what))
+            assert (await call.read()).opened.offset == 0
+            # Nothing of it came yet, and its room is taken.
+            assert await code_of(brought(world, other, "XBO")) is ErrorCode.STORAGE_FULL
+            await call.write(attachments_pb2.UploadRequest(piece=what.path.read_bytes()[:1000]))
+            call.cancel()
+            await no_streams(world)
+        free[0] = 100_000
+        assert await code_of(brought(world, what)) is ErrorCode.STORAGE_FULL
+        await no_streams(world)
         free[0] = 120_000
+        (offset, *_, last) = await brought(world, what)
+        assert offset <= 1000
+        assert last == what.length
+
+
+async def test_a_disk_that_fills_up_ends_an_upload_on_its_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(attachments, "SYNC_BYTES", PIECE_BYTES)
+    async with sharing(tmp_path) as world:
+        uploads = world.world.broker.attaching.uploads
+
+        class Filling:
+            asked = 0
+
+            def __getattr__(self, name):
+                return getattr(reader, name)
+
+            async def usage(self):
+                self.asked += 1
+                return Usage(free_bytes=(10**9 if self.asked <= 2 else 0), total_bytes=10**9)
+
+        reader, uploads.reader = uploads.reader, Filling()
+        what = ciphertext(tmp_path, 12 * PIECE_BYTES)
+        assert await code_of(brought(world, what)) is ErrorCode.STORAGE_FULL
+        await no_streams(world)
+        uploads.reader = reader
+        assert (await brought(world, what))[-1] == what.length
+
+
+async def test_uploads_of_others_and_those_that_are_whole_leave_a_node_its_share(tmp_path):
+    async with sharing(tmp_path) as world:
+        uploads = world.world.broker.attaching.uploads
+        uploads.settings = msgspec.structs.replace(uploads.settings, uploads_per_node=1)
+        one, other = ciphertext(tmp_path, 5000), ciphertext(tmp_path, 5000, name="other")
+        async with world.world.connection(world.nodes["XAR"]) as connection:
+            await cut_upload(connection, one, 0)
+            await no_streams(world)
+        assert await code_of(brought(world, other)) is ErrorCode.RATE_LIMITED
+        assert (await brought(world, other, "XBO"))[-1] == 5000
+        await brought(world, one)
+        assert (await brought(world, other))[-1] == 5000
+
+
+async def test_a_file_that_is_longer_than_its_upload_begins_anew(tmp_path):
+    async with sharing(tmp_path) as world:
+        what = ciphertext(tmp_path, 5000)
+        async with world.world.connection(world.nodes["XAR"]) as connection:
+            await cut_upload(connection, what, 0)
+            await no_streams(world)
+        (partial,) = (world.world.data / "attachments").iterdir()
+        partial.write_bytes(bytes(6000))
         assert await brought(world, what) == [0, what.length]
+
+
+async def test_under_a_frozen_log_nothing_is_taken_and_nothing_goes(tmp_path):
+    async with sharing(tmp_path) as world:
+        broker = world.world.broker
+        await brought(world, ciphertext(tmp_path, 5000))
+        await broker.agreements.freeze(AGREEMENT, "two histories")
+        assert await code_of(brought(world, ciphertext(tmp_path, 5000, name="other"))) is ErrorCode.LOG_FROZEN
+        (row,) = await rows(world)
+        broker.attaching.uploads.clock.committed(row.touched_at + ABANDONED_MS)
+        assert await broker.attaching.sweeping.sweep() == 0
+        assert await rows(world) == [row]
+
+
+async def test_what_a_stream_brings_stays_however_old_and_what_was_taken_away_is_not_made_ready(tmp_path):
+    async with sharing(tmp_path) as world, world.world.connection(world.nodes["XAR"]) as connection:
+        broker, what = world.world.broker, ciphertext(tmp_path, 5000)
+        content = what.path.read_bytes()
+        call = connection.attachments.Upload()
+        await call.write(opening(what))
+        await call.read()
+        (row,) = await rows(world)
+        broker.attaching.uploads.clock.committed(row.touched_at + ABANDONED_MS)
+        assert await broker.attaching.sweeping.sweep() == 0
+        assert await broker.attaching.sweeping._replaced(AGREEMENT, row, row._replace(state=0))
+        # Once more, and it is another row than the one that was seen.
+        assert not await broker.attaching.sweeping._replaced(AGREEMENT, row, row._replace(state=0))
+        await call.write(attachments_pb2.UploadRequest(piece=content))
+        with pytest.raises(Exception, match="removed meanwhile") as caught:
+            await call.read()
+        assert connection.error_of(caught.value).code is ErrorCode.RATE_LIMITED
+        assert await rows(world) == []
+
+
+async def test_a_broker_that_stops_ends_uploads_and_keeps_what_came(tmp_path):
+    async with sharing(tmp_path) as world, world.world.connection(world.nodes["XAR"]) as connection:
+        what = ciphertext(tmp_path, 5000)
+        call = connection.attachments.Upload()
+        await call.write(opening(what))
+        await call.read()
+        await call.write(attachments_pb2.UploadRequest(piece=what.path.read_bytes()[:4000]))
+        (upload_,) = world.world.broker.attaching.uploads._streams.values()
+        await until(lambda: upload_.offset == 4000)
+        world.world.broker.attaching.drain()
+        with pytest.raises(Exception, match="about to stop") as caught:
+            await call.read()
+        assert connection.error_of(caught.value).code is ErrorCode.DRAINING
+        await no_streams(world)
+        (partial,) = (world.world.data / "attachments").iterdir()
+        assert partial.read_bytes() == what.path.read_bytes()[:4000]
+        assert await code_of(brought(world, what)) is ErrorCode.DRAINING
 
 
 # --- the end of uploads ---------------------------------------------------------------------------------------------
