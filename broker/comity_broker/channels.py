@@ -8,6 +8,7 @@ from typing import Final
 
 from comity_broker.settings import Settings
 
+WINDOW_BYTES: Final = 2 << 20
 _MESSAGE_BYTES: Final = 8 << 20
 
 
@@ -24,6 +25,9 @@ def server_options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.max_concurrent_streams", 64),
+        # A window that is measured grows with every wait of this process, up to 16 MiB a stream.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
         ("grpc.so_reuseport", 0),
     ]
 

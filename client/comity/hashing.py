@@ -4,46 +4,64 @@
     digest.update([piece, another])     # returns while they are hashed
     digest.value                        # waits for the last of them
 
-hashlib lets go of the interpreter's lock for pieces of more than 2 KiB. No more than the bytes of two calls are held.
+hashlib lets go of the interpreter's lock for pieces of more than 2 KiB. Whoever brings them waits only while much is to be hashed yet:
+where cores are scarce, to wait for another thread at every piece would take longer than the hashing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import threading
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+AHEAD_BYTES: Final = 2 << 20
 # Shared by every stream of a process: more threads than cores hash no faster.
 _HASHERS: Final = ThreadPoolExecutor(os.cpu_count() or 1, "comity-hash")
 
 
 class RunningDigest:
-    """One digest. One thread at a time uses it; pieces are not changed before the next call returned."""
+    """One digest. One thread at a time uses it; pieces are not changed after they were given."""
 
-    __slots__ = ("_hash", "_hashing")
+    __slots__ = ("_changed", "_hash", "_is_hashing", "_left", "_pieces")
 
     def __init__(self) -> None:
         self._hash = hashlib.sha384()
-        self._hashing: Future[None] | None = None
+        self._changed = threading.Condition()
+        self._pieces: deque[bytes] = deque()
+        self._left = 0
+        self._is_hashing = False
 
     def update(self, pieces: Sequence[bytes]) -> None:
-        """Add bytes, piece after piece; waits for those of the call before."""
-        self._wait()
-        self._hashing = _HASHERS.submit(self._add, pieces)
+        """Add bytes, piece after piece; waits while more than `AHEAD_BYTES` are to be hashed yet."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._left <= AHEAD_BYTES)
+            self._pieces.extend(pieces)
+            self._left += sum(map(len, pieces))
+            if not self._is_hashing and self._pieces:
+                self._is_hashing = True
+                _HASHERS.submit(self._hash_all)
 
     @property
     def value(self) -> bytes:
         """Give the digest of everything so far, 48 bytes."""
-        self._wait()
-        return self._hash.digest()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_hashing)
+            return self._hash.digest()
 
-    def _wait(self) -> None:
-        hashing, self._hashing = self._hashing, None
-        if hashing is not None:
-            hashing.result()
-
-    def _add(self, pieces: Sequence[bytes]) -> None:
-        for piece in pieces:
+    def _hash_all(self) -> None:
+        """Hash what is there until nothing is: in one thread at a time, so in its order."""
+        while True:
+            with self._changed:
+                if not self._pieces:
+                    self._is_hashing = False
+                    self._changed.notify_all()
+                    return
+                piece = self._pieces.popleft()
             self._hash.update(piece)
+            with self._changed:
+                self._left -= len(piece)
+                self._changed.notify_all()

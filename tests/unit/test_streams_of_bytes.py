@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comity.hashing import RunningDigest
+from comity.hashing import AHEAD_BYTES, RunningDigest
 from comity.node import flushing
 from comity.node.flushing import WINDOW_BYTES, Flushing
 from comity.node.read_ahead import ReadAhead
@@ -149,3 +149,38 @@ async def test_a_file_is_not_closed_under_a_reader_that_was_cancelled():
     go_on.set()
     await ending
     assert done == [True]
+
+
+def test_whoever_brings_bytes_to_hash_runs_ahead_so_far_and_no_further():
+    """Memory does not grow where a disk or a wire is faster than the hashing."""
+    go_on, given = threading.Event(), []
+
+    class Slow:
+        def __init__(self):
+            self._hash = hashlib.sha384()
+
+        def update(self, piece):
+            assert go_on.wait(60)
+            self._hash.update(piece)
+
+        def digest(self):
+            return self._hash.digest()
+
+    digest = RunningDigest()
+    digest._hash = Slow()
+    pieces = [bytes([number]) * (1 << 20) for number in range(8)]
+
+    def bring():
+        for piece in pieces:
+            digest.update([piece])
+            given.append(piece)
+
+    bringing = threading.Thread(target=bring)
+    bringing.start()
+    while len(given) < AHEAD_BYTES // len(pieces[0]) + 1:
+        assert bringing.is_alive()
+    bringing.join(0.1)
+    assert len(given) == AHEAD_BYTES // len(pieces[0]) + 1
+    go_on.set()
+    bringing.join()
+    assert digest.value == hashlib.sha384(b"".join(pieces)).digest()

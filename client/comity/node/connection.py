@@ -38,6 +38,7 @@ from comity.v1.exchange_pb2_grpc import ExchangeServiceStub
 from comity.v1.identity_pb2_grpc import DirectoryServiceStub
 from comity.v1.operations_pb2_grpc import OperationsServiceStub
 
+_WINDOW_BYTES: Final = 2 << 20
 MESSAGE_BYTES: Final = 8 << 20
 TIMEOUT_SECONDS: Final = 30.0
 
@@ -197,4 +198,7 @@ def _options(target: Target) -> list[tuple[str, str | int]]:
         ("grpc.min_reconnect_backoff_ms", 1_000),
         ("grpc.max_reconnect_backoff_ms", 10_000),
         ("grpc.enable_retries", 0),
+        # A window that is measured grows with every wait of this process, up to 16 MiB a stream.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
     ]
