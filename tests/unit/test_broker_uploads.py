@@ -144,6 +144,22 @@ async def test_an_end_before_the_last_piece_keeps_what_came(tmp_path):
         assert (await brought(world, what))[0] == 1000
 
 
+async def test_bytes_beyond_the_announced_are_refused_and_cost_none_of_those_before(tmp_path):
+    async with sharing(tmp_path) as world, world.world.connection(world.nodes["XAR"]) as connection:
+        what = ciphertext(tmp_path, 5000)
+        content = what.path.read_bytes()
+        call = connection.attachments.Upload()
+        await call.write(opening(what))
+        await call.read()
+        await call.write(attachments_pb2.UploadRequest(piece=content[:4000]))
+        await call.write(attachments_pb2.UploadRequest(piece=content[4000:] + b"x"))
+        with pytest.raises(Exception, match="more bytes came than were announced") as caught:
+            await call.read()
+        assert connection.error_of(caught.value).code is ErrorCode.UPLOAD_MISMATCH
+        await no_streams(world)
+        assert await brought(world, what) == [4000, what.length]
+
+
 async def test_tiny_pieces_are_taken_and_do_not_pile_up(tmp_path):
     async with sharing(tmp_path) as world, world.world.connection(world.nodes["XAR"]) as connection:
         what = ciphertext(tmp_path, 500)
