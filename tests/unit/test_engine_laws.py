@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from builders_treaties import UNDER, caveat, umbrella
 from comity_policy import clauses as kinds
 from comity_policy.clauses import Exclude
 from comity_policy.decision import Baseline, Violation
+from comity_policy.document import Document
 from comity_policy.engine import CompiledAgreement, compile_agreement
 from comity_policy.facts import AgreementState
 from engine_cases import CASES
@@ -27,11 +29,12 @@ def state_of(situation: Situation) -> AgreementState:
     return situation.state or AgreementState(in_force=True, suspended_clauses=frozenset(situation.suspended))
 
 
-def compiled(situation: Situation, state: AgreementState) -> CompiledAgreement:
-    """Compiled once for each text and state: the rows share most of them."""
-    key = repr((situation.clauses, state))
+def compiled(situation: Situation, state: AgreementState, beside: str = "") -> CompiledAgreement:
+    """Compiled once for each text, state and what stands beside it: the rows share most of them."""
+    key = repr((situation.clauses, state, beside))
     if key not in _COMPILED:
-        _COMPILED[key] = compile_agreement(situation.document(), DIGEST, state, VOCABULARIES)
+        document, more = BESIDE[beside](situation.document())
+        _COMPILED[key] = compile_agreement(document, DIGEST, state, VOCABULARIES, **more)
     return _COMPILED[key]
 
 
@@ -77,21 +80,23 @@ def test_an_emergency_lifts_only_what_it_may(situation: Situation) -> None:
 CAVEAT = caveat(
     Exclude(id="1", text=TEXT, categories=("cyber",)), kinds.Purpose(id="2", text=TEXT, purposes=("border",))
 )
+BESIDE: dict[str, Callable[[Document], tuple[Document, dict[str, Any]]]] = {
+    "": lambda document: (document, {}),
+    "a caveat": lambda document: (document, {"caveats": (CAVEAT,)}),
+    "an umbrella": lambda document: (replace(document, kind="arrangement", under=UNDER), {"umbrella": umbrella()}),
+}
 
 
 @pytest.mark.parametrize("situation", [one for one, _ in CASES.values()], ids=CASES.keys())
 def test_a_caveat_only_adds_violations(situation: Situation) -> None:
-    narrowed = compile_agreement(
-        situation.document(), DIGEST, state_of(situation), VOCABULARIES, caveats=(CAVEAT,)
-    ).decide(*situation.facts())
+    narrowed = compiled(situation, state_of(situation), "a caveat").decide(*situation.facts())
     before = violations(situation)
     assert narrowed.violations[: len(before)] == before
 
 
 @pytest.mark.parametrize("situation", [one for one, _ in CASES.values()], ids=CASES.keys())
 def test_an_arrangement_permits_nothing_it_would_not_permit_alone(situation: Situation) -> None:
-    document = replace(situation.document(), kind="arrangement", under=UNDER)
-    both = compile_agreement(document, DIGEST, state_of(situation), VOCABULARIES, umbrella=umbrella())
+    both = compiled(situation, state_of(situation), "an umbrella")
     before = violations(situation)
     after = both.decide(*situation.facts()).violations
     assert tuple(one for one in after if one in before) == before
