@@ -7,6 +7,7 @@
 A start loads some six hundred modules, which takes ten times as long as what most commands then do. Rules in order:
 1. A command has the arguments, environment, directory, umask and standard streams of whoever started it, and runs
    `comity.cli.main` as shipped, but for the cost of passphrases (`cheap_keys`), to its exit code. A script is run as Python runs it.
+   At the end threads are waited for and streams flushed; what was loaded is not taken apart.
 2. What `begin` gives is the command itself, with its own number. What is typed stands for one: a signal to it is one to the command.
    No command outlives whoever started it.
 3. The process that has loaded runs no command itself and ends with the tests. The solvers are not loaded: commands load them.
@@ -30,6 +31,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -275,11 +277,25 @@ class _Loaded:
             sys.argv = words
             from comity.cli.main import main
 
-            sys.exit(main())
+            _end(main())
         sys.argv = words[1:]
         sys.path[0] = str(Path(sys.argv[0]).parent)
-        runpy.run_path(sys.argv[0], run_name="__main__")
-        sys.exit()
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        except SystemExit as ended:
+            if not isinstance(ended.code, int):
+                raise
+            _end(ended.code)
+        _end(0)
+
+
+def _end(code: int) -> NoReturn:
+    """End as the interpreter does, but for taking apart everything that was loaded, which would first copy it from the other process."""
+    threading._shutdown()  # type: ignore[attr-defined]  # what the interpreter calls: waits for the threads that are no daemons
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
