@@ -3,6 +3,7 @@
 import pytest
 
 from builders_world import AGREEMENT, parties, running, sign
+from processes import until
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,32 @@ def test_files_are_written_again_and_what_was_recalled_is_not(world, tmp_path):
     assert gone["leaf"] == came[0]["leaf"]
     assert (kept["report_id"], kept["replayed"]) == (second["report_id"], True)
     assert not [one for one in files(tmp_path / "later") if one.startswith(first["report_id"])]
+
+
+def test_what_an_officer_certified_to_be_gone_is_not_fetched_again(world, tmp_path):
+    (sent,) = world.send("Four boats.").records
+    world.receive(tmp_path / "in")
+    certify = ("report", "destroy", sent["report_id"], "--agreement", AGREEMENT, "--means", "shredded")
+    world.bohemund.done(*certify, "--as", "XBO/security1")
+    command = (
+        "receive",
+        "--as",
+        "XBO/n1",
+        "--purpose",
+        "counter-terrorism",
+        "--json",
+        "--into",
+        str(tmp_path / "again"),
+    )
+
+    def gone():
+        came = world.bohemund.done(*command, "--replay-from", "2026-01-01").records
+        (one,) = [record for record in came if record.get("report_id") == sent["report_id"]]
+        return None if one["replayed"] else one
+
+    told = until(gone, "the certificate in the node's mirror")
+    assert told["reason"] == "certified gone"
+    assert told["log_index"]
 
 
 def test_a_consumer_that_never_received_has_nothing_to_read_again(world, tmp_path):

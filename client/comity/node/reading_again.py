@@ -4,7 +4,8 @@ Rules in order:
 1. Nothing of what the consumer has is touched: neither inbox nor resume token, and nothing is acknowledged. So it works beside a process
    that receives for the same consumer, and shows what was acknowledged, since that was asked for.
 2. A segment is verified, opened and decided anew by the rules of every opening (`opening`, `reading`): who reads and what for, caveats,
-   the register before anything is shown. What its originator took back, as far as this node knows, is not shown, whatever the broker says.
+   the register before anything is shown. What its originator took back, as far as this node knows, is not shown, whatever the broker says,
+   nor what an officer of the own party certified to be destroyed or returned.
 3. What the broker says of entries is compared with its log before anything is shown: all of it is old, so a log that does not have it
    within `PROVE_SECONDS` is no proof.
 4. An officer's reading is said to the originator before the report is shown, as for every reading (`officer_says`).
@@ -15,7 +16,7 @@ Rules in order:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -29,6 +30,7 @@ from comity.envelope.segment import Segment, WholeItem
 from comity.errors import ComityError, RejectedError, StorageError, UnreachableError, VerificationError
 from comity.identity.names import Identity
 from comity.node.accounting import account
+from comity.node.acts import acts_of
 from comity.node.alarms import AlarmKind
 from comity.node.backoff import Backoff
 from comity.node.claims import Claim
@@ -127,6 +129,8 @@ class ReadingAgain:
         self._refresh = refresh
         self._backoff = backoff
         self._told = told
+        self._party = identity.party
+        self._gone: tuple[tuple[int, str], Mapping[str, int]] = ((-1, ""), {})
 
     async def reports(self, agreement_id: str, start: From) -> AsyncGenerator[Replayed]:
         """Give what was handed over under an agreement, from there on, in the order of admission. Raises ComityError."""
@@ -247,6 +251,10 @@ class ReadingAgain:
         if isinstance(item, WholeItem) and (gone := self._reading.taken_back(item)) is not None:
             self._not(opened, slot, gone.how.value)
             return None
+        certified = self._certified(segment.agreement_id).get(item.leaf.hex())
+        if certified is not None:
+            self._not(opened, slot, "certified gone", certified)
+            return None
         result = await self._reading.read(opened, slot)
         if isinstance(result, Refusal):
             if result.fork or result.outcome is AckOutcome.INCOMPLETE:
@@ -258,6 +266,14 @@ class ReadingAgain:
             self._not(opened, slot, f"waits for another opening: {', '.join(sorted(result.lacks))}")
             return None
         return _replayed(opened, slot, result, result.report)
+
+    def _certified(self, agreement_id: str) -> Mapping[str, int]:
+        """Give by leaf, in hex, the entry where an officer of the own party certified that a report is gone here."""
+        if self._gone[0] != (self._mirror.version, agreement_id):
+            acts = (one for one in acts_of(self._mirror, agreement_id) if one.kind is ActKind.CERTIFY)
+            found = {leaf: act.log_index for act in acts if act.party == self._party for leaf in act.leaves}
+            self._gone = (self._mirror.version, agreement_id), found
+        return self._gone[1]
 
     async def _say_read(self, agreement_id: str, origin: str, reports: Sequence[Replayed]) -> None:
         """Have the log say what the officer reads now, where the agreement has it; what the broker refuses is an alarm."""
