@@ -57,6 +57,22 @@ def test_the_way_to_a_partner_is_examined_end_to_end(world, tmp_path):
     assert "last a report was acknowledged by XBO/n1" in found["acknowledged"]["found"]
 
 
+def test_what_nodes_state_that_they_can_is_shown_from_the_own_mirror(world):
+    examined(world.arden)
+    shown = {one["node"]: one for one in world.arden.done("node", "capabilities", "--as", "XAR/n1", "--json").records}
+    assert {"XAR/n1", "XBO/n1"} <= set(shown)
+    partners = shown["XBO/n1"]
+    assert (partners["stated"], partners["wire"], partners["suites"], partners["number"]) == (True, [1], [1], 1)
+    assert {"destruction-certificate", "use", "read"} <= set(partners["obligations"])
+    assert [*(one["node"] for one in _of(world, "XBO"))] == ["XBO/n1"]
+    assert _of(world, "XDE") == []
+    assert world.arden.run("node", "capabilities", "xbo", "--as", "XAR/n1").code == 14
+
+
+def _of(world, party):
+    return world.arden.done("node", "capabilities", party, "--as", "XAR/n1", "--json").records
+
+
 def test_an_unknown_partner_or_agreement_is_not_found(world):
     found = examined(world.arden, "--peer", "XDE", code=16)
     assert standings(found)["card"] == standings(found)["agreement"] == "fail"
