@@ -16,7 +16,7 @@ from comity.node.portion_inputs import CONTENT_BYTES
 from comity.node.signed_terms import DEFAULT_KEEP_MS
 from comity.suites import Suite
 from comity.verify.trees import EMPTY_ROOT
-from comity_policy.facts import Role
+from comity_policy.facts import Precedence, Role
 from comity_policy.groups import Membership, bundled, day_of
 from comity_policy.steps import StepKind
 
@@ -81,6 +81,25 @@ async def test_a_node_the_broker_does_not_list_may_send_nothing(tmp_path):
         error = caught.value
         assert error.code is ErrorCode.NOT_ENROLLED
         assert "comity node enrol" in error.what_to_do
+
+
+async def test_reports_in_turn_are_each_cleared_as_if_it_came_alone(tmp_path):
+    """What is kept of the report before must not be taken for the next one's."""
+    async with clearing(tmp_path) as world:
+        plain, grouped = report(), report(marking="SECRET//REL TO XAR, XSEA")
+        others = [
+            report(title="a title"),
+            grouped,
+            replace(plain, portions=(replace(plain.portions[0], extra={"grading": "B2"}),)),
+            replace(plain, portions=(replace(plain.portions[0], marking=grouped.portions[0].marking),)),
+            replace(plain, portions=(*plain.portions, *plain.portions)),
+            replace(plain, precedence=Precedence.PRIORITY),
+            replace(plain, portions=(replace(plain.portions[0], warn=True),)),
+        ]
+        for one in [turn for other in others for turn in (plain, other)]:
+            alone = Egress(world.mirror, SENDER, lambda: world.now).clear(one, AGREEMENT)
+            cleared = world.egress.clear(one, AGREEMENT)
+            assert (cleared.profile, cleared.portions, cleared.nodes) == (alone.profile, alone.portions, alone.nodes)
 
 
 # --- times ----------------------------------------------------------------------------------------------------------

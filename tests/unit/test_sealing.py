@@ -116,6 +116,17 @@ async def test_a_run_that_cannot_be_sealed_is_refused_and_its_numbers_are_free(t
         assert numbers(world.sealing.sealed) == [(4, [1])]
 
 
+async def test_keys_that_were_forgotten_serve_for_no_further_report(tmp_path):
+    async with clearing(tmp_path) as world:
+        world.add(report())
+        world.sealing.seal_all()
+        world.sealing.forget_keys()
+        world.add(report())
+        world.sealing.seal_all()
+        before, after = (set(one.stored.packet_ids) for one in world.sealing.sealed)
+        assert before.isdisjoint(after)
+
+
 async def test_a_lane_that_broke_gives_its_reports_back_and_no_others(tmp_path):
     async with clearing(tmp_path) as world:
         closed = world.add(report())

@@ -320,7 +320,7 @@ class Egress:
         written = (
             day,
             report.marking,
-            tuple((one.marking, one.personal_data, one.persons, one.warn) for one in report.portions),
+            tuple([(one.marking, one.personal_data, one.persons, one.warn) for one in report.portions]),
             report.categories,
             report.purpose,
             report.precedence,
@@ -331,6 +331,9 @@ class Egress:
             report.exercise,
             approving.acting,
         )
+        last = facts.last_profile
+        if last is not None and last[0] == written:
+            return last[1]
         found = facts.profiles.get(written)
         if found is None:
             if len(facts.profiles) >= _PROFILES_KEPT:
@@ -347,6 +350,7 @@ class Egress:
                 levels=view.document.levels_of(self._identity.party),
                 groups=self._groups.on(day),
             )
+        facts.last_profile = (written, found)
         return found
 
 

@@ -43,6 +43,8 @@ class Facts:
     refreshed: int | None
     dual_control: bool
     profiles: dict[object, Profile] = field(default_factory=dict)
+    # What the report before said, and the profile it came to: to compare costs less than to hash.
+    last_profile: tuple[object, Profile] | None = None
     _who: dict[object, Who] = field(default_factory=dict)
     _times: Times = NO_TIMES
 

@@ -17,7 +17,7 @@ from comity.envelope.padding import encode_header, padded_size
 from comity.envelope.run_form import PortionInput
 from comity.errors import ErrorCode, MalformedError
 from comity.node.cleared import StoredPortion
-from comity.portion import Portion, StoredContent
+from comity.portion import Marking, Portion, StoredContent
 from comity_policy.groups import Groups, group_codes
 
 # What a segment of one report may take: a segment less its head, as `Sealer.size_of` counts.
@@ -31,6 +31,8 @@ class PortionInputs:
     def __init__(self, groups: Groups) -> None:
         self._groups = groups
         self._headers: dict[tuple[str, str, str], bytes] = {}
+        # The last marking, which has no group codes, and the header of the last portion.
+        self._last: tuple[Marking, tuple[str, str, str], bytes] | None = None
 
     def of(self, portion: Portion, day: date) -> PortionInput | StoredPortion:
         """Give what is sealed of a portion on that day; raises MalformedError for one that is too large."""
@@ -42,15 +44,18 @@ class PortionInputs:
                 what_to_do="Attach it as a file: comity send --attach FILE.",
                 code=ErrorCode.LIMIT_EXCEEDED,
             )
+        said, last = (portion.media_type, portion.file_name, portion.title), self._last
+        if last is not None and portion.marking is last[0] and said == last[1] and not portion.extra:
+            return PortionInput(last[2], portion.content)
         header = self._special(portion, day)
         if header is not None:
             return PortionInput(encode_header(header), portion.content)
-        said = (portion.media_type, portion.file_name, portion.title)
         encoded = self._headers.get(said)
         if encoded is None:
             if len(self._headers) >= _HEADERS_KEPT:
                 self._headers.clear()
             encoded = self._headers[said] = encode_header(portion.header)
+        self._last = (portion.marking, said, encoded)
         return PortionInput(encoded, portion.content)
 
     def _special(self, portion: Portion, day: date) -> Mapping[str, Json] | None:

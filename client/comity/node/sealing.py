@@ -75,6 +75,15 @@ class _Run:
         self.size += len(one.item)
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Into which lane reports of a profile go now, and who seals them."""
+
+    profile: Profile
+    lane: Lane
+    sealer: Sealer
+
+
 class ReportIds:
     """Draws UUIDv7 report ids: 48 bits of milliseconds, the rest random."""
 
@@ -117,6 +126,7 @@ class Sealing:
         self._ids = ReportIds(random_bytes)
         self._sealers: dict[KeySet, Sealer] = {}
         self._runs: dict[Lane, _Run] = {}
+        self._way: _Way | None = None
         self.sealed: deque[Sealed] = deque()
 
     @property
@@ -128,6 +138,7 @@ class Sealing:
         """Begin every lane anew under another epoch; what is open under the old one stays in its lane."""
         self._epoch = epoch
         self._numbers = {}
+        self._way = None
 
     def drop_lane(self, lane: Lane) -> list[Pending]:
         """Give back the reports of a lane that broke and are not on disk yet: open or sealed, but not signed."""
@@ -140,9 +151,12 @@ class Sealing:
     def add(self, pending: Pending, cleared: Cleared, agreement_seen: LogSeen, keys_seen: LogSeen) -> bool:
         """Seal a report into its lane's run; says whether a segment was closed. Raises UsageError, MalformedError."""
         profile = cleared.profile
-        lane = Lane(profile.agreement_id, self._epoch, transport_class(profile))
+        way = self._way
+        if way is None or way.profile is not profile:
+            lane = Lane(profile.agreement_id, self._epoch, transport_class(profile))
+            way = self._way = _Way(profile, lane, self._sealer((profile.key_set, profile.suite)))
+        lane, sealer = way.lane, way.sealer
         number = self._numbers.get(lane, 1)
-        sealer = self._sealer((profile.key_set, profile.suite))
         one = sealer.seal(self._input(cleared, lane, number, agreement_seen, keys_seen))
         size = len(one.item)
         if size > RUN_BYTES:
@@ -218,6 +232,7 @@ class Sealing:
     def forget_keys(self) -> None:
         """Start fresh key-encryption keys: a recipient's key was revoked, or a bundle is another one now."""
         self._sealers.clear()
+        self._way = None
 
     def _close(self, run: _Run) -> None:
         del self._runs[run.lane]

@@ -238,14 +238,23 @@ class Sender:
         self, reports: Iterable[Report] | AsyncIterable[Report], agreement_id: str, collector: Collector
     ) -> None:
         number = 0
-        async for report in each(reports):
-            await collector.room(IN_FLIGHT, IN_FLIGHT_BYTES)
-            self._take(report, agreement_id, collector, number, untold, flush=False)
-            number += 1
-            if number % _SLICE == 0:
-                # So that what is urgent passes between slices.
-                await asyncio.sleep(0)
+        if isinstance(reports, AsyncIterable):
+            async for report in reports:
+                await self._feed_one(report, agreement_id, collector, number)
+                number += 1
+        else:
+            for report in reports:
+                await self._feed_one(report, agreement_id, collector, number)
+                number += 1
         self._pipeline.flush()
+
+    async def _feed_one(self, report: Report, agreement_id: str, collector: Collector, number: int) -> None:
+        if len(collector.pendings) >= IN_FLIGHT or collector.size >= IN_FLIGHT_BYTES:
+            await collector.room(IN_FLIGHT, IN_FLIGHT_BYTES)
+        self._take(report, agreement_id, collector, number, untold, flush=False)
+        if (number + 1) % _SLICE == 0:
+            # So that what is urgent passes between slices.
+            await asyncio.sleep(0)
 
     def _take(
         self, report: Report, agreement_id: str, collector: Collector, number: int, tell: Tell, *, flush: bool
