@@ -17,6 +17,7 @@ from builders_envelope import Stream
 from comity.envelope.receipts import encode_receipt, encode_signed_receipt, sign_receipts
 from comity_broker.auditlog import events
 from comity_broker.auditlog.bodies import BROKER
+from comity_broker.auditlog.exercise import exercise_follows
 from comity_broker.auditlog.log import Log
 
 EXERCISE_ORIGIN = f"{ORIGIN}/exercise"
@@ -32,7 +33,7 @@ class ExerciseAudit(Audit):
     def follow(self, place: int, **named: object) -> None:
         """Say that the agreement counts as of that entry of its log."""
         said = {"agreement_id": self.agreement, "agreement_origin": ORIGIN, "agreement_log_index": place, **named}
-        self.events.append(events.exercise_follows(time=self.tick(), caller=BROKER, state_epoch=2, **said))
+        self.events.append(exercise_follows(time=self.tick(), caller=BROKER, state_epoch=2, **said))
 
     def play(self, count: int = 1, **fields: object) -> Sent:
         """Submit reports of the exercise."""

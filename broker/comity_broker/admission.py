@@ -43,6 +43,7 @@ from comity.suites import KeyRole
 from comity_broker.access import Caller
 from comity_broker.auditlog.submissions import DecidedUnder
 from comity_broker.deciding import Approved, Candidate, Circumstances, Decider
+from comity_broker.disk import DiskGuard
 from comity_broker.frames import PreparedFrame
 from comity_broker.ledger import Ledger
 from comity_broker.logs import Logs
@@ -52,7 +53,7 @@ from comity_broker.recalling import Recalling, Taking
 from comity_broker.slots import SlotDecider, SlotDecision, SlotRefused, rows_of
 from comity_broker.standing import Standing
 from comity_broker.storage.protocol import KEYS, LaneKey, Reader, Reads, SegmentRow
-from comity_policy.facts import Moment, Precedence, Profile
+from comity_policy.facts import Moment, Profile
 
 _RETRY_SECONDS: Final = 1.0
 _LANES_REMEMBERED: Final = 4096
@@ -88,27 +89,6 @@ class Admissible:
 
 # Gives an agreement's exercise, begun where it has none.
 BeginExercise = Callable[[Standing], Awaitable[Standing]]
-
-
-class DiskGuard:
-    """Says whether a class may still be written (design of exchange, "Disk")."""
-
-    def __init__(self, reader: Reader, full: Mapping[int, float]) -> None:
-        self._reader = reader
-        self._full = full
-
-    async def check(self, transport_class: int) -> None:
-        """Raise StorageError STORAGE_FULL, to be tried again, when the disk is past the reserve of this class."""
-        usage = await self._reader.usage()
-        used = 1 - usage.free_bytes / max(1, usage.total_bytes)
-        # Past the reserve of ROUTINE nothing is written for an exercise, whatever its precedence.
-        if used > self._full.get(min(transport_class, Precedence.ROUTINE), 1.0):
-            raise StorageError(
-                f"the broker's disk is {used:.0%} full, past the reserve of this precedence",
-                what_to_do="Nothing was accepted. Its operator has to make room; the report stays in the outbox.",
-                code=ErrorCode.STORAGE_FULL,
-                retry_after_seconds=_FROZEN_RETRY_SECONDS,
-            )
 
 
 class Admission:

@@ -25,7 +25,7 @@ from comity.envelope.core import LogSeen
 from comity.errors import AccessError, ConflictError, ErrorCode, MalformedError, StorageError
 from comity.identity.bodies import Body, Revocation
 from comity.identity.capabilities import NodeCapabilities
-from comity.identity.names import agreement_of, exercise_of, is_exercise
+from comity.identity.names import agreement_of, is_exercise
 from comity.statement import Statement, decode
 from comity.suites import RandomBytes
 from comity.texts import TEXT_LIMIT, agreement_digest
@@ -50,7 +50,8 @@ from comity_broker.clock import BrokerClock
 from comity_broker.continuing import continued_terms
 from comity_broker.directory import Directory
 from comity_broker.entries import Salts
-from comity_broker.exercises import ExerciseStanding, beginning, following_agreement
+from comity_broker.exercises import ExerciseStanding
+from comity_broker.exercising import Exercises
 from comity_broker.journal import Journal
 from comity_broker.ledger import (
     Ledger,
@@ -103,6 +104,7 @@ class Agreements:
         self._place = (broker, operator, region)
         self._writing: dict[str, asyncio.Lock] = {}
         self._following: dict[str, asyncio.Lock] = {}
+        self._exercises = Exercises(ledger, directory.keys, journal, logs, reader, clock, random_bytes, self._insist)
 
     # --- reading back -----------------------------------------------------------------------------------------------
 
@@ -130,7 +132,7 @@ class Agreements:
                 await self.revoked(str(statement.fields["party"]), row.log_index, statement)
         for standing in found:
             await self._follow(standing)
-            await self._exercise_follows(standing.agreement_id)
+            await self._exercises.follow(standing.agreement_id)
 
     # --- texts and steps --------------------------------------------------------------------------------------------
 
@@ -294,47 +296,14 @@ class Agreements:
 
     async def _let_follow(self, agreement_id: str) -> None:
         """Let an agreement's exercise follow it, and an umbrella's arrangements with theirs."""
-        await self._exercise_follows(agreement_id)
+        await self._exercises.follow(agreement_id)
         for below in self._ledger.arrangements(agreement_id):
             await self._follow(below)
-            await self._exercise_follows(below.agreement_id)
-
-    # --- exercises --------------------------------------------------------------------------------------------------
+            await self._exercises.follow(below.agreement_id)
 
     async def exercise(self, real: Standing) -> ExerciseStanding:
         """Give an agreement's exercise; its log begins where it has none. Raises StorageError, ConflictError STATE_CHANGED."""
-        async with self._following.setdefault(exercise_of(real.agreement_id), asyncio.Lock()):
-            known = self._ledger.exercise(real.agreement_id)
-            return known or await self._begin_exercise(real)
-
-    async def _begin_exercise(self, real: Standing) -> ExerciseStanding:
-        name = exercise_of(real.agreement_id)
-        exercise = ExerciseStanding.of(real, self._logs.origin(name))
-        slot = 1 + len(self._ledger.books())
-        terms = LogTerms(exercise.origin, self._logs.vkeys(name), slot, self._random_bytes(_ANCHOR_KEY).hex())
-        log = self._logs.open(name, real.parties, create=True)
-        salts, changed_at = Salts.draw(log, 2, self._random_bytes), real.changed_at
-        build = beginning(exercise, log, salts, terms, now=self._clock.now_ms(), key_log_size=self._directory.keys.size)
-        unit = Unit(name, build, urgency=0, create=True, expected_epoch=0, beside=exercise.beside)
-        exercise.epoch = settled(await self._journal.submit(unit)).result
-        exercise.followed = changed_at
-        self._ledger.add(exercise)
-        return exercise
-
-    async def _exercise_follows(self, agreement_id: str) -> None:
-        """Have an exercise's log say as of which entry of its agreement's log it is decided, where that is another one now."""
-        async with self._following.setdefault(exercise_of(agreement_id), asyncio.Lock()):
-            exercise = self._ledger.exercise(agreement_id)
-            while exercise is not None and exercise.lags:
-                changed_at, log = exercise.real.changed_at, self._logs.log(exercise.agreement_id)
-                holds = await self._reader.holds(agreement_id)
-                since = [one.clauses for one in holds if exercise.followed < one.log_index <= changed_at]
-                salts = Salts.draw(log, 1, self._random_bytes)
-                build = following_agreement(exercise, log, salts, self._clock.now_ms(), since)
-                at, epoch = await self._insist(Unit(exercise.agreement_id, build, urgency=0))
-                self._clock.committed(at)
-                exercise.followed = changed_at
-                self._raised(exercise, epoch)
+        return await self._exercises.get(real)
 
     async def _follow(self, standing: Standing) -> None:
         """Let an arrangement follow its umbrella, where that has changed since its log said so last."""

@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 
 from comity.identity.names import exercise_of
 from comity_broker.auditlog.bodies import BROKER, Event
-from comity_broker.auditlog.events import agreement_log_opened, exercise_follows
+from comity_broker.auditlog.events import agreement_log_opened
+from comity_broker.auditlog.exercise import exercise_follows
 from comity_broker.auditlog.log import Log
 from comity_broker.auditlog.submissions import DecidedUnder
 from comity_broker.entries import Salts, add_events

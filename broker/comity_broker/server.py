@@ -23,13 +23,14 @@ from comity.identity.directory import KeyDirectory
 from comity.statement import Statement
 from comity_broker import systemd
 from comity_broker.access import AccessInterceptor, LiveStreams
-from comity_broker.admission import Admission, DiskGuard
+from comity_broker.admission import Admission
 from comity_broker.agreements import Agreements
 from comity_broker.beats import Around, Checkpoints
 from comity_broker.channels import server_options
 from comity_broker.counts import Counts
 from comity_broker.deciding import Decider, Place
 from comity_broker.directory import Directory
+from comity_broker.disk import DiskGuard
 from comity_broker.dispatch.checking import Rechecker
 from comity_broker.dispatch.dispatcher import Dispatcher
 from comity_broker.dispatch.replaying import Replaying

@@ -21,6 +21,7 @@ from comity.verify import table
 from comity.verify.records import FormError
 from comity_broker.auditlog import events, operations
 from comity_broker.auditlog.bodies import BROKER, Caller, Event, SegmentSlots, body
+from comity_broker.auditlog.exercise import exercise_follows
 from comity_broker.auditlog.kinds import SHAPES, SHARED, TABLE, EventKind, LogKind, read_body
 from comity_broker.auditlog.replays import replayed
 from comity_broker.auditlog.submissions import LoggedDecision, submitted
@@ -38,6 +39,12 @@ BETWEEN = {"originator": "XAR", "recipient": ("XBO", "m1"), "segments": SEGMENTS
 
 def a_statement() -> Statement:
     return AUDIT.statement(StepKind.PROPOSE, "XAR/lia", Role.LIAISON)
+
+
+FOLLOWED = {
+    "time": 1, "caller": BROKER, "state_epoch": 2, "agreement_id": AGREEMENT, "agreement_log_index": 4,
+    "agreement_origin": f"hub.arland.example/agreement/{AGREEMENT}/{bytes(16).hex()}",
+}  # fmt: skip
 
 
 def every_event() -> list[tuple[LogKind, Event]]:
@@ -65,14 +72,7 @@ def every_event() -> list[tuple[LogKind, Event]]:
             umbrella_origin=f"hub.arland.example/agreement/XAR-XBO-GSA/{bytes(16).hex()}",
             umbrella_log_index=4,
         ),
-        events.exercise_follows(
-            time=1,
-            caller=BROKER,
-            state_epoch=2,
-            agreement_id=AGREEMENT,
-            agreement_origin=f"hub.arland.example/agreement/{AGREEMENT}/{bytes(16).hex()}",
-            agreement_log_index=4,
-        ),
+        exercise_follows(**FOLLOWED),
         events.agreement_log_continued(
             time=1,
             caller=BROKER,

@@ -19,6 +19,7 @@ from comity.node import operations
 from comity_broker.counts import class_name
 from comity_broker.dispatch.dispatcher import Opening
 from comity_broker.dispatch.frames import CaughtUp, Delivered
+from comity_broker.exercising import Exercises
 from comity_broker.metrics import exposition
 from comity_policy.facts import Precedence
 from comity_policy.steps import StepKind
@@ -122,16 +123,16 @@ async def test_nothing_is_admitted_while_the_exercises_log_does_not_follow_yet(t
         await world.publish("XAR", treaty, exercise=True)
         agreements = world.base.broker.agreements
 
-        async def late(_: str) -> None:
+        async def late(_: Exercises, __: str) -> None:
             return
 
         with monkeypatch.context() as patched:
-            patched.setattr(agreements, "_exercise_follows", late)
+            patched.setattr(Exercises, "follow", late)
             await treaty.take(StepKind.SUSPEND, "XBO", reason="Consultations.")
             error = await refused(world.publish("XAR", treaty, exercise=True))
             assert (type(error), error.code) == (UnreachableError, ErrorCode.STATEMENTS_BEHIND)
             assert error.retry_after_seconds
-        await agreements._exercise_follows(REAL)
+        await agreements._exercises.follow(REAL)
         assert "baseline/in-force" in str((await world.publish("XAR", treaty, exercise=True)).refusals)
 
 
@@ -145,7 +146,7 @@ async def test_a_commit_that_was_decided_before_the_agreement_changed_is_decided
         async def between(unit):
             units.append(unit)
             if len(units) == 1:
-                monkeypatch.setattr(broker.agreements, "_exercise_follows", lambda _: _nothing())
+                monkeypatch.setattr(Exercises, "follow", lambda *_: _nothing())
                 await treaty.take(StepKind.SUSPEND, "XBO", reason="Consultations.")
             return await submitted(unit)
 

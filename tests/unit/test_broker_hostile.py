@@ -13,7 +13,7 @@ from comity.identity.bodies import Attestation
 from comity.node.enrolment import statement_message
 from comity.v1 import agreement_pb2, audit_pb2, exchange_pb2, identity_pb2
 from comity_broker import access
-from comity_broker.admission import DiskGuard
+from comity_broker.disk import DiskGuard
 from comity_broker.storage.protocol import OPERATIONS, Refused
 
 LOG = audit_pb2.LogSelector(agreement_id=AGREEMENT)

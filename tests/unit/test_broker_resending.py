@@ -9,7 +9,7 @@ from comity.envelope.receipts import decode_receipt, decode_signed_receipt
 from comity.envelope.segment import SegmentHead, encode_segment, encode_whole_item, parse_segment
 from comity.errors import AccessError, ComityError, ErrorCode, StorageError
 from comity.v1 import exchange_pb2
-from comity_broker.admission import DiskGuard
+from comity_broker.disk import DiskGuard
 from comity_broker.services import publishing
 
 

@@ -173,49 +173,15 @@ _DUTY: Final[Shape] = {
     "done": "int?",
 }
 
+_INTEGERS: Final = """time received_at key_log_size key_log_index known_log_index state_epoch class first_origin_sequence slots
+    first_agreement_sequence count anchor_slot umbrella_log_index agreement_log_index since from_log_index before
+    after"""
+_WORDS: Final = """engine consumer reason agreement origin broker peer identity action object outcome umbrella umbrella_origin
+    agreement_origin"""
+
 SHAPES: Final[Mapping[str, Shape]] = {
-    **dict.fromkeys(
-        (
-            "time",
-            "received_at",
-            "key_log_size",
-            "key_log_index",
-            "known_log_index",
-            "state_epoch",
-            "class",
-            "first_origin_sequence",
-            "slots",
-            "first_agreement_sequence",
-            "count",
-            "anchor_slot",
-            "umbrella_log_index",
-            "agreement_log_index",
-            "since",
-            "from_log_index",
-            "before",
-            "after",
-        ),
-        "int",
-    ),
-    **dict.fromkeys(
-        (
-            "engine",
-            "consumer",
-            "reason",
-            "agreement",
-            "origin",
-            "broker",
-            "peer",
-            "identity",
-            "action",
-            "object",
-            "outcome",
-            "umbrella",
-            "umbrella_origin",
-            "agreement_origin",
-        ),
-        "text",
-    ),
+    **dict.fromkeys(_INTEGERS.split(), "int"),
+    **dict.fromkeys(_WORDS.split(), "text"),
     **dict.fromkeys(("segment_id", "records", "agreement_digest", "leaf", "known_leaf"), "hex48"),
     **dict.fromkeys(("origin_epoch", "session", "report_id"), "hex16"),
     "anchor_key": "hex32",

@@ -40,6 +40,12 @@ _REASONS: Final = {
 }
 
 
+def classes_of(*, exercise: bool) -> tuple[range, range]:
+    """Give the classes of a session, which is of real or of exercise traffic, so neither stands before the other; and the urgent ones."""
+    first = 5 * exercise
+    return range(first, first + 5), range(first, first + 3)
+
+
 class LaneCursor:
     """One lane of one consumer, in one session.
 

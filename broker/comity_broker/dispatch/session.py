@@ -27,6 +27,7 @@ from comity_broker.dispatch.deadlines import Deadlines
 from comity_broker.dispatch.desk import AHEAD_LIMIT, Desk
 from comity_broker.dispatch.frames import Delivered, Draining, Frame, Opened
 from comity_broker.dispatch.handing import HandingOver, Outgoing
+from comity_broker.dispatch.lanes import classes_of
 from comity_broker.dispatch.logged import Recipient
 from comity_broker.dispatch.shared import Shared
 from comity_broker.dispatch.telling import Telling
@@ -34,9 +35,6 @@ from comity_broker.dispatch.writing import Writing
 from comity_broker.storage.protocol import InboxRow, LaneRow
 
 _LOG: Final = logging.getLogger(__name__)
-REAL: Final = range(5)
-EXERCISE: Final = range(5, 10)
-_URGENT: Final = 3
 ANSWERS_WAITING: Final = 64
 _LOW_WATER: Final = 4
 _ACKS_TOGETHER: Final = 64
@@ -49,9 +47,7 @@ class Session:
 
     def __init__(self, shared: Shared, to: Recipient, caller: Caller, confirmed: Confirmed) -> None:
         self.to = to
-        # A session is of one or the other, so neither ever stands before the other.
-        self._classes = EXERCISE if to.exercise else REAL
-        self._urgent_classes = self._classes[:_URGENT]
+        self._classes, self._urgent_classes = classes_of(exercise=to.exercise)
         self.desks: dict[str, Desk] = {}
         self.credits = Credits()
         self.delivered_at = shared.clock.monotonic()
@@ -115,7 +111,7 @@ class Session:
         if self._urgent is not None:
             raise ConflictError("another stream joined this session before", code=ErrorCode.CONSUMER_BUSY)
         self._urgent = Writing(self._composer, self._outgoing, self._urgent_classes)
-        self._writing.classes = self._classes[_URGENT:]
+        self._writing.classes = self._classes[len(self._urgent_classes) :]
         return self._urgent
 
     async def next_urgent(self, writing: Writing) -> Frame | None:

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from comity.envelope import limits
-from comity.errors import UsageError, VerificationError
+from comity.errors import ErrorCode, NotFoundError, UsageError, VerificationError
 from comity.identity.names import agreement_of
 from comity.node.connection import Connection
 from comity.node.reports import ConsumerState, HeldAction, ParkedAction, ReportRow, ReportState, SlotRef
@@ -48,6 +48,17 @@ async def find_report(connection: Connection, agreement_id: str, report_id: UUID
     for exercise in (False, True):
         async for row in list_reports(connection, agreement_id, (), report_id, exercise=exercise):
             yield row
+
+
+async def found_report(connection: Connection, agreement_id: str, report_id: UUID) -> ReportRow:
+    """Give the same, the first there is; raises NotFoundError REPORT_UNKNOWN."""
+    async for row in find_report(connection, agreement_id, report_id):
+        return row
+    raise NotFoundError(
+        f"the broker lists no report {report_id} for this party",
+        what_to_do="comity report list shows those there are, with --exercise those of exercises.",
+        code=ErrorCode.REPORT_UNKNOWN,
+    )
 
 
 async def resolve_parked(connection: Connection, refs: Iterable[SlotRef], action: ParkedAction, consumer: str) -> int:

@@ -10,6 +10,8 @@ from typing import Final
 
 import apsw
 
+from comity.envelope.profile import is_exercise_class
+from comity.identity.names import log_name
 from comity.node.database import rows_of
 from comity.node.outbox import Lane, StoredReceipt
 
@@ -21,10 +23,15 @@ CREATE TABLE IF NOT EXISTS lost_receipt (number INTEGER PRIMARY KEY, segment_id 
 """
 
 
+def log_of(lane: Lane) -> str:
+    """Give the name of the log that the reports of a lane stand in: the agreement's, or that of its exercise."""
+    return log_name(lane.agreement_id, exercise=is_exercise_class(lane.transport_class))
+
+
 def agreements(db: apsw.Connection) -> tuple[str, ...]:
     """Give the names of the logs that the segments which are kept stand in: agreements', and those of their exercises."""
     rows = rows_of(db, "SELECT DISTINCT agreement, class FROM segment")
-    return tuple(sorted({Lane(name, b"", transport_class).log_name for name, transport_class in rows}))
+    return tuple(sorted({log_of(Lane(name, b"", transport_class)) for name, transport_class in rows}))
 
 
 def receipts_from(db: apsw.Connection, agreement_id: str, log_index: int) -> tuple[StoredReceipt, ...]:

@@ -211,10 +211,7 @@ class Mirror:
             return error
 
     def exercise_seen(self, agreement_id: str) -> LogSeen:
-        """Give the newest verified view of the log of an agreement's exercise, of an empty one before its first report.
-
-        Raises whatever stopped it.
-        """
+        """Give the newest verified view of the log of an agreement's exercise, of an empty one at first; raises what stopped it."""
         name = exercise_of(agreement_id)
         self._state.require(name)
         mirrored = self._state.logs.get(name)

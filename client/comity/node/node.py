@@ -26,7 +26,7 @@ from typing import Final
 from uuid import UUID
 
 from comity.attachment import Tell, untold
-from comity.errors import ComityError, ErrorCode, NotFoundError, UnreachableError
+from comity.errors import ComityError, UnreachableError
 from comity.identity.bodies import PartyCard
 from comity.identity.names import Identity, IdentityKind, exercise_of, log_name
 from comity.keys.passphrase import find_passphrase
@@ -43,7 +43,7 @@ from comity.node.consuming import Consuming
 from comity.node.delivery import Delivery
 from comity.node.egress import Egress
 from comity.node.home import Home
-from comity.node.listing import find_report, list_reports, resolve_held
+from comity.node.listing import found_report, list_reports, resolve_held
 from comity.node.logs import ForkError
 from comity.node.mirror import Mirror
 from comity.node.not_carried import FILE as HANDED
@@ -152,13 +152,7 @@ class Node(TakesBack, ReadsAgain):
 
     async def find(self, report_id: UUID, *, agreement: str = "") -> ReportRow:
         """Give where one report stands, real or of an exercise; raises NotFoundError REPORT_UNKNOWN."""
-        async for row in find_report(self.connection, agreement, report_id):
-            return row
-        raise NotFoundError(
-            f"the broker lists no report {report_id} for this party",
-            what_to_do="comity report list shows those there are, with --exercise those of exercises.",
-            code=ErrorCode.REPORT_UNKNOWN,
-        )
+        return await found_report(self.connection, agreement, report_id)
 
     # --- sending ----------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from uuid import UUID
 
 from comity.envelope import limits
 from comity.envelope.checks import OfficerLookup, SigningNode, VerifiedSegment, receive
-from comity.envelope.core import Core, LogSeen
+from comity.envelope.core import Core
 from comity.envelope.evidence import AckOutcome, BatchSignature, VerifiedBatches, decode_batch_signature
 from comity.envelope.exported import Exported, verify_exported
 from comity.envelope.open import NotOpened, OpenedPortion, OpenedReport, Opener, UploadedPortion, index_packets
@@ -50,6 +50,7 @@ from comity.node.permitting import Occasion, Opened, Permitted, permitted
 from comity.node.reader import ProvedReader
 from comity.node.revoked_since import is_hidden, verdict_of
 from comity.node.signed_terms import words_of
+from comity.node.views import Views, judged_at
 from comity.portion import Portion
 from comity.report import ReceivedReport
 from comity.v1 import exchange_pb2
@@ -91,8 +92,7 @@ class Opening:
         self._profiles: dict[bytes, ProfileMemo] = {}
         self._batches = VerifiedBatches()
         self._packets: dict[bytes, bytes] = {}
-        self._seen: dict[tuple[str | None, LogSeen], Seen] = {}
-        self._version = -1
+        self._views = Views(mirror)
         self._presents: dict[tuple[str, bytes, int], Present] = {}
 
     # --- a segment --------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ class Opening:
             raise
         signed_by = SigningNode(record.party, record.node, batch.key_set, key.suite, key.public)
         verified = receive(segment, batch, frame.batch_index, frame.batch_path, signed_by, memo=self._batches)
-        views = self._views(segment)
+        views = self._views.of(segment)
         if not refreshed and (
             Seen.AHEAD in views.values() or is_hidden(self._mirror.directory, (key.fingerprint, record.signed_by), fold)
         ):
@@ -166,7 +166,7 @@ class Opening:
         forked: Mapping[int, str],
         where: tuple[BatchSignature, int, tuple[bytes, ...]],
     ) -> OpenSegment:
-        judged = self._judged(verified.segment, place)
+        judged = judged_at(self._mirror, verified.segment, place)
         (record, key), admission = signer, self._time_of_admission(fold, verified.segment, judged)
         return OpenSegment(
             verified=verified,
@@ -189,15 +189,6 @@ class Opening:
             levels=admission.compiled.source.document.levels_of(record.party),
             version=self._mirror.version,
         )
-
-    def _judged(self, segment: Segment, place: Placed) -> Placed:
-        """Give the place in the agreement's log that a segment is judged by: its own, but for an exercise's, whose log names it."""
-        before = self._mirror.decided_before(segment.log_name, place.log_index)
-        if before is None:
-            raise MalformedError(
-                f"a delivery names entry {place.log_index}, which the log of {segment.log_name} has not"
-            )
-        return Placed(before, place.admitted_at)
 
     def _renew(self, opened: OpenSegment) -> None:
         """Judge a segment at hand by rule 7; raises whatever stops its agreement now."""
@@ -229,30 +220,6 @@ class Opening:
             if len(self._packets) >= _PACKETS_KEPT:
                 del self._packets[next(iter(self._packets))]
             self._packets[packet_id(data)] = data
-
-    def _views(self, segment: Segment) -> dict[int, Seen]:
-        """Compare the views of both logs that each core signs with ours; the worse of both, by slot."""
-        views: dict[int, Seen] = {}
-        before: tuple[LogSeen, LogSeen] | None = None
-        worst = Seen.CONSISTENT
-        for slot, item in segment.whole:
-            seen = (item.core.agreement_log_seen, item.core.key_log_seen)
-            # Reports of one run were sealed under the same views.
-            if seen != before:
-                before = seen
-                both = (self._compare(segment.log_name, seen[0]), self._compare(None, seen[1]))
-                worst = next((one for one in (Seen.FORK, Seen.AHEAD) if one in both), Seen.CONSISTENT)
-            views[slot] = worst
-        return views
-
-    def _compare(self, agreement_id: str | None, seen: LogSeen) -> Seen:
-        if self._version != self._mirror.version:
-            self._seen.clear()
-            self._version = self._mirror.version
-        found = self._seen.get((agreement_id, seen))
-        if found is None:
-            found = self._seen[agreement_id, seen] = self._mirror.compare(agreement_id, seen)
-        return found
 
     def _time_of_admission(self, fold: AgreementFold, segment: Segment, place: Placed) -> Time:
         state = fold.state_before(place.log_index, place.admitted_at)

@@ -25,9 +25,7 @@ from typing import Final, NamedTuple, TypeVar
 import apsw
 
 from comity.envelope import limits
-from comity.envelope.profile import is_exercise_class
 from comity.errors import UsageError
-from comity.identity.names import log_name
 from comity.node.database import insert_rows, open_database, rows_of, storing
 from comity.node.locks import FileLock
 from comity.suites import RandomBytes
@@ -76,11 +74,6 @@ class Lane(NamedTuple):
     origin_epoch: bytes
     transport_class: int
 
-    @property
-    def log_name(self) -> str:
-        """Give the name of the log its reports stand in: the agreement's, or that of its exercise."""
-        return log_name(self.agreement_id, exercise=is_exercise_class(self.transport_class))
-
 
 @dataclass(frozen=True, slots=True)
 class StoredSegment:
@@ -113,10 +106,7 @@ class StoredBatch:
 
 @dataclass(frozen=True, slots=True)
 class StoredReceipt:
-    """A verified receipt in its bytes, with the encoded log entry that came with it (empty where none came).
-
-    `agreement_id` is the name of the log it is of: the agreement's, or that of its exercise.
-    """
+    """A verified receipt in its bytes, with its encoded log entry (empty where none came); `agreement_id` is its log's name."""
 
     segment_id: bytes
     agreement_id: str

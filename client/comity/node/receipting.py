@@ -20,6 +20,7 @@ from comity.errors import ComityError, ErrorCode, RefusedError, RejectedError, V
 from comity.identity.names import agreement_of, exercise_of, is_exercise
 from comity.node.alarms import AlarmKind
 from comity.node.following import Followed, checked_entry
+from comity.node.losing import log_of
 from comity.node.mirror import Mirror
 from comity.node.outbox import StoredReceipt, StoredSegment
 from comity.node.receipts import Receipt
@@ -85,7 +86,7 @@ class Receipting:
         if owner is None or not is_brokers:
             raise VerificationError(f"a receipt is signed with a key that is not listed for {self._mirror.broker}")
         receipt = verify_receipt(signed, owner.key.suite, frame.broker_key, owner.key.public, self._verified)
-        name = segment.lane.log_name
+        name = log_of(segment.lane)
         pin = self._mirror.pin(name)
         said = (receipt.segment_id, receipt.agreement_id, receipt.slots, receipt.origin)
         origin = self._first_origin(name) if pin is None else pin.origin_at(receipt.log_index)

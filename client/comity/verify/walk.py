@@ -19,6 +19,7 @@ from comity.verify.chain import EXERCISE, Chain
 from comity.verify.exercise import Exercise, check_class, is_exercise
 from comity.verify.handled import Handed
 from comity.verify.keys import Key, KeyLog, Listing, Statement
+from comity.verify.numbering import Numbering
 from comity.verify.records import read, require
 from comity.verify.segments import Node, Segment
 from comity.verify.steps import STEPS, Versions
@@ -29,7 +30,7 @@ from comity.verify.texts import STEP_TYPES, Texts
 _pairs = list[tuple[int, int]]
 _LANE: Final = ("origin_epoch", "class", "first_origin_sequence")
 _SUBMITS: Final = ("SUBMIT_ACCEPTED", "SUBMIT_REJECTED")
-_POLICY, _REPLAYED, _GAP, _STANZAS, _CAME_PRUNED, _GRACE_MS, _LATE_MS = 2, 3, 9, 12, 6, 30_000, 60_000
+_POLICY, _STANZAS, _CAME_PRUNED, _GRACE_MS, _LATE_MS = 2, 12, 6, 30_000, 60_000
 
 
 class AgreementLog:
@@ -44,9 +45,8 @@ class AgreementLog:
         self._compromised: dict[bytes, int] = {}
         self._places, self._changes, self._above = _pairs(), _pairs(), _pairs()
         self._delivered: dict[tuple[Node, str, str], set[int]] = {}
-        self._lanes: dict[tuple[Any, ...], tuple[int, set[int]]] = {}
-        self._next, self._time, self.blind, self._deaf = 1, 0, False, False
-        self._logs, self._restored, self._going_on = tuple(logs), False, set[tuple[Any, ...]]()
+        self._numbering, self._time, self.blind, self._deaf = Numbering(), 0, False, False
+        self._logs = tuple(logs)
         self._umbrella_at: int | None = None
         self.exercise: Exercise | None = None
         self._report = log.report
@@ -160,7 +160,7 @@ class AgreementLog:
             require(body["time"] >= self._time, "the log's time falls")
             self._time = body["time"]
             if "origin_epoch" in body and not self.blind:
-                self._number(entry.kind, body)
+                self._numbering.take(entry.kind, body)
         with self.expect(Code.KEY_STATUS, entry):
             self._check_order(entry.index, body["time"], body.get("key_log_size"))
         said = {**told, **body}
@@ -172,7 +172,7 @@ class AgreementLog:
                     self._handed.check(entry.kind, one, sure=not (self.blind or self._deaf))
         if entry.kind == "CONTINUES":
             # Of every lane numbers may have been lost, and every party has to confirm the log (of an exercise, its agreement's).
-            self._restored, self._going_on = True, set(self._lanes)
+            self._numbering.continued()
             if self.exercise is None:
                 self._versions.continued()
         if "umbrella" in body:
@@ -206,38 +206,6 @@ class AgreementLog:
         mine = ((place, at) for place, party, at in self.keys.revocations if party in self.log.parties)
         require(here >= {place for place, at in mine if at + _GRACE_MS < time}, "a revocation is missing in this log")
         require(size is None or max(here, default=-1) < size, "a key is used that this log has revoked before")
-
-    def _number(self, kind: str, body: dict[str, Any]) -> None:
-        duplicates, refusals = dict(body.get("duplicates", [])), dict(body.get("refusals", []))
-        slots = body.get("slots", body["count"])
-        require(1 <= slots <= 1024, "a number of slots that cannot be")
-        if kind != "ABANDONED":
-            count = slots - len(duplicates) - len(refusals)
-            require((body["count"], kind) == (count, _SUBMITS[count == 0]), "the numbers of slots do not add up")
-            require(body["first_agreement_sequence"] == self._next, f"agreement_sequence goes on with {self._next}")
-            self._next += count
-        lane = (body["actor"]["party"], body["actor"]["node"], body["origin_epoch"], body["class"])
-        following, ahead = self._lanes.get(lane, (1, set()))
-        if lane in self._going_on or (self._restored and lane not in self._lanes):
-            following = max(following, body["first_origin_sequence"])
-        self._going_on.discard(lane)
-        for slot in range(slots):
-            number, code = body["first_origin_sequence"] + slot, refusals.get(slot, 0)
-            ended = number < following or number in ahead
-            if slot in duplicates or code == _REPLAYED:
-                require(ended, f"origin_sequence {number} had not ended before")
-            elif ended and code:
-                continue
-            elif code == _GAP or kind == "ABANDONED":
-                require(not ended, f"origin_sequence {number} had ended before")
-                ahead |= {number} if kind == "ABANDONED" else set()
-            else:
-                require(number == following, f"origin_sequence goes on with {following}, not {number}")
-                following += 1
-            while following in ahead:
-                ahead.remove(following)
-                following += 1
-        self._lanes[lane] = following, ahead
 
     def _follow(self, entry: Entry, body: dict[str, Any]) -> None:
         """Hold a change of the umbrella against the text, against the one before, and against the umbrella's log."""
