@@ -9,8 +9,9 @@ from builders_envelope import HOUR
 from comity.envelope.evidence import AckOutcome
 from comity.envelope.open import Opener
 from comity.envelope.segment import prune
-from comity.errors import KeyFault, MalformedError, NotFoundError, RejectedError
+from comity.errors import KeyFault, MalformedError, NotFoundError, RejectedError, VerificationError
 from comity.node.logs import RefreshNeeded
+from comity.node.mirror_state import KEYS
 from comity.node.opened import OpenSlot, Refusal
 from comity.node.opening import Opening
 from comity_broker.auditlog.kinds import EventKind
@@ -121,6 +122,16 @@ async def test_a_revocation_that_the_agreements_log_hides_counts_all_the_same(tm
         with pytest.raises(RefreshNeeded):
             hand.opening().open_segment(frame, refreshed=False)
         refused(opened(hand, frame), says="invalid")
+
+
+async def test_a_restored_broker_whose_logs_are_not_all_here_is_asked_first_and_then_an_alarm(tmp_path):
+    async with handing(tmp_path) as hand:
+        frame, keys = hand.frame(), hand.mirror._state.logs[KEYS]
+        keys.pin = replace(keys.pin, origin=keys.pin.origin.replace(keys.pin.incarnation.hex(), bytes(16).hex()))
+        with pytest.raises(RefreshNeeded):
+            hand.opening().open_segment(frame, refreshed=False)
+        with pytest.raises(VerificationError, match="different incarnations"):
+            opened(hand, frame)
 
 
 async def test_a_key_set_that_nobody_has_is_fetched_first_and_then_an_alarm(tmp_path):

@@ -237,6 +237,10 @@ class Mirror:
         self.agreement(agreement_id)
         return self._state.folds[agreement_id]
 
+    def is_apart(self, agreement_id: str) -> bool:
+        """Say whether the key log of a broker that was restored is here, and that agreement's log is not yet."""
+        return not self._state.is_together(agreement_id)
+
     def follows(self, incarnation: bytes) -> bool:
         """Say whether the key log that is mirrored is of this incarnation of the broker; an empty one is any."""
         mirrored = self._state.logs.get(KEYS)

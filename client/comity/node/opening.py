@@ -199,6 +199,8 @@ class Opening:
             opened.renew(self._open(opened.verified, fold, place, signer, opened.packets, opened.forked, where))
 
     def _fold(self, agreement_id: str, *, refreshed: bool) -> AgreementFold:
+        if not refreshed and self._mirror.is_apart(agreement_id):
+            raise RefreshNeeded
         try:
             return self._mirror.fold(agreement_id)
         except NotFoundError as error:
