@@ -33,12 +33,8 @@ from comity.envelope.evidence import (
     AckOutcome,
     sign_approval,
 )
+from comity.envelope.forwarding import Withholding, with_approvals, withhold
 from comity.envelope.manifest import row_key
-from comity.envelope.segment import (
-    Withholding,
-    with_approvals,
-    withhold,
-)
 from comity.suites import KeyRole, Suite, generate_signing
 from comity_policy.facts import Addressee, Kind, Originator, PortionMarking, Precedence, Role
 

@@ -35,16 +35,11 @@ from comity.envelope.core import core_hash, encode_core
 from comity.envelope.evidence import (
     AckOutcome,
 )
+from comity.envelope.forwarding import Withholding, deliverable, prune, withhold
 from comity.envelope.manifest import PortionDigest
 from comity.envelope.open import OpenedReport, UploadedPortion
 from comity.envelope.seal import SealInput
-from comity.envelope.segment import (
-    WholeItem,
-    Withholding,
-    deliverable,
-    prune,
-    withhold,
-)
+from comity.envelope.segment import WholeItem
 from comity.envelope.uploads import UploadSealer
 from comity.suites import Suite
 

@@ -31,6 +31,7 @@ from builders_identity import NOW, Held, Nation
 from comity.envelope.core import LogSeen
 from comity.envelope.evidence import Ack, SlotCode, sign_ack, sign_approval, sign_batch
 from comity.envelope.exported import encode_exported, export
+from comity.envelope.forwarding import with_approvals
 from comity.envelope.manifest import Manifest
 from comity.envelope.profile import encode_profile
 from comity.envelope.receipts import (
@@ -42,7 +43,7 @@ from comity.envelope.receipts import (
     sign_receipts,
 )
 from comity.envelope.seal import SealInput
-from comity.envelope.segment import parse_segment, with_approvals
+from comity.envelope.segment import parse_segment
 from comity.envelope.vocabularies import vocabularies_digest
 from comity.identity.cardfile import encode_card_file
 from comity.keys.signer import SoftSigner

@@ -14,10 +14,11 @@ from builders_dispatch_store import INCARNATION
 from builders_identity import HOUR, NOW, Held, Nation, Seeded, nation
 from comity.envelope.core import Core, LogSeen, encode_core
 from comity.envelope.evidence import BatchSignature, SlotCode, encode_batch_signature
+from comity.envelope.forwarding import prune
 from comity.envelope.manifest import Manifest, PortionDigest, StanzaRow, encode_manifest, row_key
 from comity.envelope.packets import packet_id, stanza_size
 from comity.envelope.receipts import Receipt, encode_receipt
-from comity.envelope.segment import SegmentHead, encode_segment, encode_whole_item, parse_segment, prune
+from comity.envelope.segment import SegmentHead, encode_segment, encode_whole_item, parse_segment
 from comity_broker.access import Caller
 from comity_broker.auditlog.events import audit_failure
 from comity_broker.auditlog.log import Log

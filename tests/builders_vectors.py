@@ -38,6 +38,7 @@ from comity.envelope.evidence import (
     sign_batch,
 )
 from comity.envelope.exported import encode_exported, export
+from comity.envelope.forwarding import prune, with_approvals
 from comity.envelope.packets import packet_info, stanza_context
 from comity.envelope.receipts import (
     Receipt,
@@ -50,7 +51,7 @@ from comity.envelope.receipts import (
     slot_record_leaf,
 )
 from comity.envelope.seal import SealedSegment, Sealer, SealInput
-from comity.envelope.segment import WholeItem, parse_segment, prune, with_approvals
+from comity.envelope.segment import WholeItem, parse_segment
 from comity.suites import KeyRole, Suite, generate_signing
 from comity_policy.facts import Action, Addressee, Kind, Originator, PersonalData, PortionMarking, Precedence, Role
 from comity_policy.marking import CategoryKind, CategorySet, Label, Origin, OriginKind, Pap, Tlp

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from comity.envelope.core import Core
+from comity.envelope.forwarding import prune
 from comity.envelope.limits import SALT
 from comity.envelope.receipts import Receipt, SlotOutcome, SlotRecord, encode_receipt, encode_slot_record
-from comity.envelope.segment import prune
 from comity.errors import ComityError, ConflictError, ErrorCode, MalformedError
 from comity.suites import RandomBytes
 from comity_broker.admission import Admissible

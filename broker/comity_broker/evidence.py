@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from comity.envelope.segment import Withholding, deliverable, parse_segment
+from comity.envelope.forwarding import Withholding, deliverable
+from comity.envelope.segment import parse_segment
 from comity_broker.dispatch.floors import LaneState
 from comity_broker.dispatch.withheld import decode_due, mask_of, slots_of
 from comity_broker.storage.protocol import ExceptionRow, ExceptionState, Reader, SegmentRow

@@ -25,6 +25,7 @@ from comity.envelope.evidence import (
     encode_batch_signature,
 )
 from comity.envelope.exported import decode_exported, encode_exported, verify_exported
+from comity.envelope.forwarding import prune
 from comity.envelope.manifest import PortionDigest, decode_manifest, encode_manifest
 from comity.envelope.open import Opener, index_packets
 from comity.envelope.packets import open_stanza, seal_stanza
@@ -38,7 +39,7 @@ from comity.envelope.receipts import (
     encode_signed_receipt,
     encode_slot_record,
 )
-from comity.envelope.segment import WholeItem, parse_segment, prune
+from comity.envelope.segment import WholeItem, parse_segment
 from comity.errors import MalformedError, RejectedError
 from comity.keys.signer import SoftDecapsulator
 from comity.portion import Portion

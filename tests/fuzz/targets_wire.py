@@ -22,9 +22,10 @@ from comity.envelope.evidence import (
     sign_batch,
     verify_ack,
 )
+from comity.envelope.forwarding import prune
 from comity.envelope.open import Opener
 from comity.envelope.receipts import encode_receipt, encode_signed_receipt, sign_receipts
-from comity.envelope.segment import parse_segment, prune
+from comity.envelope.segment import parse_segment
 from comity.errors import ComityError, MalformedError
 from comity.node.accounting import account
 from comity.node.claims import contradiction, decode_claim, encode_claim

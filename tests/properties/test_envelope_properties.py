@@ -26,6 +26,7 @@ from comity.envelope.evidence import (
     sign_approval,
 )
 from comity.envelope.exported import decode_exported, encode_exported, export
+from comity.envelope.forwarding import deliverable, with_approvals
 from comity.envelope.manifest import decode_manifest, encode_manifest
 from comity.envelope.open import NotOpened, OpenedPortion, OpenedReport
 from comity.envelope.profile import decode_label, decode_profile, encode_label, encode_profile
@@ -41,7 +42,7 @@ from comity.envelope.receipts import (
     encode_slot_record,
 )
 from comity.envelope.seal import SealInput
-from comity.envelope.segment import deliverable, parse_segment, with_approvals
+from comity.envelope.segment import parse_segment
 from comity.errors import MalformedError, RejectedError
 from comity_policy.facts import (
     Action,

@@ -26,6 +26,7 @@ from comity.envelope.evidence import (
     sign_approval,
 )
 from comity.envelope.exported import decode_exported, encode_exported, export
+from comity.envelope.forwarding import with_approvals
 from comity.envelope.limits import SUCCESSORS
 from comity.envelope.manifest import decode_manifest
 from comity.envelope.profile import decode_profile, encode_profile
@@ -40,7 +41,7 @@ from comity.envelope.receipts import (
     encode_slot_record,
     sign_receipts,
 )
-from comity.envelope.segment import Absent, parse_segment, with_approvals
+from comity.envelope.segment import Absent, parse_segment
 from comity.errors import MalformedError
 from comity.keys.signer import SoftSigner
 from comity.suites import KeyRole, generate_signing

@@ -9,7 +9,8 @@ from builders_audit_log import ORIGIN
 from builders_delivery import cut, handing
 from builders_hostile import Served
 from comity.envelope.evidence import SlotCode
-from comity.envelope.segment import parse_segment, prune
+from comity.envelope.forwarding import prune
+from comity.envelope.segment import parse_segment
 from comity.node.accounting import account
 from comity.node.claims import Claim, Said, contradiction, decode_claim, encode_claim, over
 from comity.node.entries import MirroredEntry, Part

@@ -10,7 +10,7 @@ from builders_approvals import TWO, approving, received, signer_of
 from builders_identity import nation
 from builders_sdk import AGREEMENT, report
 from comity.envelope.evidence import encode_approvals, sign_approval
-from comity.envelope.segment import with_approvals
+from comity.envelope.forwarding import with_approvals
 from comity.errors import ComityError, ErrorCode, MalformedError
 from comity_broker.services import publishing
 from comity_policy.explanation import RemedyAction

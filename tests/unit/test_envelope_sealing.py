@@ -18,15 +18,12 @@ from comity.envelope.evidence import (
     sign_approval,
 )
 from comity.envelope.exported import decode_exported, encode_exported, export, verify_exported
+from comity.envelope.forwarding import prune, with_approvals
 from comity.envelope.manifest import encode_manifest
 from comity.envelope.open import OpenedPortion, OpenedReport, UploadedPortion, WithheldPortion, index_packets
 from comity.envelope.reasons import RejectReason
 from comity.envelope.seal import Recipient, SealInput
-from comity.envelope.segment import (
-    parse_segment,
-    prune,
-    with_approvals,
-)
+from comity.envelope.segment import parse_segment
 from comity.errors import ErrorCode, MalformedError, RejectedError, UsageError
 from comity.suites import Suite
 from comity_policy.facts import Kind, PortionMarking, Profile, Role

@@ -11,6 +11,7 @@ import pytest
 from builders_envelope import AGREEMENT, NodeKeys, World, core, leaves, refused
 from comity.envelope import limits, tree
 from comity.envelope.core import encode_core
+from comity.envelope.forwarding import Withholding, deliverable, prune, with_approvals, withhold
 from comity.envelope.manifest import Manifest, PortionDigest, StanzaRow, decode_manifest, encode_manifest
 from comity.envelope.records import u16, u32
 from comity.envelope.segment import (
@@ -18,14 +19,9 @@ from comity.envelope.segment import (
     PrunedItem,
     SegmentHead,
     WholeItem,
-    Withholding,
-    deliverable,
     encode_pruned_item,
     encode_segment,
     parse_segment,
-    prune,
-    with_approvals,
-    withhold,
 )
 from comity.errors import ErrorCode, MalformedError
 

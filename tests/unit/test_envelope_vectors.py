@@ -27,6 +27,7 @@ from comity.envelope.evidence import (
     verify_ack,
 )
 from comity.envelope.exported import decode_exported, encode_exported, verify_exported
+from comity.envelope.forwarding import prune
 from comity.envelope.manifest import decode_manifest, encode_manifest
 from comity.envelope.open import OpenedPortion, OpenedReport, WithheldPortion, index_packets
 from comity.envelope.packets import packet_id
@@ -40,7 +41,7 @@ from comity.envelope.receipts import (
     slot_record_leaf,
     verify_receipt,
 )
-from comity.envelope.segment import WholeItem, parse_segment, prune
+from comity.envelope.segment import WholeItem, parse_segment
 from comity.pae import pae
 from comity.suites import KemSecret, SigningSecret, Suite, fingerprint, verify_signature
 from comity_policy.facts import Role

@@ -7,8 +7,8 @@ import pytest
 from builders_delivery import AGREEMENT, READER, cut, handing
 from builders_envelope import HOUR
 from comity.envelope.evidence import AckOutcome
+from comity.envelope.forwarding import prune
 from comity.envelope.open import Opener
-from comity.envelope.segment import prune
 from comity.errors import KeyFault, MalformedError, NotFoundError, RejectedError, VerificationError
 from comity.node.logs import RefreshNeeded
 from comity.node.mirror_state import KEYS

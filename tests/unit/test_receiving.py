@@ -7,7 +7,8 @@ from builders_delivery import cut
 from builders_envelope import report_id
 from builders_receiving import receiving
 from builders_sdk import until
-from comity.envelope.segment import parse_segment, prune
+from comity.envelope.forwarding import prune
+from comity.envelope.segment import parse_segment
 from comity.node.reading import Terms
 from comity.v1 import exchange_pb2
 from comity_policy.facts import Precedence

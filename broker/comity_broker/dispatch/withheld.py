@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Final
 
 from comity.envelope import limits
-from comity.envelope.segment import Withholding, deliverable
+from comity.envelope.forwarding import Withholding, deliverable
 from comity.errors import MalformedError
 
 SLOT_BYTES: Final = limits.SLOTS // 8

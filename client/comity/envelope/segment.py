@@ -2,14 +2,14 @@
 
 A report somebody may not have travels as its 48-byte leaf ("pruned"); a stanza or ciphertext somebody may not have is
 tagged withheld; either way the tree recomputes, so the segment id stays and its signature holds. Everything is forwarded
-verbatim otherwise: `prune` and `withhold` copy bytes and decode no manifest.
+verbatim otherwise (`forwarding`).
 
     segment id = SHA-384(0x00 | PAE(segment, origin_epoch, class, first origin_sequence, leaf count, segment root))
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Final, TypeVar
@@ -54,7 +54,7 @@ class Absent(Enum):
 
 
 Body = bytes | Absent
-_Bodies = tuple[tuple[Body, ...], tuple[Body, ...], tuple[Approval, ...]]
+Bodies = tuple[tuple[Body, ...], tuple[Body, ...], tuple[Approval, ...]]
 
 P = TypeVar("P")
 W = TypeVar("W")
@@ -112,14 +112,6 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Withholding:
-    """What not to hand over of one slot: positions of stanza rows, and portion indices."""
-
-    stanzas: frozenset[int] = frozenset()
-    ciphertexts: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
 class SegmentHead:
     """What a segment says before its items."""
 
@@ -127,17 +119,6 @@ class SegmentHead:
     origin_epoch: bytes
     transport_class: int
     first_origin_sequence: int
-
-
-@light
-class _Frame:
-    """One item with nothing decoded that forwarding does not need. `leaf` is empty where a manifest stands."""
-
-    leaf: bytes
-    manifest_bytes: bytes
-    stanzas: tuple[Body, ...]
-    ciphertexts: tuple[Body, ...]
-    approvals: tuple[Approval, ...]
 
 
 # --- ids ------------------------------------------------------------------------------------------------------------
@@ -212,11 +193,11 @@ class Parsing:
             ),
         )
 
-    def _whole(self, manifest_bytes: bytes, bodies: _Bodies) -> WholeItem:
+    def _whole(self, manifest_bytes: bytes, bodies: Bodies) -> WholeItem:
         return _whole(manifest_bytes, bodies, self._decode)
 
 
-def read_bodies(reader: Reader) -> _Bodies:
+def read_bodies(reader: Reader) -> Bodies:
     """Read what follows a manifest in a whole item: stanzas, ciphertexts, approvals."""
     stanzas = [
         _body(reader, _STANZA_BYTES, uploadable=False)
@@ -231,31 +212,26 @@ def read_bodies(reader: Reader) -> _Bodies:
 
 def whole_item(
     manifest_bytes: bytes,
-    bodies: _Bodies,
+    bodies: Bodies,
     memo: ProfileMemo | None = None,
 ) -> WholeItem:
     """Decode the manifest and core of a whole item."""
     return _whole(manifest_bytes, bodies, ManifestReader(memo))
 
 
-def _whole(manifest_bytes: bytes, bodies: _Bodies, decode: ManifestReader) -> WholeItem:
+def _whole(manifest_bytes: bytes, bodies: Bodies, decode: ManifestReader) -> WholeItem:
     manifest, core = decode(manifest_bytes)
     stanzas, ciphertexts, approvals = bodies
     return WholeItem(manifest_leaf(manifest_bytes), manifest_bytes, manifest, core, stanzas, ciphertexts, approvals)
 
 
-def _frames(data: bytes) -> tuple[SegmentHead, list[_Frame]]:
-    return _read(
-        data,
-        lambda leaf: _Frame(leaf, b"", (), (), ()),
-        lambda manifest_bytes, bodies: _Frame(b"", manifest_bytes, *bodies),
-    )
-
-
-def _read(
-    data: bytes, pruned: Callable[[bytes], P], whole: Callable[[bytes, _Bodies], W]
+def read_items(
+    data: bytes, pruned: Callable[[bytes], P], whole: Callable[[bytes, Bodies], W]
 ) -> tuple[SegmentHead, list[P | W]]:
-    """Read head and items; `pruned` makes an item of a leaf, `whole` one of a manifest's bytes and what follows them."""
+    """Read head and items; `pruned` makes an item of a leaf, `whole` one of a manifest's bytes and what follows them.
+
+    Raises MalformedError.
+    """
     reader, head, count = _begin(data)
     items = [_item(reader, pruned, whole) for _ in range(count)]
     reader.end()
@@ -276,7 +252,7 @@ def _begin(data: bytes) -> tuple[Reader, SegmentHead, int]:
     return reader, head, reader.count(limits.SLOTS, limits.DIGEST + 1, "items", least=1)
 
 
-def _item(reader: Reader, pruned: Callable[[bytes], P], whole: Callable[[bytes, _Bodies], W]) -> P | W:
+def _item(reader: Reader, pruned: Callable[[bytes], P], whole: Callable[[bytes, Bodies], W]) -> P | W:
     if reader.enum(_ItemTag) is _ItemTag.WHOLE:
         return whole(reader.variable(limits.MANIFEST_BYTES, "a manifest"), read_bodies(reader))
     return pruned(reader.raw(limits.DIGEST))
@@ -347,72 +323,6 @@ def encode_segment(head: SegmentHead, encoded_items: Sequence[bytes]) -> bytes:
             f"segment: {len(data)} bytes, at most {limits.SEGMENT_BYTES}", code=ErrorCode.LIMIT_EXCEEDED
         )
     return data
-
-
-def prune(data: bytes, slots: Collection[int]) -> bytes:
-    """Give the segment with these slots reduced to their leaves; the segment id stays."""
-    return deliverable(data, slots, {})
-
-
-def withhold(data: bytes, withheld: Mapping[int, Withholding]) -> bytes:
-    """Give the segment without these stanzas and ciphertexts; the segment id stays."""
-    return deliverable(data, (), withheld)
-
-
-def deliverable(data: bytes, pruned: Collection[int], withheld: Mapping[int, Withholding]) -> bytes:
-    """Give a segment as one node may have it: some slots pruned, of others some stanzas and ciphertexts withheld.
-
-    Raises MalformedError for bytes that are no segment, and for slots or positions that it does not have.
-    """
-    head, frames = _frames(data)
-    if any(not 0 <= slot < len(frames) for slot in (*pruned, *withheld)):
-        raise MalformedError("segment: has no such slot")
-    encoded: list[bytes] = []
-    for slot, frame in enumerate(frames):
-        if frame.leaf:
-            encoded.append(encode_pruned_item(frame.leaf))
-        elif slot in pruned:
-            encoded.append(encode_pruned_item(manifest_leaf(frame.manifest_bytes)))
-        else:
-            less = withheld.get(slot, _NOTHING)
-            encoded.append(
-                encode_whole_item(
-                    frame.manifest_bytes,
-                    _without(frame.stanzas, less.stanzas),
-                    _without(frame.ciphertexts, less.ciphertexts),
-                    frame.approvals,
-                )
-            )
-    return encode_segment(head, encoded)
-
-
-def with_approvals(data: bytes, approvals: Mapping[int, Sequence[Approval]]) -> bytes:
-    """Give the segment with these approvals beside the manifests of these slots; the segment id stays."""
-    head, frames = _frames(data)
-    if any(not 0 <= slot < len(frames) or frames[slot].leaf for slot in approvals):
-        raise MalformedError("segment: has no such whole slot")
-    return encode_segment(
-        head,
-        [
-            encode_pruned_item(frame.leaf)
-            if frame.leaf
-            else encode_whole_item(
-                frame.manifest_bytes, frame.stanzas, frame.ciphertexts, approvals.get(slot, frame.approvals)
-            )
-            for slot, frame in enumerate(frames)
-        ],
-    )
-
-
-_NOTHING: Final = Withholding()
-
-
-def _without(bodies: tuple[Body, ...], positions: frozenset[int]) -> tuple[Body, ...]:
-    if not positions:
-        return bodies
-    if not all(0 <= position < len(bodies) for position in positions):
-        raise MalformedError("segment: has no such stanza or ciphertext")
-    return tuple(Absent.WITHHELD if position in positions else body for position, body in enumerate(bodies))
 
 
 def encode_body(body: Body, limit: int) -> bytes:

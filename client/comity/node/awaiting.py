@@ -20,8 +20,9 @@ from typing import Final
 from uuid import UUID
 
 from comity.attachment import Tell
+from comity.envelope.forwarding import with_approvals
 from comity.envelope.profile import transport_class
-from comity.envelope.segment import WholeItem, parse_segment, with_approvals
+from comity.envelope.segment import WholeItem, parse_segment
 from comity.errors import (
     ComityError,
     StorageError,

@@ -19,8 +19,9 @@ from uuid import UUID
 
 from comity.envelope import limits
 from comity.envelope.evidence import SIGNATURE_BYTES, Approval, encode_approval, read_approvals
+from comity.envelope.forwarding import with_approvals
 from comity.envelope.records import Reader, u32
-from comity.envelope.segment import WholeItem, parse_segment, with_approvals
+from comity.envelope.segment import WholeItem, parse_segment
 from comity.errors import ConflictError, ErrorCode, MalformedError, NotFoundError, StorageError
 from comity.node.database import insert_rows, open_database, rows_of, storing
 from comity.node.outbox import Lane, StoredSegment
