@@ -18,7 +18,9 @@ from comity.identity.names import exercise_of
 from comity.node.catching_up import catch_up
 from comity.node.continuing import read_continued
 from comity.node.enrolment import publish_statement
+from comity.node.mirror import Mirror
 from comity.node.officer_work import OfficerWork, Taken
+from comity.statement import Statement, from_json
 from comity_policy.steps import StepKind
 
 _TRIES: Final = 5
@@ -61,7 +63,7 @@ class Confirming(OfficerWork):
     async def confirm(self, agreement_id: str) -> tuple[Taken, int]:
         """Confirm the log for the own party; gives the step, and how many lost revocations were brought again before."""
         again = 0
-        for statement in self.mirror.lost_revocations():
+        for statement in _lost_revocations(self.mirror):
             if statement.fields.get("party") == self.officer.party:
                 await publish_statement(self.connection, statement)
                 again += 1
@@ -79,3 +81,10 @@ class Confirming(OfficerWork):
                     raise
                 changed = error
         raise changed
+
+
+def _lost_revocations(mirror: Mirror) -> tuple[Statement, ...]:
+    """Give the revocations that the restored key log has lost and does not have again."""
+    lost = (entry for entry in mirror.lost_entries(None) if entry.kind == "KEY_REVOKED")
+    statements = [from_json(entry.shared()["statement"]) for entry in lost]
+    return tuple(one for one in statements if mirror.directory.logged_at(one.digest) is None)

@@ -43,7 +43,6 @@ from comity.node.mirror_state import KEYS, MirrorState
 from comity.node.mirror_store import MirrorStore
 from comity.node.refreshing import Refresher, listed_agreements
 from comity.node.verified import VerifiedSignatures
-from comity.statement import Statement, from_json
 from comity.verify.trees import EMPTY_ROOT
 
 # A node that is connected refreshes every few seconds; agreements ask for an hour or less.
@@ -303,12 +302,6 @@ class Mirror:
     def lost_entries(self, agreement_id: str | None) -> tuple[MirroredEntry, ...]:
         """Give those entries, as evidence: nothing is folded of them."""
         return tuple(entry for left in self._left(agreement_id or KEYS) for entry in self._state.store.lost(left))
-
-    def lost_revocations(self) -> tuple[Statement, ...]:
-        """Give the revocations that the restored key log has lost and does not have again."""
-        lost = (entry for entry in self.lost_entries(None) if entry.kind == "KEY_REVOKED")
-        statements = [from_json(entry.shared()["statement"]) for entry in lost]
-        return tuple(one for one in statements if self.directory.logged_at(one.digest) is None)
 
     def _left(self, name: str) -> tuple[LeftLog, ...]:
         mirrored = self._state.logs.get(name)
