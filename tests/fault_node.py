@@ -33,7 +33,7 @@ PATIENCE_SECONDS = 3_600.0
 # How many numbers are said to be given at once, and how many reports go between two waits.
 _GIVEN = 50
 _TOGETHER = 10
-_PRIORITY_EVERY = 7
+PRIORITY_EVERY = 7
 _POISON_EXIT = 66
 
 
@@ -82,7 +82,7 @@ class Sending:
             if number > last:
                 last = number + _GIVEN - 1
                 tell("given", first=number, last=last)
-            urgent = number % _PRIORITY_EVERY == 0 and not self._asked.one_class
+            urgent = number % PRIORITY_EVERY == 0 and not self._asked.one_class
             yield numbered_report(number, "priority" if urgent else "routine", self._expires_at())
             number += 1
             if number % _TOGETHER == 0:
