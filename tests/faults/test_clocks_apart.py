@@ -77,6 +77,23 @@ async def test_a_receiver_whose_clock_is_set_forward_looks_at_the_key_log_before
                 ahead[0] += 3_700_000
 
 
+async def test_a_sender_whose_clock_is_set_forward_looks_at_the_key_log_before_it_refuses_for_its_age(tmp_path):
+    ahead = [0]
+    async with (
+        sharing(tmp_path) as world,
+        world.node("XAR", now_ms=lambda: wall_ms() + ahead[0]) as sender,
+        world.node("XBO") as reader,
+    ):
+        for text in ("one", "two"):
+            ahead[0] += 3_700_000
+            world.world.clock.wall = lambda: wall_ms() + ahead[0]
+            await sender.send(report(text), agreement=AGREEMENT)
+        ahead[0] += 3_700_000
+        (sent,) = [one async for one in sender.send_many([report("three")], agreement=AGREEMENT)]
+        assert sent.refusal is None
+        assert await texts(reader) == ["one", "two", "three"]
+
+
 async def test_a_clock_that_is_set_forward_while_a_report_is_judged_has_none_refused(tmp_path, monkeypatch):
     """The view of the key log was young when it was looked at last, and is old by the time that decides."""
     ahead, judged = [0], Reading.open

@@ -19,6 +19,7 @@ Rules in order:
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from itertools import count
 from typing import Final
@@ -59,6 +60,7 @@ IN_FLIGHT: Final = 1024
 IN_FLIGHT_BYTES: Final = 32 << 20
 _SLICE: Final = 32
 _LOOK_SECONDS: Final = 0.05
+_LOG: Final = logging.getLogger(__name__)
 
 
 class Sender:
@@ -182,6 +184,8 @@ class Sender:
                 self._require_sound()
                 await self._awaiting.send(report, agreement_id, collector, approved_by, tell)
             else:
+                if self._mirror.is_stale:
+                    await self._look_again()
                 self._take(report, agreement_id, collector, 0, tell, flush=True)
             while (sent := collector.take()) is None:
                 await collector.changed()
@@ -251,10 +255,20 @@ class Sender:
     async def _feed_one(self, report: Report, agreement_id: str, collector: Collector, number: int) -> None:
         if len(collector.pendings) >= IN_FLIGHT or collector.size >= IN_FLIGHT_BYTES:
             await collector.room(IN_FLIGHT, IN_FLIGHT_BYTES)
+        if self._mirror.is_stale:
+            await self._look_again()
         self._take(report, agreement_id, collector, number, untold, flush=False)
         if (number + 1) % _SLICE == 0:
             # So that what is urgent passes between slices.
             await asyncio.sleep(0)
+
+    async def _look_again(self) -> None:
+        """Refresh a view that is old before anything is refused for its age: a clock that was set forward makes none old."""
+        try:
+            await self._refresh()
+        except ComityError as error:
+            # What may go under an old view is decided all the same, and says so of each report.
+            _LOG.warning("refresh_failed", extra={"code": error.code.name, "reason": error.message})
 
     def _take(
         self, report: Report, agreement_id: str, collector: Collector, number: int, tell: Tell, *, flush: bool
