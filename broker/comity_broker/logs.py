@@ -30,6 +30,7 @@ from comity.verify.trees import EMPTY_ROOT
 from comity_broker.auditlog.checkpoint import Checkpointer, LogFrozenError, LogKeys
 from comity_broker.auditlog.log import Log
 from comity_broker.auditlog.tiles import HashReader, Tiles, from_leaf_hashes
+from comity_broker.finishing import Finishing
 from comity_broker.storage.protocol import KEYS, OPERATIONS, ContinuedRow, Head, Reader
 
 _ROOTS_KEPT: Final = 4096
@@ -96,6 +97,7 @@ class Logs:
         self._every = every_seconds
         self._frozen = frozen
         self._served: dict[str, _Served] = {}
+        self._signing = Finishing()
 
     # --- names ------------------------------------------------------------------------------------------------------
 
@@ -153,11 +155,18 @@ class Logs:
     async def checkpoint(self, shard: str, at_least: int = 0) -> tuple[bytes, int]:
         """Give the newest signed note and its size, at least of the size asked for; raises NotFoundError, StorageError."""
         served = self._of(shard)
+        if self._is_due(served, at_least):
+            # A caller may be gone before the thread that signs: the lock is the thread's, so that no other writes its file meanwhile.
+            await self._signing.whole(shard, lambda: self._sign_if_due(shard, served, at_least))
+        return served.note, served.size
+
+    def _is_due(self, served: _Served, at_least: int) -> bool:
+        return served.size < max(at_least, 0) or self._monotonic() - served.signed_at >= self._every
+
+    async def _sign_if_due(self, shard: str, served: _Served, at_least: int) -> None:
         async with served.lock:
-            fresh = self._monotonic() - served.signed_at < self._every
-            if served.size < at_least or served.size < 0 or not fresh:
+            if self._is_due(served, at_least):
                 await self._sign(shard, served)
-            return served.note, served.size
 
     async def _sign(self, shard: str, served: _Served) -> None:
         head = await self._head(shard)
