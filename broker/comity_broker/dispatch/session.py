@@ -2,7 +2,7 @@
 
 Each class is worked by a task of its own while there is work, so that a commit of ROUTINE never stands before FLASH; frames are
 made one at a time, when the stream is ready for one, the most urgent class first. Answers are taken by one task in their order.
-No task is ever cancelled: what was given to the journal is awaited, and memory follows it.
+No task is ever cancelled (`tasks`).
 
 A deadline runs from when the write of a frame was over, and anew from each heartbeat; when it passes, only the reports of that
 frame that were not answered are handed over again.
@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
 from comity.envelope.evidence import SignedAck
 from comity.errors import ComityError, ConflictError, ErrorCode, UnreachableError
@@ -24,12 +24,13 @@ from comity_broker.dispatch.checkpoints import Checkpoints
 from comity_broker.dispatch.composing import Composer
 from comity_broker.dispatch.credits import Credits
 from comity_broker.dispatch.deadlines import Deadlines
-from comity_broker.dispatch.desk import AHEAD_LIMIT, Desk
+from comity_broker.dispatch.desks import Desks
 from comity_broker.dispatch.frames import Delivered, Draining, Frame, Opened
 from comity_broker.dispatch.handing import HandingOver, Outgoing
 from comity_broker.dispatch.lanes import classes_of
 from comity_broker.dispatch.logged import Recipient
 from comity_broker.dispatch.shared import Shared
+from comity_broker.dispatch.tasks import Tasks
 from comity_broker.dispatch.telling import Telling
 from comity_broker.dispatch.writing import Writing
 from comity_broker.storage.protocol import InboxRow, LaneRow
@@ -48,7 +49,7 @@ class Session:
     def __init__(self, shared: Shared, to: Recipient, caller: Caller, confirmed: Confirmed) -> None:
         self.to = to
         self._classes, self._urgent_classes = classes_of(exercise=to.exercise)
-        self.desks: dict[str, Desk] = {}
+        self.desks = Desks(shared, to)
         self.credits = Credits()
         self.delivered_at = shared.clock.monotonic()
         self._shared = shared
@@ -64,7 +65,7 @@ class Session:
         self._deadlines = Deadlines(shared.settings.redelivery, self.delivered_at)
         self._telling = Telling(shared, self.desks, self._handing, self.credits)
         self._room = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(to, failed=self.end, done=self._task_done)
         self._pumping: set[int] = set()
         self._dirty: set[int] = set()
         self._looked: dict[int, float] = {}
@@ -134,9 +135,8 @@ class Session:
 
     def _is_urgent_out(self) -> bool:
         """Say whether something on the stream that joined is on its way or not answered yet."""
-        cursors = (one for desk in self.desks.values() for one in desk.cursors.values())
         return self._urgent is not None and any(
-            one.in_flight and one.row.key.transport_class in self._urgent_classes for one in cursors
+            one.in_flight and one.row.key.transport_class in self._urgent_classes for one in self.desks.cursors
         )
 
     async def _delivery(self, writing: Writing) -> Delivered | None:
@@ -165,7 +165,7 @@ class Session:
         await self._answers.put(answer)
         if not self._answers_running:
             self._answers_running = True
-            self._spawn(self._take_answers())
+            self._tasks.spawn(self._take_answers())
 
     def stop(self) -> None:
         """Hand over nothing more."""
@@ -182,7 +182,7 @@ class Session:
     @property
     def in_flight(self) -> int:
         """Give how many reports are with the consumer or on their way."""
-        return sum(desk.in_flight for desk in self.desks.values())
+        return self.desks.in_flight
 
     def held_under(self, agreement_id: str) -> int | None:
         """Give how many reports of an agreement that were read ahead are held; None where this session has none of it."""
@@ -209,50 +209,31 @@ class Session:
 
     async def add_desk(self, agreement_id: str) -> None:
         """Take an agreement in, as it stands for this consumer."""
-        if agreement_id in self.desks:
-            return
-        desk = Desk(agreement_id, self.to.node, self.to.consumer)
-        await desk.load(self._shared.reader, self._shared.shelf, self._shared.clock.monotonic())
-        # Two may have read while neither was here; the first to come stays.
-        if self.desks.setdefault(agreement_id, desk) is desk:
+        if await self.desks.take_in(agreement_id):
             self.admitted(agreement_id, await self._shared.reader.lanes(agreement_id))
 
     def brought(self, agreement_id: str, lane: LaneRow, inbox: InboxRow | None) -> None:
         """Take that a segment was admitted into a lane, and what this node gets of it, if anything."""
-        desk = self.desks.get(agreement_id)
-        if desk is not None:
-            transport_class = lane.key.transport_class
-            room = sum(one.ahead(transport_class) for one in self.desks.values()) < AHEAD_LIMIT
-            clock = self._shared.clock
-            self.kick(desk.brought(lane, inbox, clock.monotonic(), clock.now_ms(), room=room))
+        if (classes := self.desks.brought(agreement_id, lane, inbox)) is not None:
+            self.kick(classes)
 
     def admitted(self, agreement_id: str, lanes: Sequence[LaneRow]) -> None:
         """Look for what was admitted under an agreement, whose lanes are these now."""
-        desk = self.desks.get(agreement_id)
-        if desk is not None:
-            self.kick(desk.grew(lanes))
+        if (classes := self.desks.admitted(agreement_id, lanes)) is not None:
+            self.kick(classes)
 
     async def replayed(self, agreement_id: str, lane: int, item: int, slots: Collection[int]) -> None:
         """Hand over again what was parked."""
-        desk = self.desks.get(agreement_id)
-        cursor = None if desk is None else desk.cursors.get(lane)
-        if desk is not None and cursor is not None:
-            await desk.replay(
-                self._shared.reader, cursor, item, dict.fromkeys(slots, 0), self._shared.clock.monotonic()
-            )
+        if await self.desks.replayed(agreement_id, lane, item, slots):
             self.kick()
 
     def dropped(self, agreement_id: str, item: int, slots: Collection[int]) -> None:
         """Forget what was parked."""
-        desk = self.desks.get(agreement_id)
-        for slot in slots if desk is not None else ():
-            self.desks[agreement_id].unpark(item, slot)
+        self.desks.dropped(agreement_id, item, slots)
 
     def changed(self, agreement_id: str) -> None:
         """Look again at what is held or waits under an agreement."""
-        desk = self.desks.get(agreement_id)
-        if desk is not None:
-            desk.look_again()
+        if self.desks.look_again(agreement_id):
             self.kick()
 
     def checkpoint(self, agreement_id: str, note: bytes) -> None:
@@ -281,8 +262,7 @@ class Session:
             self._timer.cancel()
         self._room.set()
         self._notify()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.finish()
 
     def kick(self, classes: Collection[int] | None = None) -> None:
         """Look for work of these classes, of all where none are named."""
@@ -290,13 +270,12 @@ class Session:
             # Who had nothing to get is not behind: the time without a delivery begins with what comes now.
             self._telling.nothing_waits = False
             self.delivered_at = self._shared.clock.monotonic()
-        cursors = (cursor for desk in self.desks.values() for cursor in desk.cursors.values())
-        waiting = {one.row.key.transport_class for one in cursors if not one.is_idle}
+        waiting = {one.row.key.transport_class for one in self.desks.cursors if not one.is_idle}
         for transport_class in waiting.intersection(self._classes if classes is None else classes, self._classes):
             self._dirty.add(transport_class)
             if transport_class not in self._pumping and not self._stopped:
                 self._pumping.add(transport_class)
-                self._spawn(self._pump(transport_class))
+                self._tasks.spawn(self._pump(transport_class))
         if not self._pumping:
             # Else whoever pumps says so when there is something to write, and when there is not.
             self._notify()
@@ -400,21 +379,6 @@ class Session:
             self._room.clear()
             await self._room.wait()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(self._guarded(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except ComityError as error:
-            self.end(error)
-        except Exception as error:  # noqa: BLE001 - the outermost place of a task: the stream ends and says so
-            _LOG.error("session_failed", extra={"node": self.to.node, "consumer": self.to.consumer}, exc_info=error)
-            self.end(ComityError("delivery failed inside the broker", what_to_do="Connect again."))
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+    def _task_done(self) -> None:
         if self._stopped:
             self._notify()
