@@ -22,6 +22,7 @@ from comity.errors import AccessError, ComityError, ErrorCode, KeyFault, Malform
 from comity.identity.bodies import Body, BrokerBundle, NodeBundle, OfficerAccreditation, Revocation
 from comity.identity.capabilities import NodeCapabilities
 from comity.identity.certificates import read_leaf
+from comity.identity.connecting import connecting
 from comity.identity.directory import KeyDirectory
 from comity.identity.listed import ListedKey
 from comity.identity.names import Identity, IdentityKind
@@ -111,7 +112,7 @@ class Directory:
         key = fingerprint(identity.kind.tls_role, Suite.X509, leaf.spki)
         certificate = hashlib.sha384(der).digest()
         try:
-            record = self.keys.connection(der, self._clock.now_ms())
+            record = connecting(self.keys, der, self._clock.now_ms())
         except AccessError as error:
             if error.code is not ErrorCode.NOT_ENROLLED:
                 raise
@@ -123,7 +124,7 @@ class Directory:
         if caller.roles == {UNENROLLED}:
             return None
         try:
-            record = self.keys.connection(caller.der, self._clock.now_ms())
+            record = connecting(self.keys, caller.der, self._clock.now_ms())
         except ComityError as error:
             return error
         return None if _roles(record) == caller.roles else _changed(caller)

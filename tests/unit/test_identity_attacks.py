@@ -10,6 +10,7 @@ from builders_identity import DAY, HOUR, NOW, Held, Nation, Seeded, directory_of
 from comity import statement
 from comity.errors import ConflictError, ErrorCode, KeyFault
 from comity.identity import issue
+from comity.identity.connecting import connecting
 from comity.identity.directory import KeyDirectory
 from comity.identity.state import CLOCK_SKEW_MS
 from comity.keys.signer import SoftSigner
@@ -117,7 +118,7 @@ def test_a_revoked_directory_key_signs_and_vouches_no_more(world):
     fold(world.directory, world.xar.revocation(world.xar.directory.fingerprint, signer=world.xar.root))
     world.refuses(world.xar.node("n2").statement, ErrorCode.KEY_REVOKED)
     fails(lambda: world.directory.signing_node(record.key_set, 1, NOW), ErrorCode.KEY_REVOKED)
-    fails(lambda: world.directory.connection(world.n1.certificate, NOW), ErrorCode.CERTIFICATE_REVOKED)
+    fails(lambda: connecting(world.directory, world.n1.certificate, NOW), ErrorCode.CERTIFICATE_REVOKED)
     assert not world.directory.counts(world.n1.signer.fingerprint)
     assert world.directory.counts(world.n1.signer.fingerprint, size)
     assert world.directory.authorities("XAR", NOW) == ()

@@ -9,6 +9,7 @@ from comity import statement
 from comity.errors import AccessError, ConflictError, ErrorCode, KeyFault, VerificationError
 from comity.identity import issue
 from comity.identity.cardfile import read_party_card
+from comity.identity.connecting import connecting
 from comity.identity.directory import KeyDirectory
 from comity.identity.names import Identity, IdentityKind
 from comity.suites import KeyRole, Suite
@@ -290,7 +291,7 @@ def test_a_withdrawn_officer_signs_and_connects_no_more(xar):
     size = directory.size
     fold(directory, officer.reissued(roles=()))
     fails(lambda: directory.officer_by_key(signing(officer), NOW), ErrorCode.KEY_REVOKED)
-    fails(lambda: directory.connection(officer.certificate, NOW), ErrorCode.CERTIFICATE_REVOKED)
+    fails(lambda: connecting(directory, officer.certificate, NOW), ErrorCode.CERTIFICATE_REVOKED)
     assert directory.officer_by_key(signing(officer), NOW, size).roles == {Role.LIAISON}
     fails(lambda: directory.officer_by_key(signing(officer), NOW, size - 1), ErrorCode.KEY_UNKNOWN)
 
@@ -309,7 +310,7 @@ def test_a_connection_is_whom_its_certificate_names_if_the_key_is_listed(xar):
     held = [xar.node("n1"), xar.officer("officer1"), xar.broker("hub")]
     directory = directory_of(xar)
     for one in held:
-        assert directory.connection(one.certificate, NOW).identity == one.identity
+        assert connecting(directory, one.certificate, NOW).identity == one.identity
 
 
 def test_an_identity_or_key_that_is_not_listed_is_not_enrolled(xar):
@@ -320,9 +321,9 @@ def test_an_identity_or_key_that_is_not_listed_is_not_enrolled(xar):
         xar.leaf(n1.identity, n2.tls.spki),
         xar.leaf(Identity("XAR", IdentityKind.OFFICER, "n1"), n1.tls.spki),
     ):
-        fails(lambda: directory.connection(certificate, NOW), ErrorCode.NOT_ENROLLED, AccessError)  # noqa: B023 - at once
+        fails(lambda: connecting(directory, certificate, NOW), ErrorCode.NOT_ENROLLED, AccessError)  # noqa: B023 - at once
     xbo = nation("XBO").node("n1")
-    fails(lambda: directory.connection(xbo.certificate, NOW), ErrorCode.PARTY_UNTRUSTED)
+    fails(lambda: connecting(directory, xbo.certificate, NOW), ErrorCode.PARTY_UNTRUSTED)
 
 
 def test_a_rotated_key_connects_no_more_and_the_new_one_does(xar):
@@ -330,8 +331,8 @@ def test_a_rotated_key_connects_no_more_and_the_new_one_does(xar):
     directory = directory_of(xar)
     before = n1.certificate
     fold(directory, n1.rotated())
-    fails(lambda: directory.connection(before, NOW), ErrorCode.NOT_ENROLLED, AccessError)
-    assert directory.connection(n1.certificate, NOW).sequence == 2
+    fails(lambda: connecting(directory, before, NOW), ErrorCode.NOT_ENROLLED, AccessError)
+    assert connecting(directory, n1.certificate, NOW).sequence == 2
 
 
 @pytest.mark.parametrize("which", ["node-signing", "node-kem", "node-tls"])
@@ -341,11 +342,11 @@ def test_a_node_is_out_when_any_of_its_keys_is_revoked_until_it_has_new_ones(xar
     (key,) = (one for one in n1.listed if one.role.value == which)
     before = n1.certificate
     fold(directory, xar.revocation(key.fingerprint))
-    fails(lambda: directory.connection(before, NOW), ErrorCode.CERTIFICATE_REVOKED)
+    fails(lambda: connecting(directory, before, NOW), ErrorCode.CERTIFICATE_REVOKED)
     fold(directory, n1.rotated())
-    assert directory.connection(n1.certificate, NOW).identity == n1.identity
+    assert connecting(directory, n1.certificate, NOW).identity == n1.identity
     with pytest.raises((KeyFault, AccessError)):
-        directory.connection(before, NOW)
+        connecting(directory, before, NOW)
 
 
 def test_a_revoked_node_comes_back_as_a_newcomer_with_a_key_that_was_never_listed(xar):
@@ -355,10 +356,10 @@ def test_a_revoked_node_comes_back_as_a_newcomer_with_a_key_that_was_never_liste
     fold(directory, xar.revocation(key))
     bundle = n1.rotated()
     # Not enrolled is not refused: it may enrol, and nothing else.
-    fails(lambda: directory.connection(n1.certificate, NOW), ErrorCode.NOT_ENROLLED, AccessError)
-    fails(lambda: directory.connection(before, NOW), ErrorCode.CERTIFICATE_REVOKED)
+    fails(lambda: connecting(directory, n1.certificate, NOW), ErrorCode.NOT_ENROLLED, AccessError)
+    fails(lambda: connecting(directory, before, NOW), ErrorCode.CERTIFICATE_REVOKED)
     fold(directory, bundle)
-    assert directory.connection(n1.certificate, NOW).sequence == 2
+    assert connecting(directory, n1.certificate, NOW).sequence == 2
 
 
 def test_a_revoked_key_that_is_listed_no_more_is_named_as_revoked(xar):
@@ -366,16 +367,16 @@ def test_a_revoked_key_that_is_listed_no_more_is_named_as_revoked(xar):
     directory = directory_of(xar)
     before, key = n1.certificate, n1.tls_fingerprint
     fold(directory, n1.rotated(), xar.revocation(key))
-    fails(lambda: directory.connection(before, NOW), ErrorCode.CERTIFICATE_REVOKED)
-    assert directory.connection(n1.certificate, NOW)
+    fails(lambda: connecting(directory, before, NOW), ErrorCode.CERTIFICATE_REVOKED)
+    assert connecting(directory, n1.certificate, NOW)
 
 
 def test_a_connection_ends_with_its_certificate_and_with_its_bundle(xar):
     n1 = xar.node("n1", valid_until=NOW + DAY)
     directory = directory_of(xar)
-    fails(lambda: directory.connection(n1.certificate, NOW + 31 * DAY), ErrorCode.CERTIFICATE_EXPIRED)
-    fails(lambda: directory.connection(n1.certificate, NOW + DAY), ErrorCode.CERTIFICATE_EXPIRED)
-    fails(lambda: directory.connection(n1.certificate, NOW - 2 * HOUR), ErrorCode.CLOCK_WINDOW)
+    fails(lambda: connecting(directory, n1.certificate, NOW + 31 * DAY), ErrorCode.CERTIFICATE_EXPIRED)
+    fails(lambda: connecting(directory, n1.certificate, NOW + DAY), ErrorCode.CERTIFICATE_EXPIRED)
+    fails(lambda: connecting(directory, n1.certificate, NOW - 2 * HOUR), ErrorCode.CLOCK_WINDOW)
 
 
 # --- authorities ----------------------------------------------------------------------------------------------------

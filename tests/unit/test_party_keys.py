@@ -6,6 +6,7 @@ from builders_home import NOW, PASSPHRASE, party
 from comity.errors import ComityError, ConflictError, ErrorCode, KeyFault, MalformedError, NotFoundError, UsageError
 from comity.identity.bodies import DAY_MS, Attestation
 from comity.identity.certificates import read_authority
+from comity.identity.connecting import connecting
 from comity.identity.directory import KeyDirectory
 from comity.identity.names import Identity, IdentityKind
 from comity.node.home import Home, Profile
@@ -94,7 +95,7 @@ def test_a_directory_key_that_has_expired_issues_nothing(home):
 def test_a_nodes_bundle_enters_a_directory_and_its_certificate_connects(home, keys, directory):
     issued = keys.issue_node(read_request(home.place(NODE)), now_ms=NOW, accreditation=SECRET)
     apply(directory, issued.statement)
-    record = directory.connection(issued.certificate, NOW)
+    record = connecting(directory, issued.certificate, NOW)
     assert record.identity == NODE
     assert record.region == "xar"
     assert record.offices == {"ct-desk"}
@@ -133,7 +134,7 @@ def test_an_officer_is_withdrawn_and_a_node_revoked(home, keys, directory):
     tls = next(key for key in issued.listing(NOW + 2).keys if key.role is KeyRole.NODE_TLS)
     apply(directory, keys.revoke(tls.fingerprint, reason="lost", now_ms=NOW + 3), NOW + 3)
     with pytest.raises(KeyFault) as refused:
-        directory.connection(issued.certificate, NOW + 4)
+        connecting(directory, issued.certificate, NOW + 4)
     assert refused.value.code is ErrorCode.CERTIFICATE_REVOKED
 
 

@@ -11,6 +11,7 @@ from comity.errors import AccessError, ConflictError, ErrorCode, KeyFault, Malfo
 from comity.identity.bodies import DAY_MS, Attestation, read_body
 from comity.identity.cardfile import CardFile, decode_card_file, encode_card_file
 from comity.identity.certificates import read_leaf
+from comity.identity.connecting import connecting
 from comity.identity.listed import ListedKey
 from comity.identity.names import Identity, IdentityKind
 from comity.keys.files import load_keys, unlock_keys
@@ -218,8 +219,8 @@ def test_a_rotated_bundle_enters_a_directory_and_both_certificates_connect(home)
     issued = keys.issue_node(begun(home), now_ms=LATER)
     directory.apply(issued.statement, log_index=directory.size, at_ms=LATER)
     old = keys.issue_node(read_request(place), now_ms=NOW).certificate
-    assert directory.connection(issued.certificate, LATER).sequence == 2
-    assert directory.connection(old, LATER).sequence == 2
+    assert connecting(directory, issued.certificate, LATER).sequence == 2
+    assert connecting(directory, old, LATER).sequence == 2
 
 
 # --- what a machine of the party does for a node --------------------------------------------------------------------
@@ -285,7 +286,7 @@ def test_a_renewed_party_issues_for_ninety_days_more_under_the_same_card_and_wor
     issued = keys.issue_node(begun(home), now_ms=LATER)
     directory = renewed.to_directory()
     directory.apply(issued.statement, log_index=directory.size, at_ms=LATER)
-    assert directory.connection(issued.certificate, LATER + 89 * DAY_MS).identity == NODE
+    assert connecting(directory, issued.certificate, LATER + 89 * DAY_MS).identity == NODE
 
 
 def test_what_the_old_directory_key_signed_counts_beside_the_new_one_until_its_own_end(home):

@@ -10,6 +10,7 @@ from cryptography import x509
 
 from builders_certificates import crafted_leaf, uri
 from builders_identity import HOUR, Held, directory_of, nation
+from comity.identity.connecting import connecting
 from comity.keys.tls import from_pem, to_pem
 
 METHOD = "/comity.test/WhoAmI"
@@ -71,7 +72,7 @@ async def test_a_handshake_takes_the_nodes_of_all_parties_and_shows_who_they_are
     assert spiffe.decode() == f"spiffe://{party}.example/node/n1"
     assert version == b"TLSv1.3"
     directory = directory_of(handshake.xar, handshake.xbo)
-    assert directory.connection(from_pem(pem), of.now).identity == n1.identity
+    assert connecting(directory, from_pem(pem), of.now).identity == n1.identity
 
 
 async def test_a_handshake_refuses_a_leaf_of_another_partys_trust_domain(handshake):

@@ -16,7 +16,8 @@ It starts from the cards of trusted parties and takes statements in the order of
 8. A key set only says which keys verify: facts are read from the node's newest bundle, and a key absent from it is refused.
 
 `admissible` decides without changing anything, so that a broker refuses before it logs; `apply` records. Look-ups take a
-`log_size`: the answer as of the first so many entries of the key log. Deciding has its own file, `admission`.
+`log_size`: the answer as of the first so many entries of the key log. Deciding has its own file, `admission`, and so
+has who may connect, `connecting`.
 
     directory = KeyDirectory({card.party: card})
     directory.apply(statement, log_index=1, at_ms=entry_time)
@@ -29,11 +30,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TypeVar
 
-from comity.errors import AccessError, ConflictError, ErrorCode, KeyFault, VerificationError
+from comity.errors import ConflictError, ErrorCode, KeyFault, VerificationError
 from comity.identity.admission import Admission
 from comity.identity.bodies import Body, DirectoryKey, PartyCard, Revocation
 from comity.identity.capabilities import CapabilitiesRecord, NodeCapabilities
-from comity.identity.certificates import Authority, Leaf, read_leaf, require_time, utc
+from comity.identity.certificates import Authority, Leaf, utc
 from comity.identity.names import Identity
 from comity.identity.records import (
     BrokerRecord,
@@ -47,7 +48,7 @@ from comity.identity.records import (
 )
 from comity.identity.state import State
 from comity.statement import Statement
-from comity.suites import KeyRole, Suite, fingerprint
+from comity.suites import KeyRole
 from comity_policy.facts import NodeFacts, Reader
 
 R = TypeVar("R", NodeRecord, BrokerRecord, OfficerRecord)
@@ -273,47 +274,12 @@ class KeyDirectory:
     def identity_of(self, leaf: Leaf) -> Identity:
         """Give the identity a certificate names; raises KeyFault PARTY_UNTRUSTED for a trust domain of no trusted party.
 
-        It is a claim: the handshake proved that the party's authority made it, `connection` says whether the key counts.
+        It is a claim: the handshake proved that the party's authority made it, `connecting` says whether the key counts.
         """
         party = self._state.domains.get(leaf.spiffe.trust_domain)
         if party is None:
             raise KeyFault("the certificate is of a party that is not trusted here", code=ErrorCode.PARTY_UNTRUSTED)
         return Identity(party, leaf.spiffe.kind, leaf.spiffe.name)
-
-    def connection(self, leaf_der: bytes, now_ms: int) -> Record:
-        """Give the record of whoever presents this certificate, if its key is listed and counts now.
-
-        Raises MalformedError; KeyFault PARTY_UNTRUSTED, CERTIFICATE_REVOKED, CERTIFICATE_EXPIRED, CLOCK_WINDOW; AccessError
-        NOT_ENROLLED for an identity or key that the directory does not list.
-        """
-        leaf = read_leaf(leaf_der)
-        identity = self.identity_of(leaf)
-        require_time(str(identity), leaf.not_before_ms, leaf.not_after_ms, now_ms)
-        key = fingerprint(identity.kind.tls_role, Suite.X509, leaf.spki)
-        record = self.find(identity.party, identity.name)
-        # Whoever holds one stolen key may hold them all: an identity is out until a listing without the revoked key. A key
-        # that was never listed is a newcomer's, who may enrol what the party signed for it and nothing else.
-        listed = record is not None and record.identity == identity and self._state.owners.get(key) is not None
-        shown = {key, *record.fingerprints} if record is not None and listed else {key}
-        if any(self._state.revocation(one) is not None for one in shown):
-            raise KeyFault(
-                f"a key of {identity} was revoked",
-                what_to_do="Make new keys for it and have its party list them.",
-                code=ErrorCode.CERTIFICATE_REVOKED,
-            )
-        if record is None or record.identity != identity or not record.lists(key):
-            raise AccessError(
-                f"{identity} is not enrolled here with this key",
-                what_to_do=f"comity {identity.kind.value} enrol {identity}",
-                code=ErrorCode.NOT_ENROLLED,
-            )
-        try:
-            self.require_current(record, now_ms)
-        except KeyFault as error:
-            expired = error.code is ErrorCode.KEY_EXPIRED
-            code = ErrorCode.CERTIFICATE_EXPIRED if expired else ErrorCode.CERTIFICATE_REVOKED
-            raise KeyFault(error.message, what_to_do=error.what_to_do, code=code) from error
-        return record
 
     # --- facts ------------------------------------------------------------------------------------------------------
 
