@@ -18,8 +18,9 @@ from builders_identity import DAY, Held
 from builders_treaty import Treaty, treaty
 from comity.identity.bodies import Attestation
 from comity.node.access import Access, Target
+from comity.node.connecting import connected
 from comity.node.home import Place
-from comity.node.node import Node, connected
+from comity.node.node import Node
 from comity.report import Portion, Report
 
 __all__ = ["AGREEMENT", "Shared", "report", "sharing", "until"]

@@ -16,7 +16,8 @@ from builders_broker import AGREEMENT, World, brokered
 from builders_identity import Nation, nation
 from builders_sdk import Shared
 from builders_treaty import OFFICERS, Treaty
-from comity.node.node import Node, connected
+from comity.node.connecting import connected
+from comity.node.node import Node
 from comity_broker.installation import Installation
 from comity_broker.settings import Settings
 from comity_policy.steps import StepKind

@@ -17,8 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from comity.attachment import Attachment
     from comity.errors import ComityError, RefusedError
+    from comity.node.connecting import connect
     from comity.node.delivery import Delivery
-    from comity.node.node import Node, connect
+    from comity.node.node import Node
     from comity.node.previews import Preview
     from comity.node.reader import ReadingOfficer
     from comity.node.receipts import Receipt, Sent
@@ -59,7 +60,7 @@ _HOME = {
     "Report": "comity.report",
     "Sent": "comity.node.receipts",
     "attached": "comity.node.report_files",
-    "connect": "comity.node.node",
+    "connect": "comity.node.connecting",
 }
 
 

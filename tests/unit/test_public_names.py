@@ -8,8 +8,9 @@ import pytest
 
 import comity
 from comity.node import sync
+from comity.node.connecting import connect
 from comity.node.delivery import Delivery
-from comity.node.node import Node, connect
+from comity.node.node import Node
 
 NAMES = [
     "Attachment",

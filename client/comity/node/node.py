@@ -18,33 +18,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing
-from pathlib import Path
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, closing
 from typing import Final
 from uuid import UUID
 
 from comity.attachment import Tell, untold
 from comity.errors import ComityError, UnreachableError
-from comity.identity.bodies import PartyCard
-from comity.identity.names import Identity, IdentityKind, exercise_of, log_name
-from comity.keys.passphrase import find_passphrase
-from comity.node.abilities import state_when_changed
+from comity.identity.names import Identity, exercise_of, log_name
 from comity.node.access import Access
 from comity.node.agreement_view import AgreementView
 from comity.node.alarms import Alarm
 from comity.node.approving import Approver
 from comity.node.awaited import WaitingReport
 from comity.node.background import Background
-from comity.node.clock import NowMs, wall_ms
+from comity.node.clock import NowMs
 from comity.node.connection import Connection
 from comity.node.consuming import Consuming
 from comity.node.delivery import Delivery
 from comity.node.egress import Egress
-from comity.node.home import Home
 from comity.node.listing import found_report, list_reports, resolve_held
-from comity.node.logs import ForkError
 from comity.node.mirror import Mirror
 from comity.node.not_carried import FILE as HANDED
 from comity.node.not_carried import NotCarried
@@ -56,19 +49,18 @@ from comity.node.reading import Acknowledge, Waiting
 from comity.node.reads_again import ReadsAgain
 from comity.node.receipts import Receipt, Sent
 from comity.node.reports import HeldAction, ParkedAction, ReportRow, ReportState, SlotRef
-from comity.node.sending import PATIENCE_SECONDS, Sender
+from comity.node.sending import Sender
 from comity.node.taking_back import TakesBack
 from comity.report import ReceivedReport, Report
 from comity.suites import RandomBytes
 from comity_policy.facts import Use
 
-REFRESH_SECONDS: Final = 10.0
 DEFAULT_CONSUMER: Final = "default"
 _LOG: Final = logging.getLogger(__name__)
 
 
 class Node(TakesBack, ReadsAgain):
-    """A node that is connected. `connect` makes one; its methods may be used by several tasks of one event loop."""
+    """A node that is connected. `connecting.connect` makes one; its methods may be used by several tasks of one event loop."""
 
     def __init__(
         self,
@@ -322,84 +314,3 @@ class Node(TakesBack, ReadsAgain):
 
     def _fail(self, error: Exception) -> None:
         self._failure = self._failure or error
-
-
-@asynccontextmanager
-async def connect(
-    address: str | None = None,
-    *,
-    identity: str | Identity,
-    home: str | os.PathLike[str] | None = None,
-    passphrase_file: str | os.PathLike[str] | None = None,
-    passphrase: bytes | None = None,
-    now_ms: NowMs = wall_ms,
-    random_bytes: RandomBytes = os.urandom,
-    refresh_seconds: float = REFRESH_SECONDS,
-    patience_seconds: float = PATIENCE_SECONDS,
-) -> AsyncIterator[Node]:
-    """Connect an identity of this machine to its broker, or to the one at `address` (HOST:PORT); gives a `Node`.
-
-    The passphrase is given, or found: `passphrase_file`, the service's credentials, COMITY_PASSPHRASE_FILE. `send` waits at most
-    `patience_seconds` for a broker that cannot take a report. Raises KeyFault for keys and certificates, UnreachableError,
-    ForkError, and NotFoundError for what is not on this machine.
-    """
-    place = Home.at(home, os.environ)
-    secret = passphrase
-    if secret is None:
-        file = None if passphrase_file is None else Path(passphrase_file)
-        secret = find_passphrase(file=file, environ=os.environ, ask=None)
-    access = await asyncio.to_thread(Access.load, place, identity, secret, now_ms=now_ms(), address=address)
-    async with connected(
-        access,
-        place.trusted_roots(),
-        now_ms=now_ms,
-        random_bytes=random_bytes,
-        refresh_seconds=refresh_seconds,
-        patience_seconds=patience_seconds,
-    ) as node:
-        yield node
-
-
-@asynccontextmanager
-async def connected(
-    access: Access,
-    cards: Mapping[str, PartyCard],
-    *,
-    now_ms: NowMs = wall_ms,
-    random_bytes: RandomBytes = os.urandom,
-    refresh_seconds: float = REFRESH_SECONDS,
-    patience_seconds: float = PATIENCE_SECONDS,
-) -> AsyncIterator[Node]:
-    """Connect an identity whose keys are loaded, with the cards that are trusted; gives a `Node`, as `connect`."""
-    async with AsyncExitStack() as stack:
-        normal = await stack.enter_async_context(Connection(access.target, now_ms=now_ms))
-        urgent = await stack.enter_async_context(Connection(access.target, now_ms=now_ms))
-        mirror = stack.enter_context(
-            Mirror.open(
-                access.place.mirror,
-                party=access.place.identity.party,
-                broker=access.broker,
-                broker_tls_name=access.target.tls_name,
-                cards=cards,
-                now_ms=now_ms,
-            )
-        )
-        node = Node(
-            access,
-            mirror,
-            (normal, urgent),
-            now_ms=now_ms,
-            random_bytes=random_bytes,
-            refresh_seconds=refresh_seconds,
-            patience_seconds=patience_seconds,
-        )
-        stack.push_async_callback(node.close)
-        try:
-            await node.refresh()
-        except ForkError:
-            # One agreement's fork stops that agreement, wherever it is asked for; a fork of the key log stops everything.
-            mirror.require_keys()
-        if node.identity.kind is IdentityKind.NODE:
-            await state_when_changed(normal, mirror, node.keys, now_ms())
-        node.start()
-        yield node

@@ -42,12 +42,13 @@ from comity.keys.files import KeyFiles, unlock_keys
 from comity.keys.tls import TlsSecret, certificate_request, from_pem
 from comity.node.access import Access
 from comity.node.clock import wall_ms
+from comity.node.connecting import connected
 from comity.node.connection import Connection
 from comity.node.enrolment import enrol
 from comity.node.files import read_file, sync_directory, write_file
 from comity.node.home import Home, Place
 from comity.node.identities import REQUEST_FILE, check_issued, node_secrets
-from comity.node.node import Node, connected
+from comity.node.node import Node
 from comity.node.outbox import Outbox
 from comity.node.party import issued_for
 from comity.node.requests import (

@@ -23,6 +23,7 @@ from uuid import UUID
 
 from comity import attachment as attachments
 from comity.identity.names import Identity
+from comity.node import connecting
 from comity.node import delivery as asynchronous
 from comity.node import node as nodes
 from comity.node.agreement_view import AgreementView
@@ -361,7 +362,7 @@ def connect(
     passphrase: bytes | None = None,
 ) -> Iterator[Node]:
     """Connect an identity of this machine to its broker; as `comity.connect`, blocking."""
-    opening = nodes.connect(
+    opening = connecting.connect(
         address, identity=identity, home=home, passphrase_file=passphrase_file, passphrase=passphrase
     )
     with opened(opening) as node:
