@@ -19,7 +19,6 @@ Rules in order:
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from itertools import count
 from typing import Final
@@ -51,6 +50,7 @@ from comity.node.receipts import Receipt, Sent
 from comity.node.republishing import Republishing
 from comity.node.resealing import LANE_BROKE, Resealing
 from comity.node.sealing import Sealed, Sealing
+from comity.node.stale import refresh_if_stale
 from comity.report import Report
 from comity.suites import RandomBytes
 from comity.v1 import exchange_pb2
@@ -60,7 +60,6 @@ IN_FLIGHT: Final = 1024
 IN_FLIGHT_BYTES: Final = 32 << 20
 _SLICE: Final = 32
 _LOOK_SECONDS: Final = 0.05
-_LOG: Final = logging.getLogger(__name__)
 
 
 class Sender:
@@ -184,8 +183,7 @@ class Sender:
                 self._require_sound()
                 await self._awaiting.send(report, agreement_id, collector, approved_by, tell)
             else:
-                if self._mirror.is_stale:
-                    await self._look_again()
+                await refresh_if_stale(self._mirror, self._refresh)
                 self._take(report, agreement_id, collector, 0, tell, flush=True)
             while (sent := collector.take()) is None:
                 await collector.changed()
@@ -256,19 +254,11 @@ class Sender:
         if len(collector.pendings) >= IN_FLIGHT or collector.size >= IN_FLIGHT_BYTES:
             await collector.room(IN_FLIGHT, IN_FLIGHT_BYTES)
         if self._mirror.is_stale:
-            await self._look_again()
+            await refresh_if_stale(self._mirror, self._refresh)
         self._take(report, agreement_id, collector, number, untold, flush=False)
         if (number + 1) % _SLICE == 0:
             # So that what is urgent passes between slices.
             await asyncio.sleep(0)
-
-    async def _look_again(self) -> None:
-        """Refresh a view that is old before anything is refused for its age: a clock that was set forward makes none old."""
-        try:
-            await self._refresh()
-        except ComityError as error:
-            # What may go under an old view is decided all the same, and says so of each report.
-            _LOG.warning("refresh_failed", extra={"code": error.code.name, "reason": error.message})
 
     def _take(
         self, report: Report, agreement_id: str, collector: Collector, number: int, tell: Tell, *, flush: bool
