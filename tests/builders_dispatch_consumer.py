@@ -13,7 +13,7 @@ from comity.envelope.evidence import Ack, SignedAck, sign_ack
 from comity.envelope.segment import parse_segment
 from comity_broker.dispatch.answering import GivenBack, SlotName
 from comity_broker.dispatch.frames import AckConfirmed, Delivered, Frame, FrameRefused
-from comity_broker.dispatch.session import Session
+from comity_broker.dispatch.session import LOW_WATER, Session
 
 if TYPE_CHECKING:
     from builders_dispatch import DispatchWorld
@@ -79,7 +79,16 @@ class Consumer:
 
     async def idle(self) -> None:
         """Read nothing, until the session has nothing under way but frames to be read."""
-        await happens(lambda: not self.session._tasks)
+        session = self.session
+        await happens(
+            lambda: (
+                not session._tasks
+                or (
+                    not session._answers_running
+                    and all(len(session._outgoing[one]) > LOW_WATER for one in session._pumping)
+                )
+            )
+        )
 
     # --- answering --------------------------------------------------------------------------------------------------
 

@@ -48,6 +48,11 @@ class Recalls(Delivery):
 
         self.run(recalled())
 
+    def readable_again(self) -> set[tuple[str, int]]:
+        """Give what was handed over and is not recalled; only the readers of the consumer's node are told of a recall."""
+        entries = [one for one in self.run(self.world.entries(EventKind.RECALLED)) if one["recipient"]["node"] == "n1"]
+        return super().readable_again() - {slot for one in entries for slot in named_by(one)}
+
     def check_nothing_is_lost(self) -> None:
         super().check_nothing_is_lost()
         gone: set[tuple] = set()
@@ -57,16 +62,21 @@ class Recalls(Delivery):
             for one in self.run(self.world.entries(kind))
         ]
         for _, kind, entry in sorted(logged, key=lambda one: one[0]):
-            named = {
-                (one["segment_id"], slot)
-                for one in entry["segments"]
-                for span in one["slots"]
-                for slot in range(span[0], span[1] + 1)
-            }
+            named = named_by(entry)
             if kind is EventKind.DELIVERED:
                 assert not gone & named, "a report was handed over after its recall"
             elif entry["recipient"]["node"] == "n1":
                 gone |= named
+
+
+def named_by(entry: dict) -> set[tuple[str, int]]:
+    """Give the segment ids and slots that an entry names."""
+    return {
+        (one["segment_id"], slot)
+        for one in entry["segments"]
+        for first, last in one["slots"]
+        for slot in range(first, last + 1)
+    }
 
 
 Recalls.TestCase.settings = settings(

@@ -154,7 +154,7 @@ async def test_a_frozen_umbrella_stops_the_arrangement(tmp_path):
         umbrella, treaty = await both(world)
         await world.base.broker.agreements.freeze(UMBRELLA, "two histories")
         assert "two histories" in treaty.standing.stopped
-        with pytest.raises(AssertionError, match="frozen"):
+        with pytest.raises(ComityError, match="frozen: its umbrella's: two histories"):
             await world.publish("XAR", treaty)
         assert umbrella.standing.stopped == "two histories"
 

@@ -123,7 +123,7 @@ def test_programs_get_times_as_such_and_nothing_for_what_is_not_known(capsys):
 
 
 def test_each_class_has_its_word_and_a_later_one_its_number():
-    assert [class_name(one) for one in (0, 1, 4, 7)] == ["control", "flash", "routine", "7"]
+    assert [class_name(one) for one in (0, 1, 4, 7, 10)] == ["control", "flash", "routine", "exercise-immediate", "10"]
 
 
 # --- watching -------------------------------------------------------------------------------------------------------

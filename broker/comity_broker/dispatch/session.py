@@ -37,7 +37,7 @@ from comity_broker.storage.protocol import InboxRow, LaneRow
 
 _LOG: Final = logging.getLogger(__name__)
 ANSWERS_WAITING: Final = 64
-_LOW_WATER: Final = 4
+LOW_WATER: Final = 4
 _ACKS_TOGETHER: Final = 64
 _LAG_SECONDS: Final = 0.02
 _DRAIN_RETRY_SECONDS: Final = 5.0
@@ -290,7 +290,7 @@ class Session:
                 while not self._stopped and (frames := await self._round(transport_class)) is not None:
                     queue.extend(frames)
                     self._notify()
-                    await self._until(lambda: len(queue) <= _LOW_WATER)
+                    await self._until(lambda: len(queue) <= LOW_WATER)
         finally:
             self._pumping.discard(transport_class)
             self._arm()
