@@ -1,13 +1,17 @@
-"""Ciphertexts to upload, without an envelope around them, and an upload that is cut where a test says."""
+"""Ciphertexts to upload, without an envelope around them, uploads of them, and one that is cut where a test says."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Awaitable
 from pathlib import Path
 
+import pytest
+
 from builders_sdk import AGREEMENT, Shared, until
-from comity.node.uploading import PIECE_BYTES, Ciphertext
+from comity.errors import ComityError, ErrorCode
+from comity.node.uploading import PIECE_BYTES, Ciphertext, upload
 from comity.v1 import attachments_pb2
 
 
@@ -48,3 +52,26 @@ async def no_streams(world: Shared) -> None:
     """Wait until no stream of an upload is served any more."""
     uploads = world.world.broker.attaching.uploads
     await until(lambda: not uploads._streams)
+
+
+async def brought(world: Shared, what: Ciphertext, held: str = "XAR") -> list[int]:
+    """Upload, and give what the sender heard of it."""
+    told: list[int] = []
+    async with world.world.connection(world.nodes[held]) as connection:
+        await upload(connection, what, told.append)
+    return told
+
+
+async def code_of(coroutine: Awaitable[object]) -> ErrorCode:
+    """Give the code of the error that something ends with."""
+    with pytest.raises(ComityError) as caught:
+        await coroutine
+    return caught.value.code
+
+
+def blobs_of(world: Shared):
+    return world.world.broker.attaching.uploads.blobs
+
+
+def reader_of(world: Shared):
+    return world.world.broker.attaching.uploads.reader

@@ -12,7 +12,7 @@ from comity.envelope.core import LogSeen
 from comity.envelope.evidence import Ack, SignedAck, sign_ack
 from comity.envelope.segment import parse_segment
 from comity_broker.dispatch.answering import GivenBack, SlotName
-from comity_broker.dispatch.frames import AckConfirmed, Delivered, Frame, FrameRefused
+from comity_broker.dispatch.frames import AckConfirmed, Delivered, Frame, FrameRefused, SkipReason
 from comity_broker.dispatch.session import LOW_WATER, Session
 
 if TYPE_CHECKING:
@@ -156,3 +156,8 @@ def outcomes_of(frame: Delivered, outcome: int = 1, slots: Sequence[int] | None 
 def numbers(*frames: Delivered) -> list[int]:
     """Give the origin sequences that frames hand over, in order."""
     return [parse_segment(one.segment).first_origin_sequence + slot for one in frames for slot, _ in one.slots]
+
+
+def why(frame: Delivered) -> dict[int, SkipReason]:
+    """Give why a frame leaves out which origin sequences."""
+    return {one.origin_sequence: one.reason.why for one in frame.absent}

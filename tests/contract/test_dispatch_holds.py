@@ -3,7 +3,7 @@
 import pytest
 
 from builders_dispatch import STORES, opened
-from builders_dispatch_consumer import numbers
+from builders_dispatch_consumer import numbers, why
 from builders_dispatch_segments import AGREEMENT, caller_of, cast
 from builders_identity import NOW, fold
 from comity.errors import AccessError, ComityError, ErrorCode
@@ -32,10 +32,6 @@ def resolving(world) -> Resolving:
 
 async def word(world, *names: SlotName, confirm: bool = True) -> int:
     return await resolving(world).held(caller_of(world.people.sender), names, confirm=confirm)
-
-
-def why(frame: Delivered) -> dict[int, SkipReason]:
-    return {one.origin_sequence: one.reason.why for one in frame.absent}
 
 
 async def test_nothing_is_handed_over_while_an_agreement_is_suspended(world):

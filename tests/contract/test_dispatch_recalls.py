@@ -5,14 +5,14 @@ import asyncio
 import pytest
 
 from builders_dispatch import STORES, opened
-from builders_dispatch_consumer import numbers
+from builders_dispatch_consumer import numbers, why
 from builders_dispatch_recalls import STATES, hear, take_back
 from builders_dispatch_segments import AGREEMENT, caller_of
 from comity.envelope.evidence import AckOutcome
 from comity.errors import ComityError, ErrorCode
 from comity_broker.auditlog.kinds import EventKind
 from comity_broker.dispatch.answering import SlotName
-from comity_broker.dispatch.frames import Delivered, SkipReason
+from comity_broker.dispatch.frames import SkipReason
 from comity_broker.dispatch.listing import Filter, Listing, Position, ReportState
 from comity_broker.dispatch.resolving import Resolving
 from comity_broker.storage.protocol import ExceptionState
@@ -22,10 +22,6 @@ from comity_broker.storage.protocol import ExceptionState
 async def world(request, tmp_path):
     async with opened(request.param, tmp_path) as made:
         yield made
-
-
-def why(frame: Delivered) -> dict[int, SkipReason]:
-    return {one.origin_sequence: one.reason.why for one in frame.absent}
 
 
 async def states(world, who) -> list[ReportState]:
