@@ -9,14 +9,13 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
+from builders_audit_decisions import UNDER, decided
 from builders_audit_files import changed, put, write_log
 from builders_audit_outcomes import (
-    ADMITTING,
     AGREEMENT,
     INCARNATION,
     ORIGIN,
@@ -33,7 +32,6 @@ from comity.envelope.evidence import Ack, SlotCode, sign_ack, sign_approval, sig
 from comity.envelope.exported import encode_exported, export
 from comity.envelope.forwarding import with_approvals
 from comity.envelope.manifest import Manifest
-from comity.envelope.profile import encode_profile
 from comity.envelope.receipts import (
     Receipt,
     SlotRecord,
@@ -44,7 +42,6 @@ from comity.envelope.receipts import (
 )
 from comity.envelope.seal import SealInput
 from comity.envelope.segment import parse_segment
-from comity.envelope.vocabularies import vocabularies_digest
 from comity.identity.cardfile import encode_card_file
 from comity.keys.signer import SoftSigner
 from comity.pae import pae
@@ -57,26 +54,15 @@ from comity_broker.auditlog.kinds import EventKind
 from comity_broker.auditlog.log import Log, RecordTree, record_tree
 from comity_broker.auditlog.replays import replayed
 from comity_broker.auditlog.submissions import (
-    DecidedUnder,
     LoggedDecision,
     SegmentAdmission,
     submitted,
 )
-from comity_policy.document import load
-from comity_policy.engine import CompiledAgreement, compile_agreement, decide_report
-from comity_policy.facts import AgreementState, NodeFacts, Profile, Role, Times
+from comity_policy.facts import Profile, Role, Times
 from comity_policy.steps import LogTerms, Step, StepKind
-from comity_policy.vocabulary import bundled
 
 KEYS_ORIGIN = f"hub.xar.example/keys/{INCARNATION}"
 SECOND = 1000
-UNDER = DecidedUnder(vocabularies_digest(bundled().digests), AgreementState(in_force=True))
-
-
-@cache
-def compiled(text: bytes) -> CompiledAgreement:
-    """Give a text in force."""
-    return compile_agreement(load(text), hashlib.sha384(pae("agreement", text)).digest(), UNDER.state, bundled())
 
 
 @dataclass
@@ -288,9 +274,9 @@ class Audit:
             for slot, _ in segment.whole
         ]
         sent = Sent(admission, segment.leaves, slot_records, envelopes)
-        decided = self.decision(reader, [item.core.times for _, item in segment.whole], shared)
+        decision = self.decision(reader, [item.core.times for _, item in segment.whole], shared)
         index = len(self.events)
-        self.events.append(submitted(admission, self.caller(sender), [decided]))
+        self.events.append(submitted(admission, self.caller(sender), [decision]))
         self.records[index] = tree
         self.receipts[index] = receipt_of(admission, index)
         self.sent.append(sent)
@@ -299,24 +285,7 @@ class Audit:
 
     def decision(self, reader: NodeKeys, times: Sequence[Times], shared: Profile) -> LoggedDecision:
         """Decide as the broker does, by the engine and the text; a replay gives the same."""
-        node = NodeFacts(
-            reader.party,
-            reader.name,
-            "xbo",
-            frozenset(),
-            frozenset(),
-            "SECRET",
-            NOW * 2,
-            NOW,
-            valid=True,
-            officers=frozenset(),
-            overdue=frozenset(),
-        )
-        moment = replace(ADMITTING, now=self.time)
-        result = decide_report(
-            compiled(self.text), replace(shared, agreement_digest=self.digest), times[0], [node], moment
-        )
-        return LoggedDecision(range(len(times)), encode_profile(shared), moment, [node], result, times)
+        return decided(self.text, self.digest, reader, times, shared, now=self.time)
 
     def deliver(self, sent: Sent, slots: Sequence[int], *, consumer: str = "default") -> None:
         self.events.append(
