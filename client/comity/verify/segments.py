@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from comity.verify.bundle import Entry
 from comity.verify.records import require
 
 Node = tuple[str, str]
+_POLICY, _STANZAS = 2, 12
+
+
+def slots_of(ranges: Iterable[list[int]]) -> list[int]:
+    """Give the slots that ascending, disjoint [first, last] ranges name; raises FormError."""
+    slots: list[int] = []
+    for first, last in ranges:
+        require((slots[-1] + 1 if slots else 0) <= first <= last < 256, "ranges of slots do not ascend")
+        slots += range(first, last + 1)
+    return slots
 
 
 @dataclass(slots=True)
@@ -23,3 +36,26 @@ class Segment:
         found = [portions for slots, portions in self.told[reader] if slot in slots]
         require(len(found) == 1, f"slot {slot} was admitted without exactly one decision")
         return found[0]
+
+    def check_outcomes(self, own: dict[str, dict[str, Any]]) -> None:
+        """Hold what became of each slot against its decision, and each decision's portions against what it says refused them.
+
+        `own` has the body of each party that was presented. Raises FormError.
+        """
+        body, codes = self.entry.shared, dict(self.entry.shared["refusals"])
+        for party, told in own.items():
+            times, some = Counter[int](), set[int]()
+            for decision in told["decisions"]:
+                times.update(slots_of(decision["slots"]))
+                for one in decision["recipients"]:
+                    some |= set(slots_of(decision["slots"])) if one["portions"] else set()
+                    refused = {portion for violated in one["violations"] for portion in violated["portions"]}
+                    require(one["portions"] or refused, "a decision permits a recipient nothing, for no reason")
+                    require(refused.isdisjoint(one["portions"]), "a decision permits a portion that a clause refused")
+            odd = [slot for slot, code in codes.items() if code == _POLICY and slot in some]
+            require(not odd, f"slots {odd} were refused by policy, and their decisions permit something of them")
+            if party == body["actor"]["party"]:
+                due = self.admitted | {slot for slot, code in codes.items() if code == _STANZAS}
+                require(due <= some, f"slots {sorted(due - some)} were not refused, and nothing of them is permitted")
+                due |= {slot for slot, code in codes.items() if code == _POLICY}
+                require(all(times[slot] == 1 for slot in due), "a slot has not exactly one decision")

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from comity.verify.bundle import Entry
 from comity.verify.records import require
+from comity.verify.segments import Node, Segment, slots_of
 
-Node = tuple[str, str]
 _CONTROL = 0
-
-
-def slots_of(ranges: Iterable[list[int]]) -> list[int]:
-    """Give the slots that ascending, disjoint [first, last] ranges name; raises FormError."""
-    slots: list[int] = []
-    for first, last in ranges:
-        require((slots[-1] + 1 if slots else 0) <= first <= last < 256, "ranges of slots do not ascend")
-        slots += range(first, last + 1)
-    return slots
-
-
-class _Segment(Protocol):
-    """A logged segment, as the walk holds it."""
-
-    entry: Entry
-    admitted: set[int]
 
 
 class TakenBack:
@@ -34,7 +17,7 @@ class TakenBack:
     def __init__(self) -> None:
         self._gone: dict[tuple[Node, str], set[int]] = {}
 
-    def take(self, kind: str, told: Mapping[str, Any], segments: Mapping[str, _Segment]) -> None:
+    def take(self, kind: str, told: Mapping[str, Any], segments: Mapping[str, Segment]) -> None:
         """Take a RECALLED or SUPERSEDED; raises FormError. What was not presented is not compared."""
         who = told["actor"]["party"]
         for by in (one for one in [*segments.values()][-1:] if one.entry.records):

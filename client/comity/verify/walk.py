@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,16 +20,16 @@ from comity.verify.handled import Handed
 from comity.verify.keys import Key, KeyLog, Listing, Statement
 from comity.verify.numbering import Numbering
 from comity.verify.records import read, require
-from comity.verify.segments import Node, Segment
+from comity.verify.segments import Node, Segment, slots_of
 from comity.verify.steps import STEPS, Versions
 from comity.verify.table import ACTS, SHARED, read_json
-from comity.verify.taken_back import TakenBack, slots_of
+from comity.verify.taken_back import TakenBack
 from comity.verify.texts import STEP_TYPES, Texts
 
 _pairs = list[tuple[int, int]]
 _LANE: Final = ("origin_epoch", "class", "first_origin_sequence")
 _SUBMITS: Final = ("SUBMIT_ACCEPTED", "SUBMIT_REJECTED")
-_POLICY, _STANZAS, _CAME_PRUNED, _GRACE_MS, _LATE_MS = 2, 12, 6, 30_000, 60_000
+_CAME_PRUNED, _GRACE_MS, _LATE_MS = 6, 30_000, 60_000
 
 
 class AgreementLog:
@@ -332,27 +331,7 @@ class AgreementLog:
                     portions = {(one["party"], one["node"]): one["portions"] for one in decision["recipients"]}
                     segment.told.setdefault(party, []).append((set(slots_of(decision["slots"])), portions))
         with self.expect(Code.OUTCOME, entry):
-            self._check_outcomes(segment, own)
-
-    def _check_outcomes(self, segment: Segment, own: dict[str, dict[str, Any]]) -> None:
-        """Hold what became of each slot against its decision, and each decision's portions against what it says refused them."""
-        body, codes = segment.entry.shared, dict(segment.entry.shared["refusals"])
-        for party, told in own.items():
-            times, some = Counter[int](), set[int]()
-            for decision in told["decisions"]:
-                times.update(slots_of(decision["slots"]))
-                for one in decision["recipients"]:
-                    some |= set(slots_of(decision["slots"])) if one["portions"] else set()
-                    refused = {portion for violated in one["violations"] for portion in violated["portions"]}
-                    require(one["portions"] or refused, "a decision permits a recipient nothing, for no reason")
-                    require(refused.isdisjoint(one["portions"]), "a decision permits a portion that a clause refused")
-            odd = [slot for slot, code in codes.items() if code == _POLICY and slot in some]
-            require(not odd, f"slots {odd} were refused by policy, and their decisions permit something of them")
-            if party == body["actor"]["party"]:
-                due = segment.admitted | {slot for slot, code in codes.items() if code == _STANZAS}
-                require(due <= some, f"slots {sorted(due - some)} were not refused, and nothing of them is permitted")
-                due |= {slot for slot, code in codes.items() if code == _POLICY}
-                require(all(times[slot] == 1 for slot in due), "a slot has not exactly one decision")
+            segment.check_outcomes(own)
 
     def _check_delivered(self, entry: Entry, told: dict[str, Any]) -> None:
         node = told["recipient"]["party"], told["recipient"]["node"]
