@@ -15,11 +15,10 @@ from comity.verify.bundle import Entry, Log
 from comity.verify.keys import Key, Statement
 from comity.verify.notes import verify_checkpoint
 from comity.verify.records import require
+from comity.verify.table import CONTINUED, TERMS
 from comity.verify.trees import root_of
 
 EXERCISE: Final = "exercise"
-_TERMS: Final = ("agreement", "origin", "log_vkeys", "anchor_slot", "anchor_key")
-_KEYS: Final = "type time origin log_vkeys anchor_slot anchor_key before checkpoint presented agreement_sequence"
 
 
 class Chain:
@@ -47,7 +46,7 @@ class Chain:
             if said is None:
                 continue
             fields, before = said.fields, said.fields["before"]
-            require(fields.keys() == set(_KEYS.split()), "CONTINUES has other keys than are declared")
+            require(fields.keys() == CONTINUED, "CONTINUES has other keys than are declared")
             require(
                 all(name in signing and said.by(signing[name]) for name in said.signatures), "not signed by the broker"
             )
@@ -72,7 +71,7 @@ class Chain:
             same = opened["origin"] == log.origin and sorted(opened["log_vkeys"]) == sorted(map(str, log.policy.logs))
             require(same, f"entry 0 of {log.origin} names another origin or other keys than its checkpoint")
             for entry in log.entries[:count] if log.kind == "agreement" else ():
-                same = all(one[term] == opened[term] for one in _terms(entry) for term in _TERMS)
+                same = all(one[term] == opened[term] for one in _terms(entry) for term in TERMS)
                 require(same, "other terms of the log than entry 0 states")
 
 

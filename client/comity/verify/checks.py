@@ -12,12 +12,10 @@ from comity.verify.crypto import leaf384, root384
 from comity.verify.notes import verify_checkpoint
 from comity.verify.records import read, read_exported, require
 from comity.verify.segments import Node, Segment
-from comity.verify.table import SHARED
+from comity.verify.table import ROLES, SHARED
 from comity.verify.trees import root_of
 from comity.verify.walk import AgreementLog
 
-_ROLES: Final = """none node liaison release-authority legal-reviewer duty-officer security-authority plenipotentiary auditor
-    operator"""
 _RECALL: Final = 9
 
 
@@ -159,7 +157,7 @@ class Verification:
         for by in one["approvals"]:
             listing, key = log.counting(segment.entry, by["officer"], "officer-signing")
             terms = (by["suite"], one["leaf"], by["officer"], by["role"], by["time"])
-            known = listing.identity[0] == profile["party"] and _ROLES.split()[by["role"]] in listing.fields["roles"]
+            known = listing.identity[0] == profile["party"] and ROLES.split()[by["role"]] in listing.fields["roles"]
             good = known and by["suite"] == key.suite and key.signed(by["signature"], "approval", *terms)
             require(good, "an approval that does not verify, or does not count")
             officers.add(listing.identity)

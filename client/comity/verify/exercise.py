@@ -14,7 +14,7 @@ from typing import Any, Final
 from comity.verify.bundle import Entry, Log
 from comity.verify.chain import EXERCISE, Chain
 from comity.verify.records import require
-from comity.verify.steps import STEPS
+from comity.verify.table import STEPS
 
 KIND: Final = "EXERCISE_FOLLOWS"
 _CLASSES, _LATE_MS = 5, 60_000

@@ -5,11 +5,11 @@ After a restore of each lane numbers may be missing once.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from comity.verify.records import require
+from comity.verify.table import SUBMITS
 
-_SUBMITS: Final = ("SUBMIT_ACCEPTED", "SUBMIT_REJECTED")
 _REPLAYED, _GAP = 3, 9
 
 
@@ -32,7 +32,7 @@ class Numbering:
         require(1 <= slots <= 1024, "a number of slots that cannot be")
         if kind != "ABANDONED":
             count = slots - len(duplicates) - len(refusals)
-            require((body["count"], kind) == (count, _SUBMITS[count == 0]), "the numbers of slots do not add up")
+            require((body["count"], kind) == (count, SUBMITS[count == 0]), "the numbers of slots do not add up")
             require(body["first_agreement_sequence"] == self._next, f"agreement_sequence goes on with {self._next}")
             self._next += count
         lane = (body["actor"]["party"], body["actor"]["node"], body["origin_epoch"], body["class"])

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from comity.verify.bundle import Entry
 from comity.verify.records import require
+from comity.verify.table import slots_of
 
 Node = tuple[str, str]
 _POLICY, _STANZAS = 2, 12
-
-
-def slots_of(ranges: Iterable[list[int]]) -> list[int]:
-    """Give the slots that ascending, disjoint [first, last] ranges name; raises FormError."""
-    slots: list[int] = []
-    for first, last in ranges:
-        require((slots[-1] + 1 if slots else 0) <= first <= last < 256, "ranges of slots do not ascend")
-        slots += range(first, last + 1)
-    return slots
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Steps of an agreement's life: who may take which, and which version governs by them (docs/verification.md, `governing`).
+"""Steps of an agreement's life: which version governs by them (docs/verification.md, `governing`).
 
 Rules in order: the first version is the text that was proposed or countered last. Each later one names the version before it, and enters
 into force by the last act that its rule needs, of all whom the one before binds. Whom that still binds is not followed here: a version
@@ -14,36 +14,6 @@ from zoneinfo import ZoneInfo
 
 from comity.verify.records import require
 
-_LIAISON: Final = ("liaison", "plenipotentiary")
-_REVIEWER: Final = ("legal-reviewer",)
-_FULL: Final = ("plenipotentiary",)
-_CAVEATS: Final = ("release-authority", "security-authority", "plenipotentiary")
-# The types of step that a kind of entry may hold, and the roles that may take them.
-STEPS: Final = {
-    "LOG_OPENED": (("log-opened",), _FULL),
-    "LOG_CONFIRMED": (("log-confirmed",), _LIAISON),
-    "AGREEMENT_PROPOSED": (("propose",), _LIAISON),
-    "AGREEMENT_COUNTERED": (("counter",), _LIAISON),
-    "AGREEMENT_INITIALLED": (("initial",), _LIAISON),
-    "AGREEMENT_REVIEWED": (("review", "review-clauses"), _REVIEWER),
-    "AGREEMENT_OBJECTED": (("object",), _REVIEWER),
-    "AGREEMENT_SIGNED": (("sign",), _FULL),
-    "AGREEMENT_COMPLETED": (("notify-completion",), _LIAISON),
-    "AGREEMENT_RECEIVED": (("receive",), _LIAISON),
-    "AGREEMENT_ACCEDED": (("accede",), _FULL),
-    "AGREEMENT_AMENDED": (("amend",), _LIAISON),
-    "AGREEMENT_NOTED": (("notes",), ("liaison", *_CAVEATS)),
-    "AGREEMENT_RENEWED": (("renew",), _FULL),
-    "AGREEMENT_RENEWAL_OBJECTED": (("object-renewal",), _FULL),
-    "AGREEMENT_NOTICE_GIVEN": (("notice",), _FULL),
-    "AGREEMENT_WITHDRAWN": (("withdraw",), _FULL),
-    "AGREEMENT_SUSPENDED": (("suspend",), _LIAISON),
-    "AGREEMENT_RESUMED": (("resume",), _LIAISON),
-    "AGREEMENT_CAVEAT_ADDED": (("caveat-add",), _CAVEATS),
-    "AGREEMENT_CAVEAT_WITHDRAWN": (("caveat-withdraw",), _CAVEATS),
-    "DISPUTE_OPENED": (("dispute-open",), _LIAISON),
-    "DISPUTE_CLOSED": (("dispute-close",), _LIAISON),
-}
 _BRINGING: Final = ("propose", "counter", "amend", "notes")
 _LEAVING: Final = ("notice", "withdraw", "object-renewal")
 

@@ -1,14 +1,14 @@
-"""Canonical JSON, and what an audit body may hold: kind -> parts -> keys -> shapes (design of audit, "Events").
+"""Canonical JSON, and the closed tables of the audit (design of audit, "Events"): what a body may hold, and whose statements.
 
-The verifier's own copy of the broker's closed tables; a test compares them. A key has one shape wherever it stands; ``?`` allows null, or
-empty text for hex. Undeclared keys and kinds refuse.
+Of bodies it is the verifier's own copy of the broker's tables, kind -> parts -> keys -> shapes; a test compares them. A key has one shape
+wherever it stands; ``?`` allows null, or empty text for hex. Undeclared keys and kinds refuse.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
 from comity.verify.records import FormError, require
@@ -52,6 +52,14 @@ agreement keys operations LOG_FROZEN: CALL reason |
 agreement keys operations AUDIT_FAILURE: time reason |
 """
 SHARED: Final = "shared"
+# The keys that name a lane and its place, the terms of a log that parties sign, and the keys of the statement in a CONTINUES.
+LANE: Final = ("origin_epoch", "class", "first_origin_sequence")
+TERMS: Final = ("agreement", "origin", "log_vkeys", "anchor_slot", "anchor_key")
+CONTINUED: Final = {*TERMS[1:], "type", "time", "before", "checkpoint", "presented", "agreement_sequence"}
+# In the order of their numbers in records.
+ROLES: Final = """none node liaison release-authority legal-reviewer duty-officer security-authority plenipotentiary auditor
+    operator"""
+SUBMITS: Final = ("SUBMIT_ACCEPTED", "SUBMIT_REJECTED")
 _CASES: Final = ("liaison", "security-authority", "plenipotentiary")
 _HANDLING: Final = (
     "liaison",
@@ -81,6 +89,36 @@ ACTS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "CONTACT_SET": {"contact-set": _CASES},
     "READ": {"report-read": _HANDLING},
     "ACTIONED": {"report-actioned": _HANDLING},
+}
+_LIAISON: Final = ("liaison", "plenipotentiary")
+_REVIEWER: Final = ("legal-reviewer",)
+_FULL: Final = ("plenipotentiary",)
+_CAVEATS: Final = ("release-authority", "security-authority", "plenipotentiary")
+# The types of step that a kind of entry may hold, and the roles that may take them.
+STEPS: Final = {
+    "LOG_OPENED": (("log-opened",), _FULL),
+    "LOG_CONFIRMED": (("log-confirmed",), _LIAISON),
+    "AGREEMENT_PROPOSED": (("propose",), _LIAISON),
+    "AGREEMENT_COUNTERED": (("counter",), _LIAISON),
+    "AGREEMENT_INITIALLED": (("initial",), _LIAISON),
+    "AGREEMENT_REVIEWED": (("review", "review-clauses"), _REVIEWER),
+    "AGREEMENT_OBJECTED": (("object",), _REVIEWER),
+    "AGREEMENT_SIGNED": (("sign",), _FULL),
+    "AGREEMENT_COMPLETED": (("notify-completion",), _LIAISON),
+    "AGREEMENT_RECEIVED": (("receive",), _LIAISON),
+    "AGREEMENT_ACCEDED": (("accede",), _FULL),
+    "AGREEMENT_AMENDED": (("amend",), _LIAISON),
+    "AGREEMENT_NOTED": (("notes",), ("liaison", *_CAVEATS)),
+    "AGREEMENT_RENEWED": (("renew",), _FULL),
+    "AGREEMENT_RENEWAL_OBJECTED": (("object-renewal",), _FULL),
+    "AGREEMENT_NOTICE_GIVEN": (("notice",), _FULL),
+    "AGREEMENT_WITHDRAWN": (("withdraw",), _FULL),
+    "AGREEMENT_SUSPENDED": (("suspend",), _LIAISON),
+    "AGREEMENT_RESUMED": (("resume",), _LIAISON),
+    "AGREEMENT_CAVEAT_ADDED": (("caveat-add",), _CAVEATS),
+    "AGREEMENT_CAVEAT_WITHDRAWN": (("caveat-withdraw",), _CAVEATS),
+    "DISPUTE_OPENED": (("dispute-open",), _LIAISON),
+    "DISPUTE_CLOSED": (("dispute-close",), _LIAISON),
 }
 TABLE: Final[dict[str, dict[str, tuple[frozenset[str], ...]]]] = {"agreement": {}, "keys": {}, "operations": {}}
 for _kinds, _keys in re.findall(r"^(\w[^:]*):((?:.|\n )*)$", _TABLE, re.MULTILINE):
@@ -139,6 +177,15 @@ def read_body(log: str, kind: str, part: str, body: bytes) -> dict[str, Any]:
 def fits(key: str, value: Any) -> bool:
     """Say whether a value has the shape that its key has in `SHAPES`."""
     return _CHECKS[key](value)
+
+
+def slots_of(ranges: Iterable[list[int]]) -> list[int]:
+    """Give the slots that ascending, disjoint [first, last] ranges name; raises FormError."""
+    slots: list[int] = []
+    for first, last in ranges:
+        require((slots[-1] + 1 if slots else 0) <= first <= last < 256, "ranges of slots do not ascend")
+        slots += range(first, last + 1)
+    return slots
 
 
 _TYPES: Final = {"bool": (bool,), "text": (str,)}

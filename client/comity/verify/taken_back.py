@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from comity.verify.records import require
-from comity.verify.segments import Node, Segment, slots_of
+from comity.verify.segments import Node, Segment
+from comity.verify.table import slots_of
 
 _CONTROL = 0
 

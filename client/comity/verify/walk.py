@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from comity.verify.bundle import Code, Entry, Log, Report, read_file
 from comity.verify.chain import EXERCISE, Chain
@@ -20,15 +20,13 @@ from comity.verify.handled import Handed
 from comity.verify.keys import Key, KeyLog, Listing, Statement
 from comity.verify.numbering import Numbering
 from comity.verify.records import read, require
-from comity.verify.segments import Node, Segment, slots_of
-from comity.verify.steps import STEPS, Versions
-from comity.verify.table import ACTS, SHARED, read_json
+from comity.verify.segments import Node, Segment
+from comity.verify.steps import Versions
+from comity.verify.table import ACTS, LANE, SHARED, STEPS, SUBMITS, read_json, slots_of
 from comity.verify.taken_back import TakenBack
 from comity.verify.texts import STEP_TYPES, Texts
 
 _pairs = list[tuple[int, int]]
-_LANE: Final = ("origin_epoch", "class", "first_origin_sequence")
-_SUBMITS: Final = ("SUBMIT_ACCEPTED", "SUBMIT_REJECTED")
 _CAME_PRUNED, _GRACE_MS, _LATE_MS = 6, 30_000, 60_000
 
 
@@ -180,7 +178,7 @@ class AgreementLog:
         if "agreement_log_index" in body:
             with self.expect(Code.EXERCISE, entry):
                 self._follow_agreement(body)
-        if entry.kind in _SUBMITS:
+        if entry.kind in SUBMITS:
             self._take_segment(entry, own)
         elif own:
             with self.expect(Code.PARTS, entry):
@@ -281,7 +279,7 @@ class AgreementLog:
         else:
             same = entry.kind == "ABANDONED" and fields["type"] == "report-abandoned"
             same = same and (fields["node"], len(fields["leaves"])) == (body["actor"]["node"], body["count"])
-            same = same and all(fields[name] == body[name] for name in _LANE)
+            same = same and all(fields[name] == body[name] for name in LANE)
             require(same, "the statement abandons other reports than the body says")
         due = {fields["officer"], *fields.get("witnesses", ())} if officer else {f"{fields['party']}/{fields['node']}"}
         for print_ in one.signatures:
