@@ -41,11 +41,12 @@ from comity.identity.verdicts import Verdict
 from comity.node.acts import declared_at
 from comity.node.agreements import AgreementFold
 from comity.node.clock import NowMs, steady
+from comity.node.deciding import Deciding
 from comity.node.directory import officer_lookup
 from comity.node.fetching import Attach, Fetchable, unfetched
 from comity.node.logs import RefreshNeeded, Seen
 from comity.node.mirror import Mirror
-from comity.node.opened import OpenSegment, OpenSlot, Placed, Present, Question, Refusal, Time
+from comity.node.opened import OpenSegment, OpenSlot, Placed, Question, Refusal, Time
 from comity.node.permitting import Occasion, Opened, Permitted, permitted
 from comity.node.reader import ProvedReader
 from comity.node.revoked_since import is_hidden, verdict_of
@@ -54,14 +55,12 @@ from comity.node.views import Views, judged_at
 from comity.portion import Portion
 from comity.report import ReceivedReport
 from comity.v1 import exchange_pb2
-from comity_policy.calendar import LATEST_MS
-from comity_policy.facts import NodeFacts, Profile, Role, Times, Use
+from comity_policy.facts import Profile, Role, Times, Use
 from comity_policy.lowering import CREATED_AT_AHEAD
 from comity_policy.readers import UseCaveat, is_registered, use_caveats
 
 _PACKETS_KEPT: Final = 16_384
 _PEERS_KEPT: Final = 64
-_PRESENTS_KEPT: Final = 64
 _NODE_ALONE: Final = frozenset({Role.NODE})
 NOTHING: Final = Opened()
 
@@ -93,7 +92,7 @@ class Opening:
         self._batches = VerifiedBatches()
         self._packets: dict[bytes, bytes] = {}
         self._views = Views(mirror)
-        self._presents: dict[tuple[str, bytes, int], Present] = {}
+        self._deciding = Deciding(mirror, identity)
 
     # --- a segment --------------------------------------------------------------------------------------------------
 
@@ -167,7 +166,7 @@ class Opening:
         where: tuple[BatchSignature, int, tuple[bytes, ...]],
     ) -> OpenSegment:
         judged = judged_at(self._mirror, verified.segment, place)
-        (record, key), admission = signer, self._time_of_admission(fold, verified.segment, judged)
+        (record, key), admission = signer, self._deciding.then(fold, verified.segment, judged)
         return OpenSegment(
             verified=verified,
             fold=fold,
@@ -223,21 +222,6 @@ class Opening:
                 del self._packets[next(iter(self._packets))]
             self._packets[packet_id(data)] = data
 
-    def _time_of_admission(self, fold: AgreementFold, segment: Segment, place: Placed) -> Time:
-        state = fold.state_before(place.log_index, place.admitted_at)
-        suite = segment.whole[0][1].core.profile.suite if segment.whole else 0
-        log_size = self._mirror.key_log_size_at(place.admitted_at)
-        node = self._node_facts(fold.agreement_id, suite, place.admitted_at, log_size)
-        # The broker decided by its own key log, so its view was of that moment.
-        return Time(fold.compiled(state, place.log_index), node, place.admitted_at, 0)
-
-    def _node_facts(self, agreement_id: str, suite: int, now: int, log_size: int | None) -> NodeFacts | None:
-        directory, party = self._mirror.directory, self._identity.party
-        if (record := directory.node(party, self._identity.name, log_size)) is None:
-            return None
-        officers = directory.officers_under(party, agreement_id, now, log_size)
-        return directory.node_facts(record, now, suite, log_size, officers=officers, capable=True)
-
     # --- a slot -----------------------------------------------------------------------------------------------------
 
     def is_registered(self, opened: OpenSegment, item: WholeItem) -> bool:
@@ -249,7 +233,7 @@ class Opening:
         asked = (profile, now, self._mirror.version)
         if opened.entered is None or opened.entered[0] != asked:
             named = any(one.officer for one in profile.addressees)
-            opened.entered = (asked, named or self._present(opened.fold, profile, now).registered)
+            opened.entered = (asked, named or self._deciding.now(opened.fold, profile, now).registered)
         return opened.entered[1]
 
     def open_slot(self, opened: OpenSegment, slot: int, given: Opened = NOTHING) -> OpenSlot | Refusal:
@@ -362,7 +346,7 @@ class Opening:
         )
 
     def _times(self, opened: OpenSegment, profile: Profile, now: int) -> tuple[Time, ...]:
-        present, then = self._present(opened.fold, profile, now), opened.admission.node
+        present, then = self._deciding.now(opened.fold, profile, now), opened.admission.node
         node = present.node
         if node is not None and then is not None and node.oldest_key_since != then.oldest_key_since:
             # It was sealed to the key of then: a rotation since says nothing about how old that one was.
@@ -370,27 +354,3 @@ class Opening:
         # What names a version that never governed is refused as of its admission already.
         age = self._mirror.key_log_age_ms
         return (opened.admission, *(Time(compiled, node, now, age) for compiled in present.compiled))
-
-    def _present(self, fold: AgreementFold, profile: Profile, now: int) -> Present:
-        """Give what decides now, made anew when the mirror changed or a moment came at which time alone changes it."""
-        asked = (fold.agreement_id, profile.agreement_digest, profile.suite)
-        held = self._presents.get(asked)
-        if held is None or held.version != self._mirror.version or not held.since <= now < held.until:
-            if len(self._presents) >= _PRESENTS_KEPT:
-                self._presents.clear()
-            state = fold.state(now)
-            above = fold.umbrella_of(state)
-            ends = [*state.turning_points, self._mirror.directory.next_end(self._identity.party, now)]
-            if above is not None:
-                # A step of the umbrella that the broker does not name counts after a while: it is looked for once a second.
-                ends += (*above.state.turning_points, now + 1000)
-            compiled = fold.compiled_for_held(profile.agreement_digest.hex(), state)
-            held = self._presents[asked] = Present(
-                self._mirror.version,
-                now,
-                min(one for one in (*ends, LATEST_MS) if one is not None),
-                compiled,
-                self._node_facts(fold.agreement_id, profile.suite, now, None),
-                any(is_registered(one.source) for one in compiled),
-            )
-        return held
