@@ -261,7 +261,7 @@ async def test_an_exercise_that_began_after_the_backup_begins_anew_and_is_sent_a
     await restore(world, saved)
     async with brokered(world.world.data, world=world.world):
         async with world.node("XBO") as reader:
-            lost = reader.mirror.lost_kinds(EXERCISE)
+            lost = reader.mirror.lost.kinds(EXERCISE)
             assert lost["SUBMIT_ACCEPTED"] == 1
             assert reader.mirror.exercise_seen(AGREEMENT).size == 0
             assert reader.mirror.faults == {}

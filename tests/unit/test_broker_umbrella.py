@@ -247,4 +247,4 @@ async def test_an_arrangement_goes_on_when_it_and_its_umbrella_are_confirmed(tmp
             await work.mirror.refresh(work.connection)
             assert work.mirror.faults == {}
             assert work.mirror.agreement(ARRANGEMENT).umbrella is not None
-            assert work.mirror.lost_kinds(UMBRELLA) == {"AGREEMENT_SUSPENDED": 1}
+            assert work.mirror.lost.kinds(UMBRELLA) == {"AGREEMENT_SUSPENDED": 1}

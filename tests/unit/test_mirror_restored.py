@@ -42,9 +42,9 @@ async def test_a_mirror_goes_on_with_what_was_restored_and_keeps_what_was_lost(t
             *(entry.kind for entry in before.entries[:kept]),
             *("CONTINUES", "LOG_CONFIRMED", "LOG_CONFIRMED", "SUBMIT_ACCEPTED"),
         ]
-        assert [one.log_index for one in mirror.lost_entries(AGREEMENT)] == [kept, kept + 1]
-        assert {one.origin for one in mirror.lost_entries(AGREEMENT)} == {ORIGIN}
-        assert mirror.lost_kinds(AGREEMENT) == {"ACKNOWLEDGED": 1, "DELIVERED": 1}
+        assert [one.log_index for one in mirror.lost.entries(AGREEMENT)] == [kept, kept + 1]
+        assert {one.origin for one in mirror.lost.entries(AGREEMENT)} == {ORIGIN}
+        assert mirror.lost.kinds(AGREEMENT) == {"ACKNOWLEDGED": 1, "DELIVERED": 1}
         alarms = [one for one in mirror.alarms() if one.agreement_id == AGREEMENT]
         assert [(one.kind, "1 ACKNOWLEDGED, 1 DELIVERED" in one.detail) for one in alarms] == [
             (AlarmKind.RESTORED, True)
@@ -59,7 +59,7 @@ async def test_a_mirror_opened_again_is_the_same(tmp_path):
         with mirror_of(broker, tmp_path) as second:
             assert second.pin(AGREEMENT) == mirror.pin(AGREEMENT)
             assert second.agreement(AGREEMENT).admits
-            assert second.lost_kinds(AGREEMENT) == {"ACKNOWLEDGED": 1}
+            assert second.lost.kinds(AGREEMENT) == {"ACKNOWLEDGED": 1}
 
 
 async def test_a_mirror_begun_after_the_restore_has_both_logs_and_no_alarm(tmp_path):
@@ -80,7 +80,7 @@ async def test_a_mirror_that_was_behind_what_was_restored_fetches_the_rest_first
         kept = restored(broker, lost=1)
         await refresh()
         assert mirror.pin(AGREEMENT).before[0].kept == kept
-        assert mirror.lost_kinds(AGREEMENT) == {}
+        assert mirror.lost.kinds(AGREEMENT) == {}
 
 
 async def test_views_of_both_incarnations_are_compared(tmp_path):

@@ -113,7 +113,7 @@ def _write_logs(folder: Path, mirror: Mirror, name: str | None, pin: LogPin) -> 
     Of a log that a restored broker left behind, what the broker lost is evidence, and goes along.
     """
     written = {}
-    lost = mirror.lost_entries(name)
+    lost = mirror.lost.entries(name)
     for left in pin.before:
         beyond = [entry for entry in lost if entry.origin == left.origin]
         kept = _entries(mirror, name, left.first, left.end)

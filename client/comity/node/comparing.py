@@ -48,7 +48,7 @@ class Comparing:
     def _meant(self, claim: Claim) -> tuple[MirroredEntry, ...]:
         """Give the entry a claim is about, which may be a lost one; both where the claim does not say of which log it is."""
         pin = self._mirror.pin(claim.agreement_id)
-        lost = self._mirror.lost_at(claim.agreement_id, claim.log_index)
+        lost = self._mirror.lost.at(claim.agreement_id, claim.log_index)
         if pin is not None and claim.origin not in {"", pin.origin_at(claim.log_index)}:
             return lost
         here = self._mirror.entries(claim.agreement_id, claim.log_index, 1)

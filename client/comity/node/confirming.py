@@ -55,8 +55,8 @@ class Confirming(OfficerWork):
         said = read_continued(entry).said
         # Raises what stops the exercise, which is confirmed with it.
         self.mirror.exercise_seen(agreement_id)
-        lost = self.mirror.lost_kinds(agreement_id)
-        played = self.mirror.lost_kinds(exercise_of(agreement_id))
+        lost = self.mirror.lost.kinds(agreement_id)
+        played = self.mirror.lost.kinds(exercise_of(agreement_id))
         lost |= {f"{kind} of its exercise": count for kind, count in played.items()}
         return Restored(pin.origin, said.before.origin, said.first, said.time, lost)
 
@@ -85,6 +85,6 @@ class Confirming(OfficerWork):
 
 def _lost_revocations(mirror: Mirror) -> tuple[Statement, ...]:
     """Give the revocations that the restored key log has lost and does not have again."""
-    lost = (entry for entry in mirror.lost_entries(None) if entry.kind == "KEY_REVOKED")
+    lost = (entry for entry in mirror.lost.entries(None) if entry.kind == "KEY_REVOKED")
     statements = [from_json(entry.shared()["statement"]) for entry in lost]
     return tuple(one for one in statements if mirror.directory.logged_at(one.digest) is None)

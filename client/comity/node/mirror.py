@@ -38,7 +38,8 @@ from comity.node.connection import Connection
 from comity.node.entries import MirroredEntry
 from comity.node.home import Home
 from comity.node.locks import FileLock
-from comity.node.logs import OPERATIONS, ForkError, LeftLog, LogPin, Seen, check_note, origin_of, same_log
+from comity.node.logs import OPERATIONS, ForkError, LogPin, Seen, check_note, origin_of, same_log
+from comity.node.lost import Lost
 from comity.node.mirror_state import KEYS, MirrorState
 from comity.node.mirror_store import MirrorStore
 from comity.node.refreshing import Refresher, listed_agreements
@@ -231,6 +232,11 @@ class Mirror:
             return None
         return places.before(log_index)
 
+    @property
+    def lost(self) -> Lost:
+        """Give what a restored broker lost, as far as it was verified here."""
+        return Lost(self._state)
+
     def fold(self, agreement_id: str) -> AgreementFold:
         """Give an agreement's fold: its states at other places of its log; raises as `agreement`."""
         self.agreement(agreement_id)
@@ -283,29 +289,6 @@ class Mirror:
         if mirrored is None or log_index >= mirrored.pin.size:
             return None
         return self._state.store.leaves(agreement_id, log_index, 1)[0]
-
-    # --- what a restored broker lost --------------------------------------------------------------------------------
-
-    def lost_kinds(self, agreement_id: str | None) -> dict[str, int]:
-        """Give how many entries of each kind a restored broker lost of a log, as far as they were verified here."""
-        lost: dict[str, int] = {}
-        for left in self._left(agreement_id or KEYS):
-            for kind, count in self._state.store.lost_kinds(left).items():
-                lost[kind] = lost.get(kind, 0) + count
-        return lost
-
-    def lost_at(self, agreement_id: str, log_index: int) -> tuple[MirroredEntry, ...]:
-        """Give the lost entries that had this index, as far as they were verified here."""
-        left = self._left(agreement_id)
-        return tuple(entry for one in left for entry in self._state.store.lost(one, log_index))
-
-    def lost_entries(self, agreement_id: str | None) -> tuple[MirroredEntry, ...]:
-        """Give those entries, as evidence: nothing is folded of them."""
-        return tuple(entry for left in self._left(agreement_id or KEYS) for entry in self._state.store.lost(left))
-
-    def _left(self, name: str) -> tuple[LeftLog, ...]:
-        mirrored = self._state.logs.get(name)
-        return () if mirrored is None else mirrored.pin.before
 
     # --- what others were shown -------------------------------------------------------------------------------------
 
