@@ -270,7 +270,7 @@ class Arena:
         self.stop_sending()
         # The last of every lane: who is done with them is done with what came before, also where no receipt was told.
         self.start_sender("--count", str(PRIORITY_EVERY))
-        self.stop_sending()
+        self._sender_ended()
         self._all_settled()
         self.stop()
         return self.judge()
@@ -293,6 +293,11 @@ class Arena:
             seconds=PATIENCE_SECONDS,
         )
         sender.signal(signal.SIGTERM)
+        self._sender_ended()
+
+    def _sender_ended(self) -> None:
+        """Wait until the sender ends in order, told to or because it has sent what it was to send."""
+        sender = self.process("sender")
         self._wait(lambda: self.listen() and sender.exit_code is not None, "the sender's end")
         # Where it had just come to its end, nobody takes the signal any more.
         assert sender.exit_code == 0 or "done" in sender.log.read_text(), sender.tail
