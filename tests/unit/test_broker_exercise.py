@@ -160,6 +160,28 @@ async def _nothing() -> None:
     return
 
 
+async def test_an_exercise_that_begins_while_its_agreement_changes_is_begun_again(tmp_path, monkeypatch):
+    """What changed is looked at anew, as for any segment: a sender would give up a lane that is refused without a time to come again."""
+    async with at_play(tmp_path) as (world, treaty):
+        exercises = world.base.broker.agreements._exercises
+        submitted, units = exercises.journal.submit, []
+
+        async def between(unit):
+            units.append(unit)
+            if len(units) == 1:
+                monkeypatch.setattr(Exercises, "follow", lambda *_: _nothing())
+                await treaty.take(StepKind.SUSPEND, "XBO", reason="Consultations.")
+                await treaty.take(StepKind.RESUME, "XBO")
+            return await submitted(unit)
+
+        exercises.journal = SimpleNamespace(submit=between)
+        answer = await world.publish("XAR", treaty, exercise=True)
+        assert (len(units), list(answer.refusals)) == (2, [])
+        assert await kinds(world, EXERCISE) == ["LOG_OPENED", "EXERCISE_FOLLOWS", "SUBMIT_ACCEPTED"]
+        (followed,) = await said(world, "EXERCISE_FOLLOWS")
+        assert followed["agreement_log_index"] == treaty.standing.steps[-1].log_index
+
+
 async def test_a_quota_is_counted_apart(tmp_path):
     fields = 'from = "XAR"\nto = "XBO"\nwindow = "week"\nreports = 1\nbytes = 1000000'
     async with at_play(tmp_path, quota=clause_text("25", "quota", fields)) as (world, treaty):

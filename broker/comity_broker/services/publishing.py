@@ -214,8 +214,9 @@ class Publishing:
                 self._counts.duplicate((segment.log_name, who.party, segment.transport_class))
                 return await self._receipt(who, segment.log_name, before)
             self._budget.check(str(who.identity))
-            admissible = await self._examined(frame, number, segment, received_at)
             try:
+                # Its exercise may begin here, which the agreement's change meanwhile refuses as it does the segment's own commit.
+                admissible = await self._examined(frame, number, segment, received_at)
                 admitted = await self._committed(who, admissible, turn)
             except ComityError as error:
                 if error.code is ErrorCode.STATE_CHANGED:
