@@ -150,4 +150,5 @@ def test_a_report_that_became_of_something_else_than_its_decision_says_is_named(
 def test_one_log_is_named(machine, tmp_path):
     assert machine.run("audit", "replay").code == 2
     assert machine.run("audit", "replay", str(tmp_path), "--agreement", "XAR-XBO-1").code == 2
+    assert machine.run("audit", "replay", str(tmp_path), "--exercise").code == 2
     assert machine.run("audit", "replay", str(tmp_path / "none")).code == 12

@@ -60,11 +60,14 @@ _REPLAYS = Group("replays")
     "replay",
     example="""comity audit replay XAR-XBO-1.audit
 comity audit replay --agreement XAR-XBO-1 --as XAR/auditor1
+comity audit replay --agreement XAR-XBO-1 --exercise --as XAR/auditor1
 comity audit replay XAR-XBO-1.audit --with draft.toml""",
 )
 @click.argument("directory", metavar="[BUNDLE]", required=False, type=click.Path())
 @click.option("--agreement", "agreement_id", metavar="ID", help="From the mirror and the broker's evidence instead.")
-@click.option("--exercise", is_flag=True, help="Of --agreement the log of its exercise; a bundle has what it has.")
+@click.option(
+    "--exercise", is_flag=True, help="Of --agreement the log of its exercise; a bundle is replayed with what is in it."
+)
 @click.option("--with", "draft", metavar="FILE", help="What would this text of the agreement have changed?")
 @click.option(
     "--second",
@@ -90,6 +93,11 @@ def replay(
     """
     if (directory is None) == (agreement_id is None):
         raise UsageError("one log is replayed", what_to_do="Name a bundle, or say --agreement ID.")
+    if exercise and directory is not None:
+        raise UsageError(
+            "a bundle is replayed with every log in it",
+            what_to_do="Leave --exercise, or say --agreement ID.",
+        )
     document = load_document(read_file(Path(draft), SIZE_LIMIT)) if draft is not None else None
     tally = Tally()
     if directory is not None:
