@@ -47,11 +47,12 @@ audit_replay.add_to(audit)
     "tail",
     example="""comity audit tail XAR-XBO-1 --as XAR/auditor1
 comity audit tail XAR-XBO-1 --follow --json --as XAR/auditor1
+comity audit tail XAR-XBO-1 --exercise --as XAR/auditor1
 comity audit tail --keys --as XAR/auditor1
 comity audit tail --operations --as XAR/operator1""",
 )
 @click.argument("agreement_id", required=False)
-@click.option("--exercise", is_flag=True, help="Of the agreement the log of its exercise traffic.")
+@click.option("--exercise", is_flag=True, help="The log of the agreement's exercise traffic, instead of its own.")
 @click.option("--keys", is_flag=True, help="The key log, instead of an agreement's.")
 @click.option(
     "--operations", is_flag=True, help="The operations log: for auditors and operators of the broker's party."
@@ -104,9 +105,13 @@ def tail(
         until_stopped(go())
 
 
-@audit.does("bundle", example="comity audit bundle XAR-XBO-1 --into XAR-XBO-1.audit --as XAR/auditor1")
+@audit.does(
+    "bundle",
+    example="""comity audit bundle XAR-XBO-1 --into XAR-XBO-1.audit --as XAR/auditor1
+comity audit bundle XAR-XBO-1 --exercise --into XAR-XBO-1.audit --as XAR/auditor1""",
+)
 @click.argument("agreement_id")
-@click.option("--exercise", is_flag=True, help="The log of its exercise traffic too, with what belongs to it.")
+@click.option("--exercise", is_flag=True, help="The log of its exercise traffic too, with its evidence and receipts.")
 @click.option("--into", required=True, metavar="DIR", help="A new folder.")
 def bundle(run: Invocation, *, agreement_id: str, exercise: bool, into: str) -> None:
     """Write everything that proves what happened under an agreement into a folder, for `comity audit verify`.

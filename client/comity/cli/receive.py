@@ -58,9 +58,10 @@ AT_ONCE = 32
     example="""comity receive --into inbox --as XBO/n1 --purpose counter-terrorism
 comity receive --follow --into inbox --as XBO/n1 --purpose counter-terrorism --purpose threat-to-life
 comity receive --into inbox --as XBO/n1 --purpose counter-terrorism --reader XBO/analyst1
-comity receive --follow --into inbox --as XBO/n1 --on-flash '/usr/local/bin/page duty-desk' \
+comity receive --follow --into inbox --as XBO/n1 --on-flash '/usr/local/bin/page duty-desk' \\
     --on-flash https://desk.xbo.example/alerts
-comity receive --replay-from 2027-01-31T12:00:00Z --into again --as XBO/n1 --purpose counter-terrorism""",
+comity receive --replay-from 2027-01-31T12:00:00Z --into again --as XBO/n1 --purpose counter-terrorism
+comity receive --exercise --into played --as XBO/n1 --purpose counter-terrorism""",
 )
 @click.option("--into", required=True, metavar="DIR", help="Where the files are written.")
 @click.option("--follow", is_flag=True, help="Go on waiting for new reports, until interrupted.")
@@ -134,7 +135,7 @@ def receive(
 
     --replay-from gives once more what the consumer was handed from then on, to be read only: nothing is acknowledged, and nothing of the
     consumer moves, also while another process receives for it. The log says who read again and from where. What was recalled, superseded
-    or withdrawn, has expired or is not permitted any more is told of and not written. It asks for the same reader, purpose and caveats.
+    or withdrawn, has expired or is not permitted any more is told of and not written. Reports of exercises are not given. It asks for the same reader, purpose and caveats.
     """
     again = None if replay_from is None else Start.of(replay_from, agreement_id)
     if again is None and agreement_id:

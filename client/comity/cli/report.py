@@ -45,7 +45,8 @@ report_copies.add_to(report)
 @report.does(
     "list",
     example="""comity report list --as XAR/n1
-comity report list --agreement XAR-XBO-1 --state parked --as XBO/n1""",
+comity report list --agreement XAR-XBO-1 --state parked --as XBO/n1
+comity report list --exercise --as XBO/n1""",
 )
 @click.option("--agreement", "agreement_id", help="Of one agreement only.")
 @click.option("--state", "states", multiple=True, type=click.Choice(list(_STATES)), help="Only these; may be repeated.")
@@ -121,7 +122,11 @@ def show(run: Invocation, *, report_id: UUID, reader: str | None, **options: Any
             run.output.show(f"  {action_words(said)}")
 
 
-@report.does("approve", example="comity report approve 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --as XAR/officer2")
+@report.does(
+    "approve",
+    example="""comity report approve 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --as XAR/officer2
+comity report approve 019a8f2e-6f3c-7d4e-9a10-2b7c5d8e9f01 --save to-look-at --as XAR/officer2""",
+)
 @click.argument("report_id", type=click.UUID)
 @click.option("--node-passphrase-file", metavar="FILE", help="The passphrase of the node's keys, if another.")
 @click.option("--save", "folder", metavar="FOLDER", help="Save the attachments there first, to look at them.")
