@@ -10,7 +10,9 @@ from builders_broker import World
 from builders_dispatch import NOW, DispatchWorld, opened
 from builders_dispatch_consumer import numbers
 from builders_sdk import AGREEMENT, report, sharing, until
+from comity.identity.names import exercise_of
 from comity.node.clock import wall_ms
+from comity_broker.storage.protocol import ExceptionState
 from fault_clock import HOUR_MS
 
 PURPOSE = "counter-terrorism"
@@ -100,6 +102,23 @@ async def test_a_broker_whose_clock_was_set_forward_has_it_shown_no_earlier_and_
             contextlib.aclosing(node.receive(purpose=PURPOSE)) as deliveries,
         ):
             assert await shown(deliveries) == "later"
+
+
+async def test_of_an_exercise_too_it_is_given_back_until_its_time_has_come(tmp_path, caplog):
+    broker, exercise = Set(), exercise_of(AGREEMENT)
+    async with sharing(tmp_path) as world, world.node("XAR") as sender, world.node("XBO") as node:
+        later = report("later", not_before=datetime.now(UTC) + timedelta(minutes=30), exercise=True)
+        await sender.send(later, agreement=AGREEMENT)
+        world.world.clock.wall = broker.now_ms
+        broker.ahead_ms = HOUR_MS
+        ask(world.world)
+        async with contextlib.aclosing(node.receive(purpose=PURPOSE, exercise=True)) as deliveries:
+            coming = asyncio.ensure_future(shown(deliveries))
+            await until(lambda: "report_early" in caplog.messages)
+            await sender.send(report("urgent", precedence="priority", exercise=True), agreement=AGREEMENT)
+            assert await coming == "urgent"
+        rows = await world.world.broker._storage.reader.exceptions(exercise, "XBO/n1", exercise_of("default"))
+        assert [(one.state, one.not_before > broker.now_ms()) for one in rows] == [(ExceptionState.RETRY, True)]
 
 
 async def test_it_is_not_lost_to_a_broker_whose_clock_was_slow_and_is_set_right(tmp_path):

@@ -281,7 +281,7 @@ class Showing:
         fields = {"subject": f"{work.lane.originator} {number}", "reason": f"{seconds:.0f} s before its time"}
         _LOG.warning("report_early", extra={"agreement": segment.agreement_id, **fields})
         self._wait_for(work.lane, work.segment_id, slot, attempt, min(seconds, AGAIN_AT_MOST_SECONDS))
-        ref = exchange_pb2.SlotRef(agreement_id=segment.agreement_id, segment_id=segment.segment_id, slot=slot)
+        ref = exchange_pb2.SlotRef(agreement_id=segment.log_name, segment_id=segment.segment_id, slot=slot)
         self._subscription().give_back(ref, after_seconds=min(seconds, AGAIN_AT_MOST_SECONDS))
         self._count_off(work)
 
