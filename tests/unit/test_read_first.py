@@ -118,6 +118,24 @@ async def test_who_reads_later_what_a_machine_took_says_so(tmp_path):
         assert one.read.officer == "XBO/analyst1"
 
 
+async def test_a_report_of_an_exercise_opens_again_and_nothing_is_said_of_it(tmp_path):
+    """What officers say is of real reports: the broker would refuse the word, and the report would not open for it."""
+    async with reading(tmp_path, PRECEDENCE, USE) as world:
+        analyst = await world.officer("analyst1")
+        await world.send("play", exercise=True)
+        assert (await world.read(analyst, answer=True, exercise=True)).texts == ["play"]
+
+        async def acknowledge(_):
+            return True
+
+        async with world.shared.node("XBO") as node:
+            (report_id,) = [row.report_id async for row in node.reports(AGREEMENT, exercise=True)]
+            given = {"use": Use.READ, "purpose": PURPOSE, "acknowledge": acknowledge, "whole": True}
+            assert (await node.reopen(report_id, reader=reading_officer(analyst), **given)).text == "play"
+            assert node.alarms() == ()
+        assert await kinds(world) == []
+
+
 async def test_what_an_officer_reads_again_is_a_reading(tmp_path):
     async with reading(tmp_path, PRECEDENCE, USE) as world:
         analyst = await world.officer("analyst1")

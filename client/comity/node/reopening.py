@@ -76,12 +76,13 @@ class Reopening:
         return report
 
     async def read(self, report_id: UUID) -> ReceivedReport:
-        """Give everything of a report that may be had, to be read here; the log says so where nothing of it waits. Raises as `open`."""
+        """Give everything of a report that may be had, to be read here; the log says so where nothing of it waits, and of no exercise. Raises as `open`."""
         kept = self._register.envelope(report_id.bytes)
         opened, item, result = await self._decided(kept, Use.READ, registered=False)
         report = _shown(result, kept, Use.READ)
         await self._reading.enter_opened(opened, item, result, None)
-        if self._says is not None and not result.waits and self._says.tells(kept.agreement_id):
+        says_nothing = result.waits or item.core.profile.exercise
+        if self._says is not None and not says_nothing and self._says.tells(kept.agreement_id):
             named = ((report_id.hex, item.leaf.hex()),)
             await self._says.say(ActKind.READ, kept.agreement_id, opened.verified.signed_by.party, named)
         return report
