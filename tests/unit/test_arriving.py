@@ -78,6 +78,25 @@ def test_it_gets_its_name_when_all_of_it_is_checked_and_none_before(tmp_path, se
     assert files(tmp_path) == ["a"]
 
 
+def test_two_who_save_the_same_at_once_do_not_spoil_it_for_each_other(tmp_path, sealed):
+    """As whoever reads again beside whoever receives: each opens what itself hashed, whatever the other adds to the spool."""
+    portion, ciphertext = sealed
+    with Spool(tmp_path / "spool", portion.digest, 1) as mine:
+        first = Arriving(portion, MARKING, mine, tmp_path / "one" / "a")
+        first.begin()
+        first.take([ciphertext[:300_000]])
+        with Spool(tmp_path / "spool", portion.digest, 1) as other:
+            second = Arriving(portion, MARKING, other, tmp_path / "two" / "a")
+            first.take([ciphertext[300_000:600_000]])
+            second.begin()
+            second.take([ciphertext[second.length :]])
+            first.take([ciphertext[600_000:]])
+            for one in (second, first):
+                assert one.finish().path.read_bytes() == CONTENT
+                one.close()
+    assert files(tmp_path) == ["a", "a"]
+
+
 @pytest.mark.parametrize("at", [0, 30, 60, 400_000, -1])
 def test_of_what_is_not_what_was_signed_nothing_is_known(tmp_path, sealed, arriving, at):
     one, ciphertext = arriving(Into(tmp_path / "in", asked_never)), bytearray(sealed[1])

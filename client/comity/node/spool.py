@@ -35,7 +35,7 @@ class Spool:
             self._descriptor = os.open(self.path, flags, 0o600)
         except OSError as error:
             raise storage_error(self.path, error) from error
-        for block in self.blocks():
+        for block in self._read(os.fstat(self._descriptor).st_size):
             self._hash.update((block,))
             self.length += len(block)
 
@@ -68,10 +68,13 @@ class Spool:
         self._hash, self.length = RunningDigest(), 0
 
     def blocks(self) -> Iterator[bytes]:
-        """Give what is there, block by block; raises StorageError."""
+        """Give what was hashed, block by block: what another process adds meanwhile is no part of it. Raises StorageError."""
+        return self._read(self.length)
+
+    def _read(self, end: int) -> Iterator[bytes]:
         offset = 0
         try:
-            while block := os.pread(self._descriptor, BLOCK_BYTES, offset):
+            while block := os.pread(self._descriptor, min(BLOCK_BYTES, end - offset), offset):
                 offset += len(block)
                 yield block
         except OSError as error:
