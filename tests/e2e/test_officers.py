@@ -130,6 +130,15 @@ def test_a_report_waits_for_its_officers_and_the_next_sending_takes_it_along(wor
     assert arden.run("report", "approve", report_id, "--as", "XAR/release1", "--yes").code == 12
 
 
+def test_an_exercise_that_waits_for_its_officers_is_listed_among_exercises_alone(world):
+    arden = world.machine("XAR")
+    (held,) = send(world, *URGENT, "--exercise", "--await-approval")
+    for words, there in (("--exercise",), True), ((), False):
+        listed = arden.done("report", "list", *words, "--as", "XAR/n1", "--json").records
+        assert [one["exercise"] for one in listed if one["report_id"] == held["report_id"]] == [True] * there
+        assert not [one for one in listed if one.get("state") == "WAITING" and one["exercise"] is not there]
+
+
 @pytest.mark.parametrize(("answers", "code"), [(("y\n", "y\n"), 0), (("y\n", "n\n"), 11), (("y\n", None), 130)])
 def test_an_officer_at_a_terminal_is_shown_each_report_and_asked(world, answers, code):
     """`None` is Ctrl-C at the question: nothing was sent, and nothing is left to wait."""

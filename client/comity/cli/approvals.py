@@ -177,6 +177,7 @@ def waiting_facts(one: WaitingReport) -> dict[str, object]:
     return {
         "report_id": str(report.report_id),
         "agreement_id": report.agreement_id,
+        "exercise": report.exercise,
         "state": standing(one),
         "banner": report.banner,
         "precedence": report.precedence.name,

@@ -60,7 +60,8 @@ def list_(run: Invocation, *, agreement_id: str | None, states: tuple[str, ...],
     """
     wanted = _Wanted(agreement_id or "", tuple(_STATES[word] for word in states), exercise=exercise, limit=limit)
     rows, known = _rows(run, wanted)
-    held = [] if states or exercise else waiting_here(run, run.acting(), agreement_id or "")
+    waiting = [] if states else waiting_here(run, run.acting(), agreement_id or "")
+    held = [(place, one) for place, one in waiting if one.report.exercise is exercise]
     for row in rows:
         run.output.record(**_facts(row), handling=[handled_facts(one) for one in known.get(row.report_id, ())])
     for _, one in held:

@@ -54,6 +54,7 @@ class SealedReport:
 
     report_id: UUID
     agreement_id: str
+    exercise: bool
     banner: str
     kind: str
     precedence: Precedence

@@ -73,6 +73,7 @@ def sealed_report(one: Waiting, mirror: Mirror) -> SealedReport:
     return SealedReport(
         report_id=UUID(bytes=item.core.report_id),
         agreement_id=profile.agreement_id,
+        exercise=profile.exercise,
         banner=banner_of(profile, range(len(profile.portions)), levels, party),
         kind=profile.kind.word,
         precedence=profile.precedence,
