@@ -187,6 +187,9 @@ async def test_an_exercise_is_never_read_again_as_real(tmp_path):
         assert await received(reader, exercise=True) == ["a drill"]
         assert await received(reader) == []
         assert await again(reader) == ([], {})
+        with pytest.raises(UsageError, match="exercise"):
+            await again(reader, agreement=exercise_of(AGREEMENT))
+        assert reader.alarms() == (), "who asks for it is at fault, and not the broker"
         lying = Lying(reader, nothing)
         honest = lying.honest
 

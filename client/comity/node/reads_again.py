@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 
 from comity.errors import UsageError
-from comity.identity.names import Identity, IdentityKind
+from comity.identity.names import Identity, IdentityKind, is_exercise
 from comity.node.consuming import Consuming
 from comity.node.mirror import Mirror
 from comity.node.reader import ProvedReader, ReadingOfficer
@@ -43,9 +43,11 @@ class ReadsAgain:
         From what was admitted at `since` (an aware time) or later, or from an entry of the agreement's log on. Nothing is acknowledged
         and nothing of the consumer moves, whether another process receives for it or not; the log says that it is read again, and by
         which consumer, before anything comes. What `reader`, `purpose`, `use` and `acknowledge` are for is said at `receive`. What does
-        not come any more is told to `told`. Raises UsageError, RefusedError where the agreement is not in force, NotFoundError for a
+        not come any more is told to `told`. Raises UsageError, also for an exercise, RefusedError where the agreement is not in force, NotFoundError for a
         consumer that never received, and as `receive` for its reader.
         """
+        if is_exercise(agreement):
+            raise UsageError("reports of exercises are not read again in this release", what_to_do="Name an agreement.")
         start = _start(since, from_entry)
         terms = self._terms(reader, purpose, use, acknowledge)
         async for one in self._consuming.replayed(agreement, start, consumer, terms, told or _ignored):
