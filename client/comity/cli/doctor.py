@@ -28,7 +28,7 @@ comity doctor --peer XBO --agreement XAR-XBO-1 --as XAR/n1 --json""",
     notes="""Exit codes
 0 where nothing fails (warnings included), else that of the first failure:
 16 keys, certificate, or a partner whose card is not trusted here; 17 the broker cannot be reached; 18 no room;
-10 the agreement is not in force, or lets nothing go; 15 a log does not verify;
+10 the agreement is not in force, this node or all of the partner's are below its floor, or it lets nothing go; 15 a log does not verify;
 12 there is no agreement with the partner here.""",
 )
 @click.option("--peer", metavar="PARTY", help="Also the way to this partner, end to end. By a node.")
