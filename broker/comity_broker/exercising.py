@@ -13,6 +13,7 @@ from comity.suites import RandomBytes
 from comity_broker.clock import BrokerClock
 from comity_broker.entries import Salts
 from comity_broker.exercises import ExerciseStanding, beginning, following_agreement
+from comity_broker.finishing import Finishing
 from comity_broker.journal import Journal
 from comity_broker.ledger import Ledger
 from comity_broker.logs import Logs
@@ -37,9 +38,18 @@ class Exercises:
     random_bytes: RandomBytes
     insist: Callable[[Unit[tuple[int, int]]], Awaitable[tuple[int, int]]]
     _turns: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _beginning: Finishing = field(default_factory=Finishing)
 
     async def get(self, real: Standing) -> ExerciseStanding:
         """Give an agreement's exercise; its log begins where it has none. Raises StorageError, ConflictError STATE_CHANGED."""
+        async with self._turn(real.agreement_id):
+            known = self.ledger.exercise(real.agreement_id)
+        if known is not None:
+            return known
+        # A sender may go away between the commit and the ledger, which would then never know of the log.
+        return await self._beginning.whole(real.agreement_id, lambda: self._begun_once(real))
+
+    async def _begun_once(self, real: Standing) -> ExerciseStanding:
         async with self._turn(real.agreement_id):
             known = self.ledger.exercise(real.agreement_id)
             return known or await self._begun(real)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from types import SimpleNamespace
@@ -180,6 +181,28 @@ async def test_an_exercise_that_begins_while_its_agreement_changes_is_begun_agai
         assert await kinds(world, EXERCISE) == ["LOG_OPENED", "EXERCISE_FOLLOWS", "SUBMIT_ACCEPTED"]
         (followed,) = await said(world, "EXERCISE_FOLLOWS")
         assert followed["agreement_log_index"] == treaty.standing.steps[-1].log_index
+
+
+async def test_an_exercise_is_begun_to_its_end_whoever_goes_away_meanwhile(tmp_path):
+    """A log that was made and that nobody here knows of would refuse every report of the exercise until the next start."""
+    async with at_play(tmp_path) as (world, treaty):
+        agreements = world.base.broker.agreements
+        submitted, asked = agreements._exercises.journal.submit, asyncio.Event()
+
+        async def slow(unit):
+            asked.set()
+            await asyncio.sleep(0)
+            return await submitted(unit)
+
+        agreements._exercises.journal = SimpleNamespace(submit=slow)
+        gone = asyncio.ensure_future(agreements.exercise(treaty.standing))
+        await asked.wait()
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.wait([gone])
+        assert gone.cancelled()
+        assert not (await world.publish("XAR", treaty, exercise=True)).refusals
+        assert await kinds(world, EXERCISE) == ["LOG_OPENED", "EXERCISE_FOLLOWS", "SUBMIT_ACCEPTED"]
 
 
 async def test_a_quota_is_counted_apart(tmp_path):
