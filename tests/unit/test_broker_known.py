@@ -1,16 +1,18 @@
 """What a broker makes of numbers and ids that it knows: design 04, "Idempotency", as a sender and the parties' logs see it."""
 
+import asyncio
 import shutil
 
 import pytest
 
-from builders_sdk import AGREEMENT, report, sharing
+from builders_sdk import AGREEMENT, report, sharing, until
 from comity.envelope.evidence import SlotCode
 from comity.envelope.receipts import decode_receipt, decode_signed_receipt
 from comity.envelope.segment import parse_segment
-from comity.errors import ConflictError, ErrorCode
+from comity.errors import ConflictError, ErrorCode, UnreachableError
 from comity.node.sealing import ReportIds
 from comity.v1 import exchange_pb2
+from comity_broker.exercising import Exercises
 from comity_broker.services import publishing
 from comity_policy.facts import Precedence
 
@@ -69,6 +71,39 @@ async def test_an_id_that_stood_for_another_report_is_refused_logged_and_ends_it
         assert (said["report_id"], said["known_leaf"]) == (first.report_id.hex, first.leaf.hex())
         assert said["known_log_index"] == first.log_index
         assert said["leaf"] != said["known_leaf"]
+
+
+async def test_packets_that_came_with_a_known_segment_are_there_for_what_follows_on_its_stream(
+    tmp_path, frames, monkeypatch
+):
+    """A sender brings each once a stream, also what it sends again; an exercise has the keys of real reports in another log."""
+
+    asked = []
+
+    async def later(*_):
+        asked.append(True)
+        raise UnreachableError("not now", retry_after_seconds=3600.0)
+
+    async with sharing(tmp_path) as world:
+        async with world.node("XAR") as sender:
+            await sender.send(report("meant"), agreement=AGREEMENT)
+            with monkeypatch.context() as patched:
+                patched.setattr(Exercises, "get", later)
+                sending = asyncio.create_task(sender.send(report("play", exercise=True), agreement=AGREEMENT))
+                await until(lambda: asked)
+                sending.cancel()
+        assert [len(one.key_packets) for one in frames] == [2, 0]
+        async with world.world.connection(world.nodes["XAR"]) as connection:
+            call = connection.exchange.Publish()
+            await call.write(exchange_pb2.PublishRequest(open=exchange_pb2.PublishOpen(window=4)))
+            for batch in frames[:2]:
+                await call.write(exchange_pb2.PublishRequest(batch=batch))
+            await call.done_writing()
+            said = []
+            while isinstance(response := await call.read(), exchange_pb2.PublishResponse):
+                said.append(response)
+        answers = [one.WhichOneof("frame") for one in said]
+        assert (answers.count("receipt"), answers.count("refusal")) == (2, 0)
 
 
 async def test_answers_are_counted_and_each_receipt_is_a_range(tmp_path, frames):

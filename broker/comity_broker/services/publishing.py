@@ -210,6 +210,8 @@ class Publishing:
         for _ in range(_AGAIN):
             before = await self._admission.stored(who, segment)
             if before is not None:
+                # They do not come a second time, and what follows may stand in another log: an exercise's.
+                frame.keep_packets()
                 turn.pass_on()
                 self._counts.duplicate((segment.log_name, who.party, segment.transport_class))
                 return await self._receipt(who, segment.log_name, before)
