@@ -56,6 +56,22 @@ async def test_an_item_goes_in_part_where_credit_for_all_of_it_does_not_come(wor
     assert numbers(rest) == [11, 12]
 
 
+async def test_what_is_held_keeps_nothing_waiting_for_credit_that_it_does_not_use(world):
+    await world.admit(150)
+    consumer = await world.connect(reports=250)
+    assert len(numbers(*await consumer.deliveries())) == 150
+    await world.admit(100)
+    await world.suspend()
+    await world.resume()
+    world.pass_seconds(0.3)
+    consumer.session.pass_time()
+    assert numbers(*await consumer.deliveries()) == []
+    for number in range(251, 255):
+        await world.admit(1)
+        await world.epoch_raised()
+        assert numbers(*await consumer.deliveries()) == [number]
+
+
 async def test_what_is_urgent_goes_in_part_at_once(world):
     for _ in range(3):
         await world.admit(4, transport_class=1)

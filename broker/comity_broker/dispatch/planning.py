@@ -126,19 +126,22 @@ class Round:
         for pending in cursor.fresh():
             await breathe(self.transport_class)
             free = self.credits.free(self.transport_class)
-            if self.is_full or not free or self._waits_for_credit(cursor, pending.slots.bit_count(), free):
+            if self.is_full or not free or self._waits_for_credit(cursor, pending, free):
                 return
             cursor.waits_until_ms, whole = await self._draft_fresh(cursor, pending, free)
             if cursor.waits_until_ms or not whole:
                 return
         cursor.looked = changes
 
-    def _waits_for_credit(self, cursor: LaneCursor, wanted: int, free: int) -> bool:
+    def _waits_for_credit(self, cursor: LaneCursor, pending: Pending, free: int) -> bool:
         """Say whether an item waits a moment until there is credit for all of it, where what is out gives as much back.
 
         Cut in two it would be parsed and put together again for each part, and worked twice by its consumer.
         """
-        patient = precedence_of(self.transport_class) >= _PATIENT_CLASS
+        if pending.reference.item in cursor.held:
+            # It may well be held still, and then keeps nobody waiting.
+            return False
+        wanted, patient = pending.slots.bit_count(), precedence_of(self.transport_class) >= _PATIENT_CLASS
         if wanted <= free or not patient or 2 * wanted > self.credits.window(self.transport_class):
             cursor.short_since = None
             return False
