@@ -136,7 +136,12 @@ def _asked() -> argparse.Namespace:
     )
     parser.add_argument("--nats-server", metavar="PATH", help="another nats-server than the one on PATH")
     parser.add_argument("--rabbitmq-server", metavar="PATH", help="another rabbitmq-server than the one on PATH")
-    parser.add_argument("--into", type=Path, default=REPOSITORY / "build" / "bench.json", help="the file (%(default)s)")
+    parser.add_argument(
+        "--into",
+        type=lambda words: Path(words).resolve(),
+        default=REPOSITORY / "build" / "bench.json",
+        help="the file (%(default)s)",
+    )
     return parser.parse_args()
 
 
